@@ -1,0 +1,264 @@
+//! One token request: the client credentials grant (RFC 6749 section 4.4).
+//!
+//! The protocol is the `oauth2` crate's; this gives it our HTTP client and
+//! sorts what comes back into "wait it out" and "no use trying again". A
+//! redirect is never followed: the secret goes to `token_url` and nowhere else.
+
+use super::lifetime::believable;
+use crate::job::{ClientAuth, ClientCredentials};
+use oauth2::basic::{
+    BasicErrorResponse, BasicErrorResponseType, BasicRevocationErrorResponse,
+    BasicTokenIntrospectionResponse,
+};
+use oauth2::{
+    AccessToken, AuthType, ClientId, ClientSecret, HttpRequest, HttpResponse, RefreshToken,
+    RequestTokenError, Scope, StandardRevocableToken, TokenResponse, TokenType, TokenUrl,
+};
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// A token response is a few kB; more is not one.
+const MAX_RESPONSE: usize = 256 * 1024;
+
+/// Why a token request gave no token.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum GrantError {
+    /// The endpoint refused for good (RFC 6749 section 5.2).
+    #[error("the token endpoint refused: {error}{description}")]
+    Refused {
+        /// RFC 6749 `error`, or the HTTP status.
+        error: String,
+        /// RFC 6749 `error_description`, with `": "` before it, or nothing.
+        description: String,
+    },
+    /// Worth another try, after `after` when the endpoint said so.
+    #[error("{message}")]
+    Unavailable {
+        /// What happened.
+        message: String,
+        /// Its Retry-After.
+        after: Option<Duration>,
+    },
+}
+
+/// What a grant yields.
+pub(super) struct Granted {
+    pub(super) access_token: AccessToken,
+    pub(super) life: Option<Duration>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Kind(String);
+impl TokenType for Kind {}
+
+fn bearer() -> Kind {
+    Kind("Bearer".into())
+}
+
+/// RFC 6749 section 5.1, read leniently: `token_type` may be missing, and
+/// `expires_in` anything.
+#[derive(Debug, Serialize, Deserialize)]
+struct Response {
+    access_token: AccessToken,
+    #[serde(default = "bearer")]
+    token_type: Kind,
+    #[serde(default)]
+    expires_in: Option<serde_json::Value>,
+}
+
+impl TokenResponse for Response {
+    type TokenType = Kind;
+    fn access_token(&self) -> &AccessToken {
+        &self.access_token
+    }
+    fn token_type(&self) -> &Kind {
+        &self.token_type
+    }
+    fn expires_in(&self) -> Option<Duration> {
+        believable(self.expires_in.as_ref())
+    }
+    fn refresh_token(&self) -> Option<&RefreshToken> {
+        None
+    }
+    fn scopes(&self) -> Option<&Vec<Scope>> {
+        None
+    }
+}
+
+type Client = oauth2::Client<
+    BasicErrorResponse,
+    Response,
+    BasicTokenIntrospectionResponse,
+    StandardRevocableToken,
+    BasicRevocationErrorResponse,
+>;
+
+/// Makes one token request. `client` must not follow redirects.
+pub(super) async fn request(
+    grant: &ClientCredentials,
+    client: &reqwest::Client,
+    timeout: Duration,
+) -> Result<Granted, GrantError> {
+    let protocol = Client::new(ClientId::new(grant.client_id.expose_secret().to_owned()))
+        .set_client_secret(ClientSecret::new(
+            grant.client_secret.expose_secret().to_owned(),
+        ))
+        .set_auth_type(match grant.client_auth {
+            ClientAuth::Basic => AuthType::BasicAuth,
+            ClientAuth::Post => AuthType::RequestBody,
+        })
+        .set_token_uri(TokenUrl::from_url(grant.token_url.clone()));
+    let mut exchange = protocol.exchange_client_credentials();
+    for scope in grant.scope.split_whitespace() {
+        exchange = exchange.add_scope(Scope::new(scope.to_owned()));
+    }
+    for (name, value) in &grant.params {
+        exchange = exchange.add_extra_param(name.clone(), value.expose_secret().to_owned());
+    }
+    let send = |request: HttpRequest| send(client.clone(), request, timeout);
+    let response = exchange
+        .request_async(&send)
+        .await
+        .map_err(|error| sort(error, grant))?;
+    if !response.token_type.0.eq_ignore_ascii_case("bearer") {
+        return Err(GrantError::Refused {
+            error: "unsupported token_type".into(),
+            description: format!(
+                ": {}; harvest sends bearer tokens (RFC 6750) only",
+                shown(&response.token_type.0, grant)
+            ),
+        });
+    }
+    Ok(Granted {
+        life: response.expires_in(),
+        access_token: response.access_token,
+    })
+}
+
+fn sort(
+    error: RequestTokenError<GrantError, BasicErrorResponse>,
+    grant: &ClientCredentials,
+) -> GrantError {
+    match error {
+        RequestTokenError::Request(error) => error,
+        RequestTokenError::ServerResponse(response) => {
+            let name = response.error().as_ref().to_owned();
+            let text = response.error_description().cloned().unwrap_or_default();
+            let text = shown(&text, grant);
+            let passing = matches!(response.error(), BasicErrorResponseType::Extension(e)
+                if ["temporarily_unavailable", "server_error", "slow_down"].contains(&e.as_str()));
+            if passing {
+                GrantError::Unavailable {
+                    message: format!("the token endpoint answered {name}: {text}"),
+                    after: None,
+                }
+            } else {
+                GrantError::Refused {
+                    error: shown(&name, grant),
+                    description: if text.is_empty() {
+                        text
+                    } else {
+                        format!(": {text}")
+                    },
+                }
+            }
+        }
+        // The body of an answer that could not be read is not repeated: it may hold a token.
+        RequestTokenError::Parse(error, _) => GrantError::Unavailable {
+            message: format!(
+                "the token endpoint's answer is no token response (at `{}`)",
+                error.path()
+            ),
+            after: None,
+        },
+        RequestTokenError::Other(_) => GrantError::Refused {
+            error: "an empty error answer".into(),
+            description: String::new(),
+        },
+    }
+}
+
+async fn send(
+    client: reqwest::Client,
+    request: HttpRequest,
+    timeout: Duration,
+) -> Result<HttpResponse, GrantError> {
+    let unavailable = |message: &str| GrantError::Unavailable {
+        message: message.to_owned(),
+        after: None,
+    };
+    let exchange = async {
+        let (mut head, body) = request.into_parts();
+        for value in head.headers.values_mut() {
+            value.set_sensitive(true);
+        }
+        let request = oauth2::http::Request::from_parts(head, body)
+            .try_into()
+            .map_err(|_| unavailable("the token request could not be made"))?;
+        let mut response = client
+            .execute(request)
+            .await
+            .map_err(|e| unavailable(&crate::transport::connection_message(&e)))?;
+        let status = response.status();
+        let after = crate::transport::retry_after(response.headers(), std::time::SystemTime::now());
+        if status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429) {
+            return Err(GrantError::Unavailable {
+                message: format!("the token endpoint answered {status}"),
+                after,
+            });
+        }
+        if status.is_redirection() {
+            return Err(GrantError::Refused {
+                error: status.to_string(),
+                description: ": token_url redirects, and a secret is never sent along a redirect; \
+                              give the final URL"
+                    .into(),
+            });
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|_| unavailable("the token endpoint's answer was cut"))?
+        {
+            if body.len() + chunk.len() > MAX_RESPONSE {
+                return Err(unavailable("the token endpoint's answer is too long"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let is_oauth_error = serde_json::from_slice::<serde_json::Value>(&body)
+            .is_ok_and(|v| v.get("error").is_some_and(serde_json::Value::is_string));
+        if !status.is_success() && !is_oauth_error {
+            return Err(GrantError::Refused {
+                error: status.to_string(),
+                description: ": is token_url right?".into(),
+            });
+        }
+        let mut answer = HttpResponse::new(body);
+        // Some providers answer an error with 200; the crate reads it as an error only otherwise.
+        *answer.status_mut() = if is_oauth_error {
+            oauth2::http::StatusCode::BAD_REQUEST
+        } else {
+            oauth2::http::StatusCode::OK
+        };
+        Ok(answer)
+    };
+    tokio::time::timeout(timeout, exchange)
+        .await
+        .unwrap_or_else(|_| Err(unavailable("the token endpoint did not answer in time")))
+}
+
+/// A server's words as a message may show them: short, printable, and without
+/// the credentials that a careless server repeats.
+fn shown(text: &str, grant: &ClientCredentials) -> String {
+    let mut clean: String = text.chars().filter(|c| !c.is_control()).take(300).collect();
+    for secret in [&grant.client_secret, &grant.client_id] {
+        let secret = secret.expose_secret();
+        if secret.len() >= 4 {
+            clean = clean.replace(secret, "[redacted]");
+        }
+    }
+    clean
+}

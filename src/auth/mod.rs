@@ -1,0 +1,41 @@
+//! Whose credentials go along with a request, and the token that all share.
+//!
+//! [`Credentials`] is what a request needs; [`TokenKeeper`] is the one owner
+//! of the access token (promise 5): at most one token request is in flight, it
+//! is made ahead of the expiry, and a refused token is dropped once. Must
+//! never show a secret: what leaves this module is a sensitive header value.
+
+mod credentials;
+mod grant;
+mod keeper;
+mod lifetime;
+
+pub use credentials::{CredentialError, Credentials, Presented};
+pub use grant::GrantError;
+pub use keeper::{AuthError, SharedToken, Token, TokenKeeper, TokenState, TokenTrouble};
+
+use crate::pace::Permit;
+use tokio::sync::{mpsc, oneshot};
+
+/// Where a request that belongs to another one (a token's, a redirect's next
+/// hop) asks the run for its permit.
+#[derive(Debug, Clone)]
+pub struct SidePermits(mpsc::Sender<oneshot::Sender<Permit>>);
+
+/// The run's end of [`SidePermits`].
+pub type SidePermitRequests = mpsc::Receiver<oneshot::Sender<Permit>>;
+
+impl SidePermits {
+    /// A pair of ends; the run answers each sender with a permit.
+    pub fn channel() -> (SidePermits, SidePermitRequests) {
+        let (tx, rx) = mpsc::channel(64);
+        (SidePermits(tx), rx)
+    }
+
+    /// Waits for leave to send. `None` when the run is over.
+    pub async fn permit(&self) -> Option<Permit> {
+        let (tx, rx) = oneshot::channel();
+        self.0.send(tx).await.ok()?;
+        rx.await.ok()
+    }
+}

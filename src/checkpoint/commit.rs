@@ -1,0 +1,285 @@
+//! What a commit block holds.
+//!
+//! ```text
+//! offset  bytes
+//! 0       8      when, Unix ms u64 LE
+//! 8       1      closing: 0 no · 1 the run paused · 2 the run finished
+//! 9       8      records in the output, in all
+//! 17      8      length of the output
+//! 25      8      length of the failures file
+//! 33      8      modification time of the output, Unix ns i64 LE; 0 unless closing
+//! 41      8      modification time of the failures file, likewise
+//! 49      …      ranges of the output:        u32 n, n × (length u64, CRC-32 u32)
+//!         …      ranges of the failures file: u32 n, n × (length u64, CRC-32 u32)
+//!         …      notes: u32 n, n × (at_ms u64, starts u32, lease u32, lease_until_ms u64, pause_until_ms u64)
+//!         …      failures added, by reason: u32 n, n × (length u32, name, count u64)
+//!         …      columns: u8 whether they became known here, u32 n, n × (length u32, name)
+//!         …      keys of the newly done items: u32 n, n × 16
+//! ```
+//! Numbers are little endian. The ranges are those that the commit added; the
+//! ranges of all blocks together cover the file from its start. All else but
+//! the totals is what the commit added too.
+//!
+//! Owns these bytes. Must never read or write a file, or trust a length.
+
+use super::done::ItemKey;
+use crate::pace::Note;
+
+/// Bytes of one key.
+pub(super) const KEY: usize = 16;
+
+/// Whether a commit is the last one of its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Closing {
+    /// The run goes on.
+    #[default]
+    No,
+    /// The run stops here and can be resumed.
+    Paused,
+    /// Every item of the list has its fate.
+    Finished,
+}
+
+/// Bytes of a file, and their CRC-32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub(crate) length: u64,
+    pub(crate) crc: u32,
+}
+
+/// What a commit says about one of the two files.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Extent {
+    /// Bytes in all.
+    pub(crate) length: u64,
+    /// Unix ns; 0 when it does not matter.
+    pub(crate) mtime_ns: i64,
+    /// What was added.
+    pub(crate) ranges: Vec<Range>,
+}
+
+/// A commit, without its keys.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Commit {
+    /// Unix ms.
+    pub(crate) at_ms: u64,
+    pub(crate) closing: Closing,
+    /// Records in the output, in all.
+    pub(crate) records: u64,
+    pub(crate) output: Extent,
+    pub(crate) failures: Extent,
+    pub(crate) notes: Vec<Note>,
+    /// Failures added, by reason.
+    pub(crate) failed: Vec<(String, u64)>,
+    /// CSV columns, when they became known.
+    pub(crate) columns: Option<Vec<String>>,
+}
+
+impl Commit {
+    /// The payload. `None` when a list is longer than a block can hold.
+    pub(super) fn encode(&self, keys: &[ItemKey]) -> Option<Vec<u8>> {
+        let mut out = Vec::with_capacity(128 + keys.len() * KEY);
+        out.extend_from_slice(&self.at_ms.to_le_bytes());
+        out.push(match self.closing {
+            Closing::No => 0,
+            Closing::Paused => 1,
+            Closing::Finished => 2,
+        });
+        out.extend_from_slice(&self.records.to_le_bytes());
+        out.extend_from_slice(&self.output.length.to_le_bytes());
+        out.extend_from_slice(&self.failures.length.to_le_bytes());
+        out.extend_from_slice(&self.output.mtime_ns.to_le_bytes());
+        out.extend_from_slice(&self.failures.mtime_ns.to_le_bytes());
+        for extent in [&self.output, &self.failures] {
+            count(&mut out, extent.ranges.len())?;
+            for range in &extent.ranges {
+                out.extend_from_slice(&range.length.to_le_bytes());
+                out.extend_from_slice(&range.crc.to_le_bytes());
+            }
+        }
+        count(&mut out, self.notes.len())?;
+        for note in &self.notes {
+            out.extend_from_slice(&note.at_ms.to_le_bytes());
+            out.extend_from_slice(&note.starts.to_le_bytes());
+            out.extend_from_slice(&note.lease.to_le_bytes());
+            out.extend_from_slice(&note.lease_until_ms.to_le_bytes());
+            out.extend_from_slice(&note.pause_until_ms.to_le_bytes());
+        }
+        count(&mut out, self.failed.len())?;
+        for (reason, added) in &self.failed {
+            text(&mut out, reason)?;
+            out.extend_from_slice(&added.to_le_bytes());
+        }
+        out.push(u8::from(self.columns.is_some()));
+        let columns = self.columns.as_deref().unwrap_or_default();
+        count(&mut out, columns.len())?;
+        for column in columns {
+            text(&mut out, column)?;
+        }
+        count(&mut out, keys.len())?;
+        for key in keys {
+            out.extend_from_slice(&key.to_bytes());
+        }
+        Some(out)
+    }
+
+    /// The commit in a payload, and its keys' bytes. `None` when it is not one.
+    pub(super) fn decode(payload: &[u8]) -> Option<(Commit, &[u8])> {
+        let mut rest = Rest(payload);
+        let at_ms = rest.u64()?;
+        let closing = match rest.u8()? {
+            0 => Closing::No,
+            1 => Closing::Paused,
+            2 => Closing::Finished,
+            _ => return None,
+        };
+        let records = rest.u64()?;
+        let mut output = Extent {
+            length: rest.u64()?,
+            ..Extent::default()
+        };
+        let mut failures = Extent {
+            length: rest.u64()?,
+            ..Extent::default()
+        };
+        output.mtime_ns = i64::from_le_bytes(rest.array()?);
+        failures.mtime_ns = i64::from_le_bytes(rest.array()?);
+        for extent in [&mut output, &mut failures] {
+            for _ in 0..rest.u32()? {
+                extent.ranges.push(Range {
+                    length: rest.u64()?,
+                    crc: rest.u32()?,
+                });
+            }
+        }
+        let mut notes = Vec::new();
+        for _ in 0..rest.u32()? {
+            notes.push(Note {
+                at_ms: rest.u64()?,
+                starts: rest.u32()?,
+                lease: rest.u32()?,
+                lease_until_ms: rest.u64()?,
+                pause_until_ms: rest.u64()?,
+            });
+        }
+        let mut failed = Vec::new();
+        for _ in 0..rest.u32()? {
+            failed.push((rest.text()?, rest.u64()?));
+        }
+        let known = rest.u8()? != 0;
+        let mut columns = Vec::new();
+        for _ in 0..rest.u32()? {
+            columns.push(rest.text()?);
+        }
+        let keys = usize::try_from(rest.u32()?).ok()?.checked_mul(KEY)?;
+        let columns = known.then_some(columns);
+        let commit = Commit {
+            at_ms,
+            closing,
+            records,
+            output,
+            failures,
+            notes,
+            failed,
+            columns,
+        };
+        (rest.0.len() == keys).then_some((commit, rest.0))
+    }
+}
+
+/// Appends a list's length.
+fn count(out: &mut Vec<u8>, n: usize) -> Option<()> {
+    out.extend_from_slice(&u32::try_from(n).ok()?.to_le_bytes());
+    Some(())
+}
+
+/// Appends a text.
+fn text(out: &mut Vec<u8>, text: &str) -> Option<()> {
+    count(out, text.len())?;
+    out.extend_from_slice(text.as_bytes());
+    Some(())
+}
+
+/// What is left of a payload.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn take(&mut self, n: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(n)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn text(&mut self) -> Option<String> {
+        let length = usize::try_from(self.u32()?).ok()?;
+        String::from_utf8(self.take(length)?.to_vec()).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sample() -> Commit {
+        Commit {
+            at_ms: 1,
+            closing: Closing::Paused,
+            records: 2,
+            output: Extent {
+                length: 3,
+                mtime_ns: -4,
+                ranges: vec![Range { length: 3, crc: 5 }],
+            },
+            failures: Extent {
+                length: 0,
+                mtime_ns: 6,
+                ranges: vec![],
+            },
+            notes: vec![Note {
+                at_ms: 7,
+                starts: 8,
+                lease: 9,
+                lease_until_ms: 10,
+                pause_until_ms: 11,
+            }],
+            failed: vec![("timeout".to_owned(), 12)],
+            columns: Some(vec!["a".to_owned(), String::new()]),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_no_part_of_it_is() {
+        let keys = [ItemKey::of("a", 0), ItemKey::of("b", 0)];
+        let payload = sample().encode(&keys).unwrap();
+        let (commit, bytes) = Commit::decode(&payload).unwrap();
+        assert_eq!(commit, sample());
+        assert_eq!(bytes, [keys[0].to_bytes(), keys[1].to_bytes()].concat());
+        for end in 0..payload.len() {
+            assert!(Commit::decode(&payload[..end]).is_none());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics_the_decoder(payload in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Commit::decode(&payload);
+        }
+    }
+}

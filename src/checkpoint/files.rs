@@ -1,0 +1,125 @@
+//! The names of an output's files.
+//!
+//! Owns how an output path is spelled: every spelling of one file (relative,
+//! through a symbolic link) leads to the same names, so that two runs on one
+//! output always meet the same lock. Must never create or change a file.
+
+use super::error::CheckpointError;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Symbolic links that are followed before a path counts as circular.
+const LINKS: usize = 40;
+
+/// An output and the files beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// The output, with its folder's canonical path and its own links followed.
+    pub output: PathBuf,
+    /// `<output>.checkpoint`: what is done.
+    pub checkpoint: PathBuf,
+    /// `<output>.failed.ndjson`: one line a failed item.
+    pub failures: PathBuf,
+    /// `<output>.lock`: there while a run works on the output.
+    pub lock: PathBuf,
+}
+
+impl Files {
+    /// The files of the output at `output`; none of them has to exist, but the folder has to.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Io`] when the folder does not exist or can't be read,
+    /// or when the path does not end in a file name.
+    pub fn of(output: &Path) -> Result<Files, CheckpointError> {
+        let output =
+            resolve(output).map_err(CheckpointError::io(output, "find the output's folder"))?;
+        let beside = |ending: &str| {
+            let mut name = OsString::from(&output);
+            name.push(ending);
+            PathBuf::from(name)
+        };
+        Ok(Files {
+            checkpoint: beside(".checkpoint"),
+            failures: beside(".failed.ndjson"),
+            lock: beside(".lock"),
+            output,
+        })
+    }
+
+    /// Where a checkpoint is written before it gets its name.
+    pub(crate) fn temporary(checkpoint: &Path) -> PathBuf {
+        let mut name = OsString::from(checkpoint);
+        name.push(".tmp");
+        PathBuf::from(name)
+    }
+}
+
+/// Follows the last component's links, also dangling ones, and canonicalizes its folder.
+fn resolve(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_path_buf();
+    for _ in 0..LINKS {
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let folder = fs::canonicalize(folder)?;
+        let resolved = folder.join(name);
+        match fs::read_link(&resolved) {
+            Ok(target) => path = folder.join(target),
+            Err(_) => return Ok(resolved),
+        }
+    }
+    Err(io::Error::other("too many symbolic links"))
+}
+
+/// Makes the creation, renaming and removal of `file` durable: an fsync of its folder.
+///
+/// # Errors
+/// Whatever the operating system says.
+pub(crate) fn sync_folder(file: &Path) -> io::Result<()> {
+    if !cfg!(unix) {
+        return Ok(()); // a folder can't be opened for this elsewhere
+    }
+    let folder = file.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_stand_beside_the_output() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::of(&folder.path().join("a.ndjson")).unwrap();
+        let folder = fs::canonicalize(folder.path()).unwrap();
+        assert_eq!(files.output, folder.join("a.ndjson"));
+        assert_eq!(files.checkpoint, folder.join("a.ndjson.checkpoint"));
+        assert_eq!(files.failures, folder.join("a.ndjson.failed.ndjson"));
+        assert_eq!(files.lock, folder.join("a.ndjson.lock"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn every_spelling_leads_to_the_same_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().join("real");
+        fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, folder.path().join("alias")).unwrap();
+        std::os::unix::fs::symlink("real/a", folder.path().join("dangling")).unwrap();
+        let files = Files::of(&real.join("a")).unwrap();
+        assert_eq!(files, Files::of(&folder.path().join("alias/a")).unwrap());
+        assert_eq!(
+            files,
+            Files::of(&folder.path().join("real/../alias/./a")).unwrap()
+        );
+        assert_eq!(files, Files::of(&folder.path().join("dangling")).unwrap());
+        std::os::unix::fs::symlink("round", folder.path().join("round")).unwrap();
+        assert!(Files::of(&folder.path().join("round")).is_err());
+        assert!(Files::of(&folder.path().join("none/a")).is_err());
+        assert!(Files::of(Path::new("..")).is_err());
+    }
+}

@@ -1,0 +1,215 @@
+//! One run an output.
+//!
+//! Owns `<output>.lock`. What locks is `flock` on the open file, so a killed
+//! run leaves no lock, only a file without meaning; what the file holds is for
+//! people. Must never wait for long, and never remove a lock that another
+//! process holds.
+
+use super::clock::rfc3339;
+use super::error::CheckpointError;
+use super::files::Files;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// Tries before a lock counts as held: a process that only looks holds it for some microseconds.
+const TRIES: u32 = 5;
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// An output that is this process's alone, until this value is dropped.
+#[derive(Debug)]
+pub struct OutputLock {
+    file: File,
+    path: PathBuf,
+}
+
+/// What the file says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Holder {
+    pid: u32,
+    host: String,
+    /// RFC 3339.
+    started: String,
+}
+
+impl OutputLock {
+    /// Locks the output at `output`, however its path is spelled. Waits a tenth of a second at most.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Locked`] when another process holds it;
+    /// [`CheckpointError::Io`] when the lock file can't be made or locked.
+    pub fn acquire(output: &Path) -> Result<OutputLock, CheckpointError> {
+        let path = Files::of(output)?.lock;
+        let io = |cause| CheckpointError::io(&path, "lock the output")(cause);
+        let mut tries = 0;
+        loop {
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)
+                .map_err(io)?;
+            match file.try_lock() {
+                // The holder before may have removed the file after it was opened here.
+                Ok(()) if !is_at(&file, &path).map_err(io)? => {}
+                Ok(()) => {
+                    let mut lock = OutputLock {
+                        file,
+                        path: path.clone(),
+                    };
+                    lock.sign().map_err(io)?;
+                    return Ok(lock);
+                }
+                Err(TryLockError::WouldBlock) if tries < TRIES => {
+                    tries += 1;
+                    std::thread::sleep(PAUSE);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let by = read(&file);
+                    return Err(CheckpointError::Locked {
+                        output: output.to_path_buf(),
+                        by,
+                    });
+                }
+                Err(TryLockError::Error(cause)) => return Err(io(cause)),
+            }
+        }
+    }
+
+    /// Writes who holds it.
+    fn sign(&mut self) -> io::Result<()> {
+        let holder = Holder {
+            pid: std::process::id(),
+            host: host(),
+            started: rfc3339(SystemTime::now()),
+        };
+        let mut line = serde_json::to_vec(&holder)?;
+        line.push(b'\n');
+        self.file.set_len(0)?;
+        self.file.write_all(&line)
+    }
+}
+
+impl Drop for OutputLock {
+    fn drop(&mut self) {
+        // Removed while it is still locked: whoever opened it before will see that it has no name.
+        if let Err(cause) = fs::remove_file(&self.path) {
+            tracing::debug!(path = %self.path.display(), %cause, "lock file not removed");
+        }
+    }
+}
+
+/// Who holds the lock at `path`, for people; `None` when nobody does.
+pub(super) fn holder(path: &Path) -> Option<String> {
+    let file = File::open(path).ok()?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Some(read(&file)),
+        _ => None,
+    }
+}
+
+/// What the lock file says, for people.
+fn read(file: &File) -> String {
+    let mut file = file;
+    let mut text = String::new();
+    let read = file
+        .rewind()
+        .and_then(|()| file.take(4096).read_to_string(&mut text));
+    match read
+        .ok()
+        .and_then(|_| serde_json::from_str::<Holder>(&text).ok())
+    {
+        Some(Holder { pid, host, started }) => format!("process {pid} on {host}, since {started}"),
+        None => "a process that has not said who it is".to_owned(),
+    }
+}
+
+/// Whether the open file still has this name.
+#[cfg(unix)]
+pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let ours = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(there) => Ok(there.dev() == ours.dev() && there.ino() == ours.ino()),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(cause) => Err(cause),
+    }
+}
+
+/// Whether the open file still has this name.
+#[cfg(not(unix))]
+pub(crate) fn is_at(_: &File, path: &Path) -> io::Result<bool> {
+    path.try_exists()
+}
+
+/// This machine's name, for people.
+fn host() -> String {
+    let named = fs::read_to_string("/proc/sys/kernel/hostname")
+        .or_else(|_| fs::read_to_string("/etc/hostname"))
+        .ok()
+        .or_else(|| {
+            std::env::var("HOSTNAME")
+                .or_else(|_| std::env::var("COMPUTERNAME"))
+                .ok()
+        });
+    match named.as_deref().map(str::trim) {
+        Some(name) if !name.is_empty() => name.to_owned(),
+        _ => "this machine".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_one_is_told_who_was_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("out");
+        let lock = OutputLock::acquire(&output).unwrap();
+        let error = OutputLock::acquire(&folder.path().join("./out"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(&format!("process {}", std::process::id())),
+            "{error}"
+        );
+        let path = Files::of(&output).unwrap().lock;
+        assert!(holder(&path).unwrap().starts_with("process "));
+        drop(lock);
+        assert!(!path.exists());
+        assert_eq!(holder(&path), None);
+        // What a killed run left behind locks nobody out, and names nobody.
+        fs::write(&path, r#"{"pid":1,"host":"x","started":"then"}"#).unwrap();
+        assert_eq!(holder(&path), None);
+        drop(OutputLock::acquire(&output).unwrap());
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn only_one_at_a_time_whatever_the_race() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("out");
+        let (inside, taken) = (AtomicU32::new(0), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        if let Ok(lock) = OutputLock::acquire(&output) {
+                            assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                            taken.fetch_add(1, Ordering::SeqCst);
+                            inside.fetch_sub(1, Ordering::SeqCst);
+                            drop(lock);
+                        }
+                    }
+                });
+            }
+        });
+        assert!(taken.load(Ordering::SeqCst) > 0);
+    }
+}

@@ -1,0 +1,283 @@
+//! The command line, as clap reads it. The help texts teach.
+
+use crate::job::Rate;
+use crate::report::ProgressMode;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Harvests an API: a list of IDs in, one clean NDJSON or CSV file out, each
+/// ID in it exactly once. Run the same command again and it carries on where
+/// it stopped, whatever stopped it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "harvest",
+    version,
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true,
+    after_help = "Examples:
+  harvest init spotify              write a commented starter job file
+  harvest jobs/tracks.toml --sandbox   try a job with no account and no network
+  harvest check jobs/tracks.toml    show the plan; sends nothing
+  harvest jobs/tracks.toml          run it; run it again to resume
+
+Exit codes:
+  0 every item has its record · 1 the run could not go on · 2 wrong command line or job file
+  3 finished, some items failed for good · 75 paused, run again later · 130/143 stopped by a signal"
+)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    #[command(flatten)]
+    pub(super) run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run jobs one after another; what was interrupted is resumed
+    Run(RunArgs),
+    /// Validate a job file and show the plan; sends nothing
+    Check(CheckArgs),
+    /// Show where a run stands, also while another process runs it
+    Status(StatusArgs),
+    /// Write a commented starter job file
+    Init(InitArgs),
+    /// Print the JSON Schema of the job file
+    Schema,
+    /// Serve the embedded API on loopback until Ctrl-C
+    Sandbox(SandboxArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Job files, run one after another
+    #[arg(value_name = "JOB", required = true)]
+    pub(super) jobs: Vec<PathBuf>,
+    /// Start over: remove what earlier runs fetched (asks first)
+    #[arg(long)]
+    pub(super) fresh: bool,
+    /// With --fresh: don't ask
+    #[arg(long, short)]
+    pub(super) yes: bool,
+    /// Fetch only the first N items that are left
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<u64>,
+    #[command(flatten)]
+    pub(super) overrides: Overrides,
+    /// How progress is shown: a bar on a terminal, a line every 30 s elsewhere
+    #[arg(long, value_enum, default_value_t, value_name = "MODE")]
+    pub(super) progress: Progress,
+    /// How much is logged to stderr
+    #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
+    pub(super) log_level: LogLevel,
+    /// The form of log lines
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(super) log_format: LogFormat,
+    /// Print errors only
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+}
+
+/// What the command line puts in a job's place.
+#[derive(Debug, Args)]
+pub(super) struct Overrides {
+    /// Instead of the job's rate: 10/s, 180/30s, unlimited; repeat it for several quotas
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub(super) rate: Vec<RateArg>,
+    /// Instead of the job's concurrency: requests in flight at most
+    #[arg(long, value_name = "N", value_parser = concurrency)]
+    pub(super) concurrency: Option<usize>,
+    /// Instead of the job's output path; "-" is stdout
+    #[arg(long, short, value_name = "PATH")]
+    pub(super) output: Option<String>,
+    /// Send every request to the embedded API on loopback; credentials may be unset
+    #[arg(long)]
+    pub(super) sandbox: bool,
+}
+
+impl Overrides {
+    /// As the job loader takes them.
+    pub(super) fn load_options(&self) -> crate::job::LoadOptions {
+        let rates = (!self.rate.is_empty()).then(|| {
+            self.rate
+                .iter()
+                .filter_map(|r| match r {
+                    RateArg::Unlimited => None,
+                    RateArg::Quota(rate) => Some(*rate),
+                })
+                .collect()
+        });
+        crate::job::LoadOptions {
+            sandbox: self.sandbox,
+            rates,
+            concurrency: self.concurrency,
+            output: self.output.clone(),
+            ..Default::default()
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum RateArg {
+    Unlimited,
+    Quota(Rate),
+}
+
+fn rate(text: &str) -> Result<RateArg, String> {
+    if text.trim() == "unlimited" {
+        return Ok(RateArg::Unlimited);
+    }
+    text.parse().map(RateArg::Quota).map_err(|e| format!("{e}"))
+}
+
+fn concurrency(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n @ 1..=10_000) => Ok(n),
+        _ => Err("a number from 1 to 10000 is needed".into()),
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// The job file
+    #[arg(value_name = "JOB")]
+    pub(super) job: PathBuf,
+    #[command(flatten)]
+    pub(super) overrides: Overrides,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// The job file
+    #[arg(value_name = "JOB")]
+    pub(super) job: PathBuf,
+    /// The output that the run was given with --output
+    #[arg(long, short, value_name = "PATH")]
+    pub(super) output: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    /// The kind of API to begin with
+    #[arg(value_enum, default_value_t, value_name = "KIND")]
+    pub(super) kind: StarterArg,
+    /// Where to write it; "-" is stdout [default: KIND.toml]
+    #[arg(long, short, value_name = "PATH")]
+    pub(super) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(super) enum StarterArg {
+    /// Any API: every key, explained
+    #[default]
+    Generic,
+    /// The Spotify Web API (OAuth2 client credentials)
+    Spotify,
+    /// The GitHub REST API (bearer token, CSV)
+    Github,
+    /// An API with a key in the query
+    ApiKey,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SandboxArgs {
+    /// The port to listen on; 0 takes any free one
+    #[arg(long, default_value_t = 8750)]
+    pub(super) port: u16,
+    /// Every answer waits so long, e.g. 50ms
+    #[arg(long, default_value = "0ms", value_parser = duration, value_name = "DURATION")]
+    pub(super) latency: std::time::Duration,
+    /// How long an access token lives, e.g. 2s
+    #[arg(long, default_value = "1h", value_parser = duration, value_name = "DURATION")]
+    pub(super) token_lifetime: std::time::Duration,
+    /// Requests a second; more are answered 429 with Retry-After
+    #[arg(long, value_name = "N")]
+    pub(super) rate: Option<u32>,
+    /// The share of requests that fail (500, 502, 503, reset, cut body), 0 to 1
+    #[arg(long, default_value_t = 0.0, value_parser = share, value_name = "SHARE")]
+    pub(super) fault_rate: f64,
+    /// The seed of the faults and the tokens
+    #[arg(long, default_value_t = 0)]
+    pub(super) seed: u64,
+    /// Write a line of JSON for each request (time, path, status, token)
+    #[arg(long, value_name = "PATH")]
+    pub(super) log: Option<PathBuf>,
+    /// Serve DIR/{id}.json where there is one
+    #[arg(long, value_name = "DIR")]
+    pub(super) bodies: Option<PathBuf>,
+}
+
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    humantime::parse_duration(text).map_err(|e| format!("{e} (write it as 50ms, 2s, 1h)"))
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("a number from 0 to 1 is needed".into()),
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(super) enum Progress {
+    #[default]
+    Auto,
+    Bar,
+    Plain,
+    Off,
+}
+
+impl From<Progress> for ProgressMode {
+    fn from(progress: Progress) -> ProgressMode {
+        match progress {
+            Progress::Auto => ProgressMode::Auto,
+            Progress::Bar => ProgressMode::Bar,
+            Progress::Plain => ProgressMode::Plain,
+            Progress::Off => ProgressMode::Off,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum LogLevel {
+    Error,
+    #[default]
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_job_file_needs_no_command_word() {
+        let cli = Cli::try_parse_from(["harvest", "a.toml", "--limit", "3", "--rate", "10/s", "--rate", "5/m"]).unwrap();
+        assert!(cli.command.is_none());
+        assert_eq!(cli.run.limit, Some(3));
+        assert_eq!(cli.run.overrides.load_options().rates.unwrap().len(), 2);
+        let cli = Cli::try_parse_from(["harvest", "run", "a.toml", "b.toml"]).unwrap();
+        assert!(matches!(cli.command, Some(Command::Run(args)) if args.jobs.len() == 2));
+    }
+
+    #[test]
+    fn wrong_values_are_refused() {
+        for wrong in [["--rate", "fast"], ["--concurrency", "0"], ["--limit", "-1"]] {
+            assert!(Cli::try_parse_from([["harvest", "a.toml"], wrong].concat()).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! `harvest JOB`: run a job, or resume it.
+
+use super::args::RunArgs;
+use super::{Exit, logging, show, signals};
+use crate::checkpoint::{CheckpointError, OutputLock, inspect};
+use crate::job::{Job, OutputTarget, load};
+use crate::report::{Reporter, Screen};
+use crate::run::{Ended, RunError, RunOptions, Stop};
+use crate::sandbox::{Sandbox, SandboxOptions};
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::Path;
+
+pub(super) fn run(args: &RunArgs) -> Exit {
+    let screen = Screen::default();
+    logging::start(args.log_level, args.log_format, args.quiet, &screen);
+
+    // Every job is read before the first one sends anything.
+    let options = args.overrides.load_options();
+    let loaded: Vec<_> = args.jobs.iter().map(|path| load(path, &options)).collect();
+    let mut jobs = Vec::new();
+    let mut wrong = false;
+    for job in loaded {
+        match job {
+            Ok(job) => jobs.push(job),
+            Err(error) => {
+                show::job_error(&error);
+                wrong = true;
+            }
+        }
+    }
+    if wrong {
+        return Exit::Usage;
+    }
+    if args.fresh && !args.yes {
+        for job in &jobs {
+            if let Err(exit) = ask_to_start_over(job) {
+                return exit;
+            }
+        }
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            show::err(format_args!("the async runtime could not be started: {error}"));
+            return Exit::Error;
+        }
+    };
+    let exit = runtime.block_on(run_all(args, &jobs, &screen));
+    // A blocked DNS look-up must not hold up the end.
+    runtime.shutdown_background();
+    exit
+}
+
+async fn run_all(args: &RunArgs, jobs: &[Job], screen: &Screen) -> Exit {
+    let mut stops = match signals::listen(screen.clone()) {
+        Ok(stops) => stops,
+        Err(error) => {
+            show::err(format_args!("signals can't be listened to: {error}"));
+            return Exit::Error;
+        }
+    };
+    let sandbox = if args.overrides.sandbox {
+        match Sandbox::start(SandboxOptions::default()) {
+            Ok(sandbox) => Some(sandbox),
+            Err(error) => {
+                show::err(error);
+                return Exit::Error;
+            }
+        }
+    } else {
+        None
+    };
+    let mut worst = Exit::Done;
+    for job in jobs {
+        let options = RunOptions {
+            fresh: args.fresh,
+            limit: args.limit,
+            base: sandbox.as_ref().map(Sandbox::base_url),
+            command: command(args, &job.path),
+        };
+        let mut reporter = Reporter::new(screen.clone(), args.progress.into(), args.quiet);
+        let exit = match run_one(job, options, &mut reporter, &mut stops).await {
+            Ok(Ended { stopped: Some(Stop::Interrupt), .. }) => return Exit::Interrupted,
+            Ok(Ended { stopped: Some(Stop::Terminate), .. }) => return Exit::Terminated,
+            Ok(ended) if ended.failed > 0 => Exit::Failures,
+            Ok(_) => Exit::Done,
+            Err(error) if error.is_pause() => {
+                // The summary has said why; with --quiet nobody has.
+                if args.quiet {
+                    show::err(format_args!("paused: {error}"));
+                }
+                Exit::Paused
+            }
+            Err(error) => {
+                screen.bare();
+                show::err(error);
+                Exit::Error
+            }
+        };
+        worst = worse(worst, exit);
+    }
+    worst
+}
+
+async fn run_one(
+    job: &Job,
+    options: RunOptions,
+    reporter: &mut Reporter,
+    stops: &mut tokio::sync::mpsc::Receiver<Stop>,
+) -> Result<Ended, RunError> {
+    let _lock = match &job.output.target {
+        OutputTarget::Stdout => None,
+        OutputTarget::File(path) => {
+            Some(OutputLock::acquire(path).map_err(crate::write::WriteError::from)?)
+        }
+    };
+    crate::run::run(job, options, reporter, stops).await
+}
+
+/// Of several jobs, the exit code that most needs someone's attention.
+fn worse(a: Exit, b: Exit) -> Exit {
+    let weight = |exit| match exit {
+        Exit::Done => 0,
+        Exit::Failures => 1,
+        Exit::Paused => 2,
+        _ => 3,
+    };
+    if weight(b) > weight(a) { b } else { a }
+}
+
+/// The command that goes on with this job.
+fn command(args: &RunArgs, job: &Path) -> String {
+    let mut words = vec!["harvest".to_owned(), quoted(&job.display().to_string())];
+    if args.overrides.sandbox {
+        words.push("--sandbox".into());
+    }
+    if let Some(output) = &args.overrides.output {
+        words.push(format!("--output {}", quoted(output)));
+    }
+    words.join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=".contains(c);
+    if word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+fn ask_to_start_over(job: &Job) -> Result<(), Exit> {
+    let OutputTarget::File(output) = &job.output.target else {
+        return Ok(());
+    };
+    let done = match inspect(output) {
+        Ok(None) if !output.exists() => return Ok(()),
+        Ok(None) => None,
+        Ok(Some(state)) if state.done == 0 => return Ok(()),
+        Ok(Some(state)) => Some(state.done),
+        // A damaged checkpoint is what --fresh is for; the question still stands.
+        Err(CheckpointError::Damaged { .. }) => None,
+        Err(error) => {
+            show::err(error);
+            return Err(Exit::Error);
+        }
+    };
+    let what = match done {
+        Some(done) => format!("{} finished items in {}", crate::report::count(done), output.display()),
+        None => format!("{}", output.display()),
+    };
+    if !io::stdin().is_terminal() {
+        show::err(format_args!("--fresh would remove {what}; add --yes to do it"));
+        return Err(Exit::Usage);
+    }
+    let mut stderr = io::stderr().lock();
+    let _ = write!(stderr, "--fresh removes {what}. Go on? [y/N] ");
+    let _ = stderr.flush();
+    let mut answer = String::new();
+    let read = io::stdin().lock().read_line(&mut answer);
+    if read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes") {
+        return Ok(());
+    }
+    let _ = writeln!(stderr, "nothing was changed");
+    Err(Exit::Usage)
+}

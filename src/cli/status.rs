@@ -1,0 +1,72 @@
+//! `harvest status JOB`: where a run stands, from its checkpoint.
+
+use super::args::StatusArgs;
+use super::{Exit, show};
+use crate::checkpoint::{Closing, inspect};
+use crate::job::{LoadOptions, OutputTarget, load};
+use crate::report::count;
+use std::fmt::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub(super) fn status(args: &StatusArgs) -> Exit {
+    // As with --sandbox, credentials don't matter: nothing is sent.
+    let options = LoadOptions {
+        sandbox: true,
+        output: args.output.clone(),
+        ..LoadOptions::default()
+    };
+    let job = match load(&args.job, &options) {
+        Ok(job) => job,
+        Err(error) => {
+            show::job_error(&error);
+            return Exit::Usage;
+        }
+    };
+    let OutputTarget::File(output) = &job.output.target else {
+        return show::out("this job writes to stdout: it keeps no checkpoint");
+    };
+    let state = match inspect(output) {
+        Ok(Some(state)) => state,
+        Ok(None) => {
+            return show::out(&format!("{}: not begun (no checkpoint)", output.display()));
+        }
+        Err(error) => {
+            show::err(error);
+            return Exit::Error;
+        }
+    };
+    let mut text = format!("{}\n", output.display());
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<10} {value}");
+    };
+    let is = match (&state.running, state.closing) {
+        (Some(by), _) => format!("running ({by})"),
+        (None, Closing::Finished) => "finished".into(),
+        (None, Closing::Paused) => "stopped; run the job to go on".into(),
+        (None, Closing::No) => "interrupted; run the job to go on".into(),
+    };
+    line("state", is);
+    line("records", count(state.records));
+    let failed: u64 = state.failures.values().sum();
+    if failed > 0 {
+        let reasons: Vec<_> = state
+            .failures
+            .iter()
+            .map(|(reason, n)| format!("{reason} {}", count(*n)))
+            .collect();
+        line("failed", format!("{} ({})", count(failed), reasons.join(", ")));
+    }
+    if let Some(at) = state.committed_at {
+        line("committed", humantime::format_rfc3339_seconds(at).to_string());
+    }
+    if let Some(note) = state.last_note {
+        let until = UNIX_EPOCH + Duration::from_millis(note.pause_until_ms.min(u64::from(u32::MAX) * 1000));
+        if until > SystemTime::now() {
+            line(
+                "paused",
+                format!("the server asked to be left alone until {}", humantime::format_rfc3339_seconds(until)),
+            );
+        }
+    }
+    show::out(&text)
+}

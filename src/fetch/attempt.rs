@@ -1,0 +1,272 @@
+//! One attempt: the request, its redirects, its body, its verdict.
+
+use super::body;
+use super::classify::{self, Answer, Trouble, Verdict};
+use super::json::compact_json;
+use super::redirect::{MOST_HOPS, next_hop};
+use crate::auth::{Presented, SidePermits};
+use crate::job::{Method, Request, Template, UrlTemplate};
+use crate::outcome::{Reason, Record};
+use crate::pace::{Permit, Signal};
+use crate::transport::{connection_failure, retry_after};
+use reqwest::Url;
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use secrecy::ExposeSecret;
+use std::time::{Duration, SystemTime};
+
+/// Of an error answer's body, so much is read for the server's words.
+const ERROR_BODY: u64 = 64 * 1024;
+
+/// A request that no ID can make valid.
+#[derive(Debug, thiserror::Error)]
+#[error("[request] header `{name}` can't be sent: its value holds a character that HTTP does not allow")]
+pub struct FetchSetupError {
+    name: String,
+}
+
+/// Sends the job's requests.
+#[derive(Debug)]
+pub struct Fetcher {
+    client: reqwest::Client,
+    url: UrlTemplate,
+    /// Takes the place of the URL's origin (the embedded API's).
+    base: Option<String>,
+    query: Vec<(String, Template)>,
+    method: reqwest::Method,
+    fixed_headers: HeaderMap,
+    item_headers: Vec<(HeaderName, Template)>,
+    timeout: Duration,
+    max_body: u64,
+    permits: SidePermits,
+}
+
+enum Step {
+    Answer(Answer),
+    Redirect(HeaderMap),
+}
+
+impl Fetcher {
+    /// A fetcher for the job's requests. `client` must follow no redirects and try nothing again.
+    pub fn new(
+        request: &Request,
+        base: Option<String>,
+        client: reqwest::Client,
+        permits: SidePermits,
+    ) -> Result<Fetcher, FetchSetupError> {
+        let mut fixed_headers = HeaderMap::new();
+        fixed_headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let mut item_headers = Vec::new();
+        for (name, template) in &request.headers {
+            let invalid = || FetchSetupError { name: name.clone() };
+            let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
+            // Two different IDs give two different values only where there is a hole.
+            if template.expand_value("a") == template.expand_value("b") {
+                let value = header_value(template, "").ok_or_else(invalid)?;
+                fixed_headers.insert(header, value);
+            } else {
+                item_headers.push((header, template.clone()));
+            }
+        }
+        Ok(Fetcher {
+            client,
+            url: request.url.clone(),
+            base,
+            query: request.query.clone(),
+            method: match request.method {
+                Method::Get => reqwest::Method::GET,
+                Method::Post => reqwest::Method::POST,
+            },
+            fixed_headers,
+            item_headers,
+            timeout: request.timeout,
+            max_body: request.max_body,
+            permits,
+        })
+    }
+
+    /// Makes one attempt for `id`. The permit is the leave to send its first
+    /// request, now; further hops ask for their own.
+    pub async fn attempt(&self, id: &str, presented: Presented, _leave: &Permit) -> Answer {
+        match tokio::time::timeout(self.timeout, self.exchange(id, &presented)).await {
+            Ok(answer) => answer,
+            Err(_) => Answer {
+                signal: Signal::Trouble,
+                verdict: Verdict::Again(Trouble::new(
+                    None,
+                    Reason::Timeout,
+                    format!(
+                        "no whole answer within {}",
+                        humantime::format_duration(self.timeout)
+                    ),
+                )),
+                bytes: 0,
+            },
+        }
+    }
+
+    async fn exchange(&self, id: &str, presented: &Presented) -> Answer {
+        let invalid = |message: String| Answer {
+            signal: Signal::NotSent,
+            verdict: Verdict::Failed(Trouble::new(None, Reason::InvalidId, message)),
+            bytes: 0,
+        };
+        let home = match self.url.build(id, &self.query, self.base.as_deref()) {
+            Ok(url) => url,
+            Err(error) => return invalid(error.to_string()),
+        };
+        let mut headers = self.fixed_headers.clone();
+        for (name, template) in &self.item_headers {
+            match header_value(template, id) {
+                Some(value) => headers.insert(name.clone(), value),
+                None => return invalid(format!("the ID can't be sent in the header {name}")),
+            };
+        }
+        let mut url = with_key(home.clone(), presented);
+        let mut trusted = true;
+        for hop in 0..=MOST_HOPS {
+            if hop > 0 && self.permits.permit().await.is_none() {
+                return invalid("the run ended".into());
+            }
+            match self.send(url.clone(), &headers, presented, trusted).await {
+                Step::Answer(answer) => return answer,
+                Step::Redirect(answered) => match next_hop(&home, &url, &answered) {
+                    Ok(next) => {
+                        // Once away from home, nothing brings the credentials back.
+                        trusted = trusted && next.same_origin;
+                        url = next.url;
+                    }
+                    Err(message) => return redirect_failure(message),
+                },
+            }
+        }
+        redirect_failure(format!("more than {MOST_HOPS} redirects"))
+    }
+
+    async fn send(
+        &self,
+        url: Url,
+        headers: &HeaderMap,
+        presented: &Presented,
+        trusted: bool,
+    ) -> Step {
+        let mut request = reqwest::Request::new(self.method.clone(), url);
+        let mut generation = None;
+        if trusted {
+            *request.headers_mut() = headers.clone();
+            match presented {
+                Presented::Header(name, value) => {
+                    request.headers_mut().insert(name.clone(), value.clone());
+                }
+                Presented::Token(token) => {
+                    generation = Some(token.generation);
+                    request
+                        .headers_mut()
+                        .insert(AUTHORIZATION, token.header.clone());
+                }
+                Presented::None | Presented::Query(..) => {}
+            }
+        }
+        let mut response = match self.client.execute(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                let (reason, message) = connection_failure(&error, false);
+                return Step::Answer(Answer {
+                    signal: classify::connection_signal(reason),
+                    verdict: Verdict::Again(Trouble::new(None, reason, message)),
+                    bytes: 0,
+                });
+            }
+        };
+        let status = response.status().as_u16();
+        if matches!(status, 301 | 302 | 303 | 307 | 308) {
+            return Step::Redirect(response.headers().clone());
+        }
+        Step::Answer(if (200..300).contains(&status) {
+            self.success(status, &mut response).await
+        } else {
+            let after = retry_after(response.headers(), SystemTime::now());
+            let words = body::read(&mut response, ERROR_BODY).await.ok();
+            let bytes = words.as_ref().map_or(0, |b| b.len() as u64);
+            let said = words.and_then(|b| classify::server_words(&b));
+            let (verdict, signal) = classify::status(status, said, after, generation);
+            Answer {
+                signal,
+                verdict,
+                bytes,
+            }
+        })
+    }
+
+    async fn success(&self, status: u16, response: &mut reqwest::Response) -> Answer {
+        let trouble = |reason, message: String| Trouble::new(Some(status), reason, message);
+        if matches!(status, 204 | 205) {
+            return Answer {
+                signal: Signal::Fine,
+                verdict: Verdict::Failed(trouble(
+                    Reason::NoContent,
+                    format!("HTTP {status} has no body to record"),
+                )),
+                bytes: 0,
+            };
+        }
+        let body = match body::read(response, self.max_body).await {
+            Ok(body) => body,
+            Err(cut) => {
+                let trouble = trouble(cut.reason, cut.message);
+                let (signal, verdict) = match cut.reason {
+                    Reason::BodyTooLarge => (Signal::Fine, Verdict::Failed(trouble)),
+                    reason => (classify::connection_signal(reason), Verdict::Again(trouble)),
+                };
+                return Answer {
+                    signal,
+                    verdict,
+                    bytes: 0,
+                };
+            }
+        };
+        let bytes = body.len() as u64;
+        let again = |reason, message| Answer {
+            signal: Signal::Neutral,
+            verdict: Verdict::Again(trouble(reason, message)),
+            bytes,
+        };
+        if body.is_empty() {
+            return again(Reason::EmptyBody, format!("HTTP {status} with an empty body"));
+        }
+        match compact_json(body) {
+            Err(error) => again(Reason::MalformedBody, error.to_string()),
+            Ok(body) => Answer {
+                signal: Signal::Fine,
+                verdict: Verdict::Record(Record {
+                    status,
+                    fetched_at: SystemTime::now(),
+                    body,
+                }),
+                bytes,
+            },
+        }
+    }
+}
+
+fn redirect_failure(message: String) -> Answer {
+    Answer {
+        signal: Signal::Fine,
+        verdict: Verdict::Failed(Trouble::new(None, Reason::Redirect, message)),
+        bytes: 0,
+    }
+}
+
+fn header_value(template: &Template, id: &str) -> Option<HeaderValue> {
+    // RFC 9110 fields are visible ASCII; other text goes as UTF-8 bytes, as curl sends it.
+    let mut value = HeaderValue::from_bytes(template.expand_value(id).as_bytes()).ok()?;
+    value.set_sensitive(template.is_secret());
+    Some(value)
+}
+
+fn with_key(mut url: Url, presented: &Presented) -> Url {
+    if let Presented::Query(name, value) = presented {
+        url.query_pairs_mut()
+            .append_pair(name, value.expose_secret());
+    }
+    url
+}

@@ -1,0 +1,16 @@
+//! One item → one attempt's verdict (promise 8: every item has a fate).
+//!
+//! [`Fetcher::attempt`] sends one attempt and classifies its answer; it keeps
+//! nothing between attempts. Whether and when to try again is the run's
+//! decision, and sending needs a permit of the pacer's. Must never send
+//! credentials to another origin (promise 6), nor show a URL in a message.
+
+mod attempt;
+mod body;
+mod classify;
+mod json;
+mod redirect;
+
+pub use attempt::{FetchSetupError, Fetcher};
+pub use classify::{Answer, Trouble, Verdict};
+pub use json::{JsonError, compact_json};

@@ -1,0 +1,200 @@
+//! CSV and TSV lists: a header row, and the column that holds the IDs.
+
+use super::{IdsError, Item, Problem, clean};
+use crate::job::nearest;
+use csv::ByteRecord;
+use std::io::{self, Read};
+
+/// No record is longer, so that a quote that is never closed does not read the
+/// whole file into memory.
+const LONGEST: usize = 16 << 20;
+const LONGEST_MIB: u64 = 16;
+
+/// Rows of a CSV or TSV file, one in memory at a time.
+pub(super) struct Delimited {
+    name: String,
+    rows: csv::Reader<Metered>,
+    row: ByteRecord,
+    /// The line that the row begins on.
+    line: u64,
+    index: usize,
+    column: String,
+}
+
+impl Delimited {
+    pub(super) fn open(
+        name: String,
+        bytes: Box<dyn Read + Send>,
+        delimiter: u8,
+        column: Option<&str>,
+    ) -> Result<Delimited, IdsError> {
+        let rows = csv::ReaderBuilder::new()
+            .delimiter(delimiter)
+            .has_headers(false)
+            .flexible(true)
+            // By default a record ends between `\r` and `\n`, and line numbers
+            // are off by one; like this, a `\r` is space at the end of a cell.
+            .terminator(csv::Terminator::Any(b'\n'))
+            .from_reader(Metered {
+                bytes,
+                left: LONGEST,
+                ends_line: true,
+            });
+        let mut reader = Delimited {
+            name,
+            rows,
+            row: ByteRecord::new(),
+            line: 1,
+            index: 0,
+            column: String::new(),
+        };
+        if !reader.next_row()? {
+            return Err(reader.bad_header("is empty; it needs a header row".to_owned()));
+        }
+        let header: Option<Vec<String>> = reader
+            .row
+            .iter()
+            .map(|name| Some(std::str::from_utf8(name).ok()?.trim().to_owned()))
+            .collect();
+        let Some(header) = header else {
+            return Err(reader.fail(Problem::NotUtf8));
+        };
+        reader.index = find(&header, column).map_err(|problem| reader.bad_header(problem))?;
+        reader.column = header[reader.index].clone();
+        Ok(reader)
+    }
+
+    /// Reads the next row that is not blank; false at the end.
+    fn next_row(&mut self) -> Result<bool, IdsError> {
+        loop {
+            self.rows.get_mut().left = LONGEST;
+            self.line = self.rows.position().line();
+            let read = self.rows.read_byte_record(&mut self.row);
+            if !read.map_err(|error| self.unreadable(error))? {
+                return Ok(false);
+            }
+            // The reader skips empty lines before the row: count from its end.
+            let inside = self.row.as_slice().iter().filter(|b| **b == b'\n').count() as u64;
+            let end = self.rows.position().line();
+            let has_end = !self.rows.is_done() || self.rows.get_ref().ends_line;
+            self.line = end.saturating_sub(inside + u64::from(has_end));
+            let is_blank = self.row.len() == 1 && self.row.as_slice().trim_ascii().is_empty();
+            if !is_blank {
+                return Ok(true);
+            }
+        }
+    }
+
+    pub(super) fn next(&mut self) -> Option<Result<Item, IdsError>> {
+        self.next_item().transpose()
+    }
+
+    fn next_item(&mut self) -> Result<Option<Item>, IdsError> {
+        while self.next_row()? {
+            match self.id() {
+                Ok(Some(id)) => {
+                    let (id, position) = (id.to_owned(), self.line);
+                    return Ok(Some(Item { id, position }));
+                }
+                Ok(None) => {}
+                Err(problem) => return Err(self.fail(problem)),
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) fn count(mut self) -> Result<u64, IdsError> {
+        let mut count = 0;
+        while self.next_row()? {
+            match self.id() {
+                Ok(id) => count += u64::from(id.is_some()),
+                Err(problem) => return Err(self.fail(problem)),
+            }
+        }
+        Ok(count)
+    }
+
+    /// The current row's ID; `None` when the cell is blank.
+    fn id(&self) -> Result<Option<&str>, Problem> {
+        let cell = self.row.get(self.index);
+        let cell = cell.ok_or_else(|| Problem::ShortRow(self.column.clone()))?;
+        clean(std::str::from_utf8(cell).map_err(|_| Problem::NotUtf8)?)
+    }
+
+    fn fail(&self, problem: Problem) -> IdsError {
+        IdsError::Line {
+            name: self.name.clone(),
+            line: self.line,
+            problem,
+        }
+    }
+
+    fn unreadable(&self, error: csv::Error) -> IdsError {
+        let source = match error.into_kind() {
+            csv::ErrorKind::Io(_) if self.rows.get_ref().left == 0 => {
+                return self.fail(Problem::TooLong(LONGEST_MIB));
+            }
+            csv::ErrorKind::Io(source) => source,
+            other => io::Error::other(format!("{other:?}")),
+        };
+        IdsError::Read {
+            name: self.name.clone(),
+            line: self.line.saturating_sub(1),
+            source,
+        }
+    }
+
+    fn bad_header(&self, problem: String) -> IdsError {
+        IdsError::Header {
+            name: self.name.clone(),
+            problem,
+        }
+    }
+}
+
+/// The index of the column, or what to do about it.
+fn find(header: &[String], column: Option<&str>) -> Result<usize, String> {
+    let names: Vec<String> = header.iter().map(|name| format!("`{name}`")).collect();
+    let names = names.join(", ");
+    let Some(column) = column else {
+        return match header {
+            [_] => Ok(0),
+            _ => Err(format!(
+                "has several columns: {names}; say which holds the IDs with `column` in [ids]"
+            )),
+        };
+    };
+    let mut found = (0..header.len()).filter(|index| header[*index] == column);
+    match (found.next(), found.next()) {
+        (Some(index), None) => Ok(index),
+        (Some(_), Some(_)) => Err(format!("has two columns `{column}`; rename one")),
+        (None, _) => {
+            let near = nearest(column, header.iter().map(String::as_str));
+            let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+            Err(format!("has no column `{column}`, it has {names}{hint}"))
+        }
+    }
+}
+
+/// Hands out a bounded number of bytes before it must be refilled.
+struct Metered {
+    bytes: Box<dyn Read + Send>,
+    left: usize,
+    /// The last byte was a line end.
+    ends_line: bool,
+}
+
+impl Read for Metered {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            return Err(io::Error::other("record too long"));
+        }
+        let length = buffer.len().min(self.left);
+        let read = self.bytes.read(&mut buffer[..length])?;
+        self.left -= read;
+        if let Some(last) = read.checked_sub(1) {
+            self.ends_line = buffer[last] == b'\n';
+        }
+        Ok(read)
+    }
+}

@@ -1,0 +1,125 @@
+//! Lists with one ID a line, and the bounded line reader under them.
+
+use super::{IdsError, Item, Problem, clean};
+use std::borrow::Cow;
+use std::io::{BufRead as _, BufReader, Read};
+
+const MIB: u64 = 1 << 20;
+
+/// Lines of UTF-8 text, one in memory at a time, each of bounded length.
+pub(super) struct TextLines {
+    name: String,
+    bytes: BufReader<Box<dyn Read + Send>>,
+    buffer: Vec<u8>,
+    line: u64,
+    /// In MiB.
+    longest: u64,
+}
+
+impl TextLines {
+    pub(super) fn new(name: String, bytes: Box<dyn Read + Send>, longest: u64) -> TextLines {
+        TextLines {
+            name,
+            bytes: BufReader::with_capacity(128 * 1024, bytes),
+            buffer: Vec::new(),
+            line: 0,
+            longest,
+        }
+    }
+
+    /// The number of the line that was read last.
+    pub(super) fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// An error on the line that was read last.
+    pub(super) fn fail(&self, problem: Problem) -> IdsError {
+        IdsError::Line {
+            name: self.name.clone(),
+            line: self.line,
+            problem,
+        }
+    }
+
+    /// The next line without the space around it, its end, and a byte order mark.
+    pub(super) fn next_line(&mut self) -> Result<Option<&str>, IdsError> {
+        self.buffer.clear();
+        let longest = self.longest * MIB;
+        let mut bounded = (&mut self.bytes).take(longest + 1);
+        let read = match bounded.read_until(b'\n', &mut self.buffer) {
+            Ok(read) => read as u64,
+            Err(source) => {
+                return Err(IdsError::Read {
+                    name: self.name.clone(),
+                    line: self.line,
+                    source,
+                });
+            }
+        };
+        if read == 0 {
+            return Ok(None);
+        }
+        self.line += 1;
+        if read > longest {
+            return Err(self.fail(Problem::TooLong(self.longest)));
+        }
+        let Ok(line) = std::str::from_utf8(&self.buffer) else {
+            return Err(self.fail(Problem::NotUtf8));
+        };
+        let line = match self.line {
+            1 => line.strip_prefix('\u{feff}').unwrap_or(line),
+            _ => line,
+        };
+        Ok(Some(line.trim()))
+    }
+}
+
+/// One ID a line; `#` begins a comment line.
+pub(super) struct Lines(TextLines);
+
+impl Lines {
+    pub(super) fn new(lines: TextLines) -> Lines {
+        Lines(lines)
+    }
+
+    /// Reads on to the next ID and hands it to `take`.
+    fn next_id<T>(&mut self, take: impl FnOnce(&str) -> T) -> Result<Option<T>, IdsError> {
+        loop {
+            let Some(line) = self.0.next_line()? else {
+                return Ok(None);
+            };
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            match clean(&unquote(line)) {
+                Ok(Some(id)) => return Ok(Some(take(id))),
+                Ok(None) => {}
+                Err(problem) => return Err(self.0.fail(problem)),
+            }
+        }
+    }
+
+    pub(super) fn next(&mut self) -> Option<Result<Item, IdsError>> {
+        let id = self.next_id(str::to_owned).transpose()?;
+        let position = self.0.line();
+        Some(id.map(|id| Item { id, position }))
+    }
+
+    pub(super) fn count(mut self) -> Result<u64, IdsError> {
+        let mut count = 0;
+        while self.next_id(|_| ())?.is_some() {
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+/// A spreadsheet's `"…"` around the whole line is not part of the ID.
+fn unquote(line: &str) -> Cow<'_, str> {
+    let inner = line.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match inner {
+        Some(inner) if inner.contains('"') => Cow::Owned(inner.replace("\"\"", "\"")),
+        Some(inner) => Cow::Borrowed(inner),
+        None => Cow::Borrowed(line),
+    }
+}

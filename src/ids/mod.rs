@@ -1,0 +1,135 @@
+//! The stream of items.
+//!
+//! Owns how an ID list is read: the inline IDs, then the file or stdin, one
+//! line at a time, so memory does not grow with the list. Tells the line of
+//! whatever is no ID, and stops there. Must not drop repeats (the run does),
+//! and must never send or write anything.
+
+mod delimited;
+mod error;
+mod lines;
+mod ndjson;
+
+pub use error::{IdsError, Problem};
+
+use self::delimited::Delimited;
+use self::lines::{Lines, TextLines};
+use self::ndjson::Ndjson;
+use crate::job::{IdFile, IdFormat, IdSource, Ids};
+use std::fs::File;
+use std::io::{self, Read};
+
+/// One thing to fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// What `{id}` becomes.
+    pub id: String,
+    /// Counted from 1: the line of the file, or the place in `list`.
+    pub position: u64,
+}
+
+/// The items of a job, in the order of its list. Ends after an error.
+pub struct ItemReader {
+    list: std::iter::Enumerate<std::vec::IntoIter<String>>,
+    file: Option<FileReader>,
+}
+
+enum FileReader {
+    Lines(Lines),
+    Delimited(Delimited),
+    Ndjson(Ndjson),
+}
+
+/// Opens the list of a job.
+pub fn open(ids: &Ids) -> Result<ItemReader, IdsError> {
+    Ok(ItemReader {
+        list: ids.list.clone().into_iter().enumerate(),
+        file: ids.file.as_ref().map(FileReader::open).transpose()?,
+    })
+}
+
+/// How many items the list has, repeats included; `None` when it comes from stdin.
+pub fn count(ids: &Ids) -> Result<Option<u64>, IdsError> {
+    let list = ids.list.len() as u64;
+    match &ids.file {
+        None => Ok(Some(list)),
+        Some(file) if file.source == IdSource::Stdin => Ok(None),
+        Some(file) => Ok(Some(list + FileReader::open(file)?.count()?)),
+    }
+}
+
+impl Iterator for ItemReader {
+    type Item = Result<Item, IdsError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some((index, id)) = self.list.next() {
+            let position = index as u64 + 1;
+            return Some(Ok(Item { id, position }));
+        }
+        let next = self.file.as_mut()?.next();
+        if !matches!(next, Some(Ok(_))) {
+            self.file = None;
+        }
+        next
+    }
+}
+
+impl std::iter::FusedIterator for ItemReader {}
+
+impl FileReader {
+    fn open(file: &IdFile) -> Result<FileReader, IdsError> {
+        let (name, bytes): (String, Box<dyn Read + Send>) = match &file.source {
+            IdSource::Stdin => ("stdin".to_owned(), Box::new(io::stdin())),
+            IdSource::Path(path) => {
+                let name = path.display().to_string();
+                match File::open(path) {
+                    Ok(opened) => (name, Box::new(opened)),
+                    Err(source) => return Err(IdsError::Open { name, source }),
+                }
+            }
+        };
+        Ok(match &file.format {
+            IdFormat::Lines => FileReader::Lines(Lines::new(TextLines::new(name, bytes, 1))),
+            IdFormat::Delimited { delimiter, column } => {
+                let column = column.as_deref();
+                FileReader::Delimited(Delimited::open(name, bytes, *delimiter, column)?)
+            }
+            IdFormat::Ndjson { field } => {
+                FileReader::Ndjson(Ndjson::new(TextLines::new(name, bytes, 64), field.clone()))
+            }
+        })
+    }
+
+    fn next(&mut self) -> Option<Result<Item, IdsError>> {
+        match self {
+            FileReader::Lines(reader) => reader.next(),
+            FileReader::Delimited(reader) => reader.next(),
+            FileReader::Ndjson(reader) => reader.next(),
+        }
+    }
+
+    fn count(self) -> Result<u64, IdsError> {
+        match self {
+            FileReader::Lines(reader) => reader.count(),
+            FileReader::Delimited(reader) => reader.count(),
+            FileReader::Ndjson(reader) => reader.count(),
+        }
+    }
+}
+
+/// The ID in a cell or line: no spaces around it, no control characters in it.
+/// `None` when it is blank.
+fn clean(text: &str) -> Result<Option<&str>, Problem> {
+    let id = text.trim();
+    // Bytes first: a scan that stays fast on long lists.
+    let may_hold_control = |b: u8| b < 0x20 || b == 0x7f || b == 0xc2;
+    if id.bytes().any(may_hold_control)
+        && let Some(c) = id.chars().find(|c| c.is_control())
+    {
+        return Err(Problem::Control(u32::from(c)));
+    }
+    Ok(Some(id).filter(|id| !id.is_empty()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! Every form of list, whole and broken.
+
+use super::*;
+use crate::job::Repeats;
+use proptest::prelude::*;
+use serde_json_path::JsonPath;
+use std::fs;
+
+fn list_of(format: IdFormat, content: &[u8]) -> (tempfile::TempDir, Ids) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("list");
+    fs::write(&path, content).unwrap();
+    let ids = Ids {
+        list: Vec::new(),
+        file: Some(IdFile {
+            source: IdSource::Path(path),
+            format,
+        }),
+        repeats: Repeats::Once,
+    };
+    (folder, ids)
+}
+
+fn items(format: IdFormat, content: &[u8]) -> Result<Vec<(String, u64)>, IdsError> {
+    let (_folder, ids) = list_of(format, content);
+    let read: Result<Vec<Item>, IdsError> = open(&ids).and_then(|reader| reader.collect());
+    let read = read?;
+    assert_eq!(count(&ids).unwrap(), Some(read.len() as u64), "count agrees");
+    Ok(read.into_iter().map(|item| (item.id, item.position)).collect())
+}
+
+fn message(format: IdFormat, content: &[u8]) -> String {
+    items(format, content).unwrap_err().to_string()
+}
+
+fn csv(column: Option<&str>) -> IdFormat {
+    IdFormat::Delimited {
+        delimiter: b',',
+        column: column.map(str::to_owned),
+    }
+}
+
+fn ndjson(path: &str) -> IdFormat {
+    IdFormat::Ndjson {
+        field: JsonPath::parse(path).unwrap(),
+    }
+}
+
+fn pairs(expected: &[(&str, u64)]) -> Vec<(String, u64)> {
+    let owned = expected.iter().map(|(id, position)| ((*id).to_owned(), *position));
+    owned.collect()
+}
+
+#[test]
+fn lines_with_everything_that_editors_and_spreadsheets_leave() {
+    let content = "\u{feff}a\r\n\r\n  # comment\n\tb c \n#\n\"quoted\"\n\"with \"\"q\"\"\"\n\"\"\nlast";
+    let expected = [("a", 1), ("b c", 4), ("quoted", 6), ("with \"q\"", 7), ("last", 9)];
+    assert_eq!(items(IdFormat::Lines, content.as_bytes()).unwrap(), pairs(&expected));
+    assert_eq!(items(IdFormat::Lines, b"").unwrap(), []);
+}
+
+#[test]
+fn broken_lines_are_named() {
+    let shown = message(IdFormat::Lines, b"a\n\xff\n");
+    assert!(shown.contains("list`, line 2: not UTF-8"), "{shown}");
+    for content in ["ok\na\0b\n", "ok\na\tb\n", "ok\na\u{85}b\n", "ok\na\u{7f}\n"] {
+        let shown = message(IdFormat::Lines, content.as_bytes());
+        assert!(shown.contains("line 2: a control character"), "{shown}");
+    }
+    let long = [b"a\n".to_vec(), vec![b'x'; (1 << 20) + 1]].concat();
+    let shown = message(IdFormat::Lines, &long);
+    assert!(shown.contains("line 2: longer than 1 MiB"), "{shown}");
+    let just_fits = vec![b'x'; 1 << 20];
+    assert_eq!(items(IdFormat::Lines, &just_fits).unwrap().len(), 1);
+}
+
+#[test]
+fn the_reader_ends_after_an_error() {
+    let (_folder, ids) = list_of(IdFormat::Lines, b"a\n\xff\nb\n");
+    let mut reader = open(&ids).unwrap();
+    assert!(reader.next().unwrap().is_ok());
+    assert!(reader.next().unwrap().is_err());
+    assert!(reader.next().is_none());
+    assert!(reader.next().is_none());
+}
+
+#[test]
+fn inline_ids_come_first() {
+    let (_folder, mut ids) = list_of(IdFormat::Lines, b"# c\nx\nx\n");
+    ids.list = vec!["b".to_owned(), "a".to_owned(), "a".to_owned()];
+    let read: Vec<_> = open(&ids).unwrap().map(|item| item.unwrap().position).collect();
+    assert_eq!(read, [1, 2, 3, 2, 3], "repeats stay");
+    assert_eq!(count(&ids).unwrap(), Some(5));
+    ids.file = None;
+    assert_eq!(count(&ids).unwrap(), Some(3));
+}
+
+#[test]
+fn stdin_is_not_counted() {
+    let ids = Ids {
+        list: Vec::new(),
+        file: Some(IdFile {
+            source: IdSource::Stdin,
+            format: IdFormat::Lines,
+        }),
+        repeats: Repeats::Once,
+    };
+    assert_eq!(count(&ids).unwrap(), None);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let (folder, ids) = list_of(IdFormat::Lines, b"");
+    drop(folder);
+    let shown = open(&ids).err().unwrap().to_string();
+    assert!(shown.contains("cannot open the ID list"), "{shown}");
+    assert!(count(&ids).is_err());
+}
+
+#[test]
+fn csv_by_column_name() {
+    let content = "\u{feff}name, track_id ,x\r\n\"a\nb\", 1 ,\r\nc,,\r\n\r\n\"d,e\",\"2\",z\r\n";
+    // Row 2 begins on line 2 and ends on line 3; lines 4 (blank cell) and 5 are skipped.
+    let expected = pairs(&[("1", 2), ("2", 6)]);
+    assert_eq!(items(csv(Some("track_id")), content.as_bytes()).unwrap(), expected);
+    assert_eq!(items(csv(None), b"id\n7\n").unwrap(), pairs(&[("7", 2)]));
+    let expected = pairs(&[("7", 4), ("8", 6), ("9", 7)]);
+    assert_eq!(items(csv(None), b"id\n\n\n7\n\n8\n9").unwrap(), expected, "blank lines");
+    assert_eq!(items(csv(None), b"id\r\n\r\n\r\n7\r\n\r\n8\r\n9").unwrap(), expected);
+    assert_eq!(items(csv(None), b"\n\nid\n7\n\n\n").unwrap(), pairs(&[("7", 4)]));
+    let tsv = IdFormat::Delimited {
+        delimiter: b'\t',
+        column: Some("id".to_owned()),
+    };
+    assert_eq!(items(tsv, b"a\tid\n1,1\t2\n").unwrap(), pairs(&[("2", 2)]));
+}
+
+#[test]
+fn a_wrong_column_lists_the_columns() {
+    let shown = message(csv(Some("trackid")), b"name,track_id\n");
+    assert!(shown.contains("no column `trackid`, it has `name`, `track_id`"), "{shown}");
+    assert!(shown.contains("did you mean `track_id`?"), "{shown}");
+    let shown = message(csv(None), b"a,b\n");
+    assert!(shown.contains("several columns: `a`, `b`"), "{shown}");
+    assert!(message(csv(Some("a")), b"a,a\n").contains("two columns"));
+    assert!(message(csv(None), b"").contains("needs a header row"));
+}
+
+#[test]
+fn broken_rows_are_named() {
+    let shown = message(csv(Some("b")), b"a,b\n1,2\n3\n");
+    assert!(shown.contains("line 3: the row has no column `b`"), "{shown}");
+    let shown = message(csv(Some("b")), b"a,b\n1,\xff\n");
+    assert!(shown.contains("line 2: not UTF-8"), "{shown}");
+    let shown = message(csv(Some("b")), b"a,b\n1,\"x\ny\"\n");
+    assert!(shown.contains("line 2: a control character"), "{shown}");
+    assert!(items(csv(Some("b")), b"a,b\n\xff,1\n").is_ok(), "other columns do not matter");
+}
+
+#[test]
+fn a_quote_that_is_never_closed_does_not_fill_the_memory() {
+    let mut content = b"a,b\n1,2\n3,\"".to_vec();
+    content.resize(20 << 20, b'x');
+    let shown = message(csv(Some("b")), &content);
+    assert!(shown.contains("line 3: longer than 16 MiB"), "{shown}");
+}
+
+#[test]
+fn ndjson_by_path() {
+    let content = "\u{feff}{\"a\":{\"id\":\"x\"}}\r\n\n  {\"a\":{\"id\":-7}}\n{\"a\":{\"id\":18446744073709551615}}";
+    let expected = pairs(&[("x", 1), ("-7", 3), ("18446744073709551615", 4)]);
+    assert_eq!(items(ndjson("$.a.id"), content.as_bytes()).unwrap(), expected);
+    assert_eq!(items(ndjson("$"), b"\"x\"\n5\n").unwrap(), pairs(&[("x", 1), ("5", 2)]));
+}
+
+#[test]
+fn broken_json_lines_are_named() {
+    for (content, part) in [
+        ("{\"id\":1}\n{\"id\":", "line 2: not JSON"),
+        ("1\n", "line 1: `$.id` finds 0 values"),
+        ("{\"id\":null}", "finds null"),
+        ("{\"id\":1.5}", "no 64-bit integer"),
+        ("{\"id\":18446744073709551616}", "no 64-bit integer"),
+        ("{\"id\":[1]}", "finds an array"),
+        ("{\"id\":\" \"}", "finds an empty string"),
+        ("{\"id\":\"a\\u0000\"}", "control character (U+0000)"),
+    ] {
+        let shown = message(ndjson("$.id"), content.as_bytes());
+        assert!(shown.contains(part), "{shown}");
+    }
+    assert!(message(ndjson("$[*]"), b"[1,2]").contains("finds 2 values"));
+}
+
+/// An ID that any list can hold: no control characters, no space around it.
+fn any_id() -> impl Strategy<Value = String> {
+    "\\PC{1,30}"
+        .prop_map(|id| id.trim().to_owned())
+        .prop_filter("an ID", |id| {
+            !id.is_empty() && !id.contains(char::is_control) && !id.starts_with('\u{feff}')
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_form_of_a_list_reads_back_equal(ids in prop::collection::vec(any_id(), 0..20)) {
+        let quoted = |id: &String| format!("\"{}\"", id.replace('"', "\"\""));
+        let txt: Vec<String> = ids.iter().map(quoted).collect();
+        let mut table = csv::Writer::from_writer(Vec::new());
+        table.write_record(["n", "id"]).unwrap();
+        for (n, id) in ids.iter().enumerate() {
+            table.write_record([&n.to_string(), id]).unwrap();
+        }
+        let json: Vec<String> = ids.iter().map(|id| serde_json::json!({"id": id}).to_string()).collect();
+        for (format, content) in [
+            (IdFormat::Lines, txt.join("\r\n").into_bytes()),
+            (csv(Some("id")), table.into_inner().unwrap()),
+            (ndjson("$.id"), json.join("\n").into_bytes()),
+        ] {
+            let read: Vec<String> = items(format, &content).unwrap().into_iter().map(|(id, _)| id).collect();
+            prop_assert_eq!(&read, &ids);
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_a_reader_panic(content in prop::collection::vec(any::<u8>(), 0..200)) {
+        for format in [IdFormat::Lines, csv(None), csv(Some("a")), ndjson("$.a")] {
+            let (_folder, ids) = list_of(format, &content);
+            if let Ok(reader) = open(&ids) {
+                let _ = reader.collect::<Result<Vec<_>, _>>();
+            }
+            let _ = count(&ids);
+        }
+    }
+}

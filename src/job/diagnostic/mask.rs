@@ -1,0 +1,284 @@
+//! Hides what may be a secret in the text of a job file.
+//!
+//! A job file may hold literal credentials, so the source that a mistake is
+//! drawn on shows only values that are known to be harmless ([`is_public`]);
+//! every other value is replaced by `*`. The text keeps its length in bytes,
+//! so that spans still fit. `${NAME}` references stay: they are no secrets.
+
+use crate::job::interpolate::reference_length;
+use std::ops::Range;
+use toml::de::{DeTable, DeValue};
+
+/// Values at these paths are no secrets.
+fn is_public(path: &[&str]) -> bool {
+    match path {
+        ["auth", key] => matches!(
+            *key,
+            "type" | "token_url" | "client_auth" | "scope" | "in" | "name" | "allow_http"
+        ),
+        ["request", key] => matches!(*key, "url" | "method" | "timeout" | "max_body"),
+        ["ids", key] => matches!(*key, "list" | "file" | "column" | "field" | "repeats"),
+        ["output", key] => matches!(*key, "path" | "record" | "order"),
+        ["limits", key] => matches!(*key, "rate" | "concurrency" | "max_wait"),
+        ["retry", key] => matches!(*key, "attempts" | "backoff"),
+        ["checkpoint", "every"] | ["output", "columns", _] => true,
+        _ => false,
+    }
+}
+
+/// The text of a job file with everything masked that may be a secret.
+/// `root` is the parsed text; `None` when it could not be parsed.
+pub(in crate::job) fn mask_source(source: &str, root: Option<&DeTable<'_>>) -> String {
+    let mut secrets = Vec::new();
+    match root {
+        Some(root) => collect_table(&mut Vec::new(), root, source, &mut secrets),
+        None => collect_lines(source, &mut secrets),
+    }
+    collect_urls(source, &mut secrets);
+    let mut masked = source.to_owned();
+    for span in secrets {
+        if let Some(text) = masked.get(span.clone()) {
+            let stars = stars(text);
+            masked.replace_range(span, &stars);
+        }
+    }
+    masked
+}
+
+/// One value, masked but for its `${…}` references and `{id}` holes.
+pub(in crate::job) fn mask_all(text: &str) -> String {
+    stars(text)
+}
+
+/// `*` for each byte; references, `{id}` and line ends stay.
+fn stars(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let kept = match c {
+            '\n' | '\r' => 1,
+            '$' if rest.starts_with("$$") => 0,
+            '$' => reference_length(rest).unwrap_or(0),
+            '{' if rest.starts_with("{id}") => 4,
+            _ => 0,
+        };
+        if kept > 0 {
+            out.push_str(&rest[..kept]);
+            rest = &rest[kept..];
+        } else {
+            // `$$` goes as one: what follows an escape is no reference.
+            let width = if rest.starts_with("$$") { 2 } else { c.len_utf8() };
+            out.extend(std::iter::repeat_n('*', width));
+            rest = &rest[width..];
+        }
+    }
+    out
+}
+
+fn collect_table<'t>(
+    path: &mut Vec<&'t str>,
+    table: &'t DeTable<'_>,
+    source: &str,
+    secrets: &mut Vec<Range<usize>>,
+) {
+    for (key, value) in table {
+        path.push(key.get_ref());
+        collect_value(path, value.get_ref(), value.span(), source, secrets);
+        path.pop();
+    }
+}
+
+fn collect_value<'t>(
+    path: &mut Vec<&'t str>,
+    value: &'t DeValue<'_>,
+    span: Range<usize>,
+    source: &str,
+    secrets: &mut Vec<Range<usize>>,
+) {
+    match value {
+        DeValue::Table(table) => collect_table(path, table, source, secrets),
+        _ if is_public(path) => {}
+        // A number at an unknown key outside [auth] is a misspelled setting.
+        DeValue::Integer(_) | DeValue::Boolean(_)
+            if path.first() != Some(&"auth") && path.len() < 3 => {}
+        DeValue::Array(array) => {
+            for element in array {
+                collect_value(path, element.get_ref(), element.span(), source, secrets);
+            }
+        }
+        _ => {
+            let Some(text) = source.get(span.clone()) else {
+                return;
+            };
+            let quotes = text.len() - text.trim_start_matches(['"', '\'']).len();
+            let end = text.trim_end_matches(['"', '\'']).len().max(quotes);
+            secrets.push(span.start + quotes..span.start + end);
+            secrets.extend(comment_after(source, span.end));
+        }
+    }
+}
+
+/// The comment that follows a secret on its line: an old value may be kept there.
+fn comment_after(source: &str, at: usize) -> Option<Range<usize>> {
+    let line = source.get(at..)?.lines().next()?;
+    let hash = line.find('#')?;
+    Some(at + hash + 1..at + line.len())
+}
+
+/// Without a parsed table: line by line, showing only what is surely harmless.
+fn collect_lines(source: &str, secrets: &mut Vec<Range<usize>>) {
+    let mut section: Vec<&str> = Vec::new();
+    let mut open: Option<&str> = None;
+    let mut public = false;
+    let mut start = 0;
+    for line in source.split_inclusive('\n') {
+        let text = line.trim_start();
+        let indent = line.len() - text.len();
+        let whole = start..start + line.len();
+        let key_length = text
+            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-')
+            .unwrap_or(text.len());
+        let key = &text[..key_length];
+        let after_key = start + indent + key_length..whole.end;
+        let is_header = open.is_none() && is_table_header(text);
+        if open.is_some() {
+            secrets.extend((!public).then_some(whole));
+        } else if is_header {
+            let name = text.trim_matches(|c: char| "[]".contains(c) || c.is_whitespace());
+            section = name.split('.').map(str::trim).collect();
+            public = false;
+        } else if key.is_empty() {
+            public &= !text.contains('=');
+            secrets.extend((!public).then_some(whole));
+        } else {
+            let path: Vec<&str> = section.iter().copied().chain([key]).collect();
+            public = is_public(&path);
+            let is_assignment = text[key_length..].trim_start().starts_with('=');
+            secrets.extend((!public).then_some(if is_assignment { after_key } else { whole }));
+        }
+        for quotes in ["\"\"\"", "'''"] {
+            if !line.matches(quotes).count().is_multiple_of(2) {
+                open = match open {
+                    None => Some(quotes),
+                    Some(opened) if opened == quotes => None,
+                    still => still,
+                };
+            }
+        }
+        start += line.len();
+    }
+}
+
+/// `[name]`, with nothing in it that a value would have.
+fn is_table_header(text: &str) -> bool {
+    text.starts_with('[') && !text.contains(['"', '\'', ',', '='])
+}
+
+/// In URLs: user and password, and the values of the query.
+fn collect_urls(source: &str, secrets: &mut Vec<Range<usize>>) {
+    let mut from = 0;
+    while let Some(found) = source[from..].find("://") {
+        let start = from + found + 3;
+        let end = source[start..]
+            .find(|c: char| c.is_whitespace() || c == '"' || c == '\'')
+            .map_or(source.len(), |length| start + length);
+        let url = &source[start..end];
+        let authority = url.find(['/', '?']).unwrap_or(url.len());
+        if let Some(user) = url[..authority].rfind('@') {
+            secrets.push(start..start + user);
+        }
+        if let Some(query) = url.find('?') {
+            let mut at = start + query + 1;
+            for pair in source[at..end].split('&') {
+                let value = pair.find('=').map_or(pair.len(), |equals| equals + 1);
+                // A placeholder, known or not, is what a mistake may be about.
+                if !pair[value..].starts_with('{') {
+                    secrets.push(at + value..at + pair.len());
+                }
+                at += pair.len() + 1;
+            }
+        }
+        from = end;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn masked(source: &str) -> String {
+        let table = DeTable::parse(source).unwrap();
+        mask_source(source, Some(table.get_ref()))
+    }
+
+    #[test]
+    fn only_harmless_values_stay() {
+        let source = r#"
+[request]
+url = "https://user:hunter2@h/{id}?key=hunter2&b={foo}"
+query = { key = "hunter2" }
+headers = { "X-Key" = "a ${REF} hunter2" } # hunter2
+unknown = "hunter2"
+[auth]
+type = "bearer"
+token = "hunter2" # was hunter2
+password = 42424242
+clientsecret = 'hunter2'
+params = { a = """
+hunter2
+hunter2""" }
+[limits]
+conncurrency = 8
+rate = "10/s"
+[elsewhere]
+list = ["hunter2", "${NAME}"]
+"#;
+        let masked = masked(source);
+        assert_eq!(masked.len(), source.len());
+        assert!(!masked.contains("hunter2"), "{masked}");
+        assert!(!masked.contains("42424242"), "{masked}");
+        for kept in [
+            "type = \"bearer\"",
+            "rate = \"10/s\"",
+            "conncurrency = 8",
+            "${REF}",
+            "@h/{id}?key=",
+            "b={foo}",
+            "token = \"*******\"",
+            "\"${NAME}\"",
+        ] {
+            assert!(masked.contains(kept), "{kept} in {masked}");
+        }
+    }
+
+    #[test]
+    fn an_escaped_reference_is_a_literal() {
+        assert_eq!(mask_all("$${hunter2}"), "***********");
+        assert_eq!(mask_all("x${A}{id}é"), "*${A}{id}**");
+    }
+
+    #[test]
+    fn a_text_that_does_not_parse_is_masked_line_by_line() {
+        let source = "[auth]\ntype = \"bearer\ntoken = hunter2\nhunter2\n\"k\" = \"hunter2\"\n\
+                      client_secret = \"\"\"\nhunter2\nurl = hunter2\n\"\"\"\n\
+                      auth.token = \"hunter2\"\n# hunter2\n[request]\nurl = \"http://h/{id}\n\
+                      headers = { a = \"hunter2\" }\n[request.headers]\nx = \"hunter2\"\n";
+        let masked = mask_source(source, None);
+        assert_eq!(masked.len(), source.len());
+        assert!(!masked.contains("hunter2"), "{masked}");
+        assert!(masked.contains("type = \"bearer"), "{masked}");
+        assert!(masked.contains("url = \"http://h/{id}"), "{masked}");
+    }
+
+    proptest! {
+        #[test]
+        fn masking_keeps_every_place(source in "(\\PC|\n|\"|'|=|#|\\[|\\$\\{A\\}|://|@|\\?|é){0,80}") {
+            let masked = mask_source(&source, None);
+            prop_assert_eq!(masked.len(), source.len());
+            if let Ok(table) = DeTable::parse(&source) {
+                prop_assert_eq!(mask_source(&source, Some(table.get_ref())).len(), source.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! What the job file says, as validated values.
+//!
+//! Owns the job format: [`load`] reads the TOML file, the environment and the
+//! `.env` beside it, and returns a [`Job`] or every mistake at once as
+//! [`JobError`]. A `Job` that exists is valid. Must never send anything, open
+//! an output, or print; must never keep a secret outside a [`SecretString`].
+
+mod decode;
+mod diagnostic;
+mod interpolate;
+mod sections;
+mod starter;
+mod template;
+mod units;
+
+pub use decode::{LoadOptions, load};
+pub(crate) use diagnostic::nearest;
+pub use diagnostic::{Diagnostic, JobError};
+pub use interpolate::Environment;
+pub use starter::{SCHEMA, Starter, starter};
+pub use template::{Template, TemplateError, UrlTemplate};
+pub use units::{Rate, UnitError, parse_duration, parse_size};
+
+use secrecy::SecretString;
+use serde_json_path::JsonPath;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One harvest, as the job file describes it. Made only by [`load`].
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The job file, as it was named.
+    pub path: PathBuf,
+    /// Which items to fetch.
+    pub ids: Ids,
+    /// How one item is asked for.
+    pub request: Request,
+    /// Whose credentials go along.
+    pub auth: Auth,
+    /// How fast, and how patient.
+    pub limits: Limits,
+    /// How often one item is tried.
+    pub retry: Retry,
+    /// Where records go, and in which form.
+    pub output: Output,
+    /// How often work is made durable.
+    pub checkpoint: Checkpoint,
+    /// Every request goes to the embedded API instead of the named hosts.
+    pub sandbox: bool,
+}
+
+/// `[ids]`: the list. The inline IDs come before the file's.
+#[derive(Debug, Clone)]
+pub struct Ids {
+    /// `list`: IDs written in the job file.
+    pub list: Vec<String>,
+    /// `file`: IDs read from a file or from stdin.
+    pub file: Option<IdFile>,
+    /// `repeats`: what an ID that is listed twice means.
+    pub repeats: Repeats,
+}
+
+/// `[ids] file`, with how it is read.
+#[derive(Debug, Clone)]
+pub struct IdFile {
+    /// Where the bytes come from.
+    pub source: IdSource,
+    /// How they are split into IDs.
+    pub format: IdFormat,
+}
+
+/// Where an ID file is read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdSource {
+    /// `file = "-"`.
+    Stdin,
+    /// A path, already resolved against the job file's folder.
+    Path(PathBuf),
+}
+
+/// How the bytes of an ID file become IDs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum IdFormat {
+    /// One ID a line; `#` starts a comment line.
+    Lines,
+    /// A header row and a named column; without a name, the file must have one column.
+    Delimited {
+        /// `b','` or `b'\t'`.
+        delimiter: u8,
+        /// `column`.
+        column: Option<String>,
+    },
+    /// One JSON value a line; the ID is at this JSONPath.
+    Ndjson {
+        /// `field`.
+        field: JsonPath,
+    },
+}
+
+/// `[ids] repeats`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Repeats {
+    /// An ID that is listed twice is fetched once.
+    #[default]
+    Once,
+    /// Each listing is an item of its own.
+    Each,
+}
+
+/// `[request]`: one item's request.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// `url`, with `{id}`.
+    pub url: UrlTemplate,
+    /// `method`.
+    pub method: Method,
+    /// `query`: name and value, in the file's order.
+    pub query: Vec<(String, Template)>,
+    /// `headers`: name and value, in the file's order; names are valid header names.
+    pub headers: Vec<(String, Template)>,
+    /// `timeout`: for one attempt, body included.
+    pub timeout: Duration,
+    /// `max_body`: bytes of one decoded body at most.
+    pub max_body: u64,
+}
+
+/// `[request] method`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// `GET`.
+    Get,
+    /// `POST`, without a body.
+    Post,
+}
+
+impl Method {
+    /// The method's name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+        }
+    }
+}
+
+/// `[auth]`: whose credentials go along.
+#[derive(Debug, Clone)]
+pub enum Auth {
+    /// No credentials.
+    None,
+    /// OAuth2 client credentials grant (RFC 6749 section 4.4).
+    ClientCredentials(ClientCredentials),
+    /// `Authorization: Bearer …` with a token that does not change.
+    Bearer {
+        /// `token`.
+        token: SecretString,
+    },
+    /// HTTP Basic (RFC 7617).
+    Basic {
+        /// `username`.
+        username: String,
+        /// `password`.
+        password: SecretString,
+    },
+    /// A key in a header or a query parameter.
+    ApiKey {
+        /// `in`.
+        place: ApiKeyPlace,
+        /// `name` of the header or the query parameter.
+        name: String,
+        /// `value`.
+        value: SecretString,
+    },
+}
+
+/// `[auth] in` for an API key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApiKeyPlace {
+    /// A request header.
+    Header,
+    /// A query parameter.
+    Query,
+}
+
+/// The OAuth2 client credentials grant (RFC 6749 section 4.4).
+#[derive(Debug, Clone)]
+pub struct ClientCredentials {
+    /// `token_url`: absolute, http or https.
+    pub token_url: reqwest::Url,
+    /// `client_id`.
+    pub client_id: SecretString,
+    /// `client_secret`.
+    pub client_secret: SecretString,
+    /// `client_auth`: how the client authenticates itself.
+    pub client_auth: ClientAuth,
+    /// `scope`: space-separated; empty is not sent.
+    pub scope: String,
+    /// `params`: extra form parameters (audience, resource …).
+    pub params: Vec<(String, SecretString)>,
+}
+
+/// `[auth] client_auth` (RFC 6749 section 2.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientAuth {
+    /// `client_secret_basic`: the Authorization header.
+    #[default]
+    Basic,
+    /// `client_secret_post`: the request body.
+    Post,
+}
+
+/// `[limits]`: how fast, and how patient.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// `rate`: quotas that hold together; empty means unlimited.
+    pub rates: Vec<Rate>,
+    /// `concurrency`: requests in flight at most, 1 to 10,000.
+    pub concurrency: usize,
+    /// `max_wait`: the longest Retry-After or outage to sit out.
+    pub max_wait: Duration,
+}
+
+/// `[retry]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// `attempts`: tries of one item before it counts as failed, at least 1.
+    pub attempts: u32,
+    /// `backoff`: the first step's ceiling.
+    pub backoff_first: Duration,
+    /// `backoff`: the last step's ceiling.
+    pub backoff_last: Duration,
+}
+
+/// `[output]`: where records go, and in which form.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// `path`.
+    pub target: OutputTarget,
+    /// From the path's ending.
+    pub format: OutputFormat,
+    /// `record`.
+    pub record: RecordForm,
+    /// `[output.columns]`: name and path into the body, in the file's order; empty: from the first record.
+    pub columns: Vec<(String, JsonPath)>,
+}
+
+/// `[output] path`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutputTarget {
+    /// `"-"`: no checkpoint, no resume.
+    Stdout,
+    /// A file, already resolved against the job file's folder.
+    File(PathBuf),
+}
+
+/// The form of the output file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputFormat {
+    /// One JSON value a line.
+    Ndjson,
+    /// RFC 4180 rows; `b','` for CSV, `b'\t'` for TSV.
+    Delimited {
+        /// Between two fields.
+        delimiter: u8,
+    },
+}
+
+/// `[output] record`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RecordForm {
+    /// The API's JSON as it came, one compact line.
+    #[default]
+    Body,
+    /// `{"id","status","fetched_at","body"}`.
+    Envelope,
+}
+
+/// `[checkpoint]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// `every`: the most work that a crash can cost.
+    pub every: Duration,
+}

@@ -1,0 +1,163 @@
+//! One file a section of the job file: TOML values in, the typed value out.
+//!
+//! Each section tells [`Reader`] every mistake it sees and goes on, so that a
+//! person learns them all at once; `None` means that a mistake was told.
+
+mod auth;
+mod credentials;
+mod ids;
+mod limits;
+mod output;
+mod reader;
+mod request;
+
+use self::reader::Reader;
+use super::diagnostic::Diagnostic;
+use super::interpolate::Filler;
+use super::units::Rate;
+use super::{Checkpoint, Job, LoadOptions, Retry};
+use std::path::Path;
+use std::time::Duration;
+use toml::de::DeTable;
+
+/// Every section, with every key it may hold.
+const SECTIONS: [(&str, &[&str]); 7] = [
+    ("ids", &["list", "file", "column", "field", "repeats"]),
+    (
+        "request",
+        &["url", "method", "query", "headers", "timeout", "max_body"],
+    ),
+    (
+        "auth",
+        &[
+            "type",
+            "token_url",
+            "client_id",
+            "client_secret",
+            "client_auth",
+            "scope",
+            "params",
+            "token",
+            "username",
+            "password",
+            "in",
+            "name",
+            "value",
+            "allow_http",
+        ],
+    ),
+    ("limits", &["rate", "concurrency", "max_wait"]),
+    ("retry", &["attempts", "backoff"]),
+    ("output", &["path", "record", "order", "columns"]),
+    ("checkpoint", &["every"]),
+];
+
+/// The job that the parsed file describes, or every mistake in it.
+pub(super) fn read(
+    path: &Path,
+    root: &DeTable<'_>,
+    options: &LoadOptions,
+) -> Result<Job, Vec<Diagnostic>> {
+    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    let filler = Filler::new(options.environment.clone(), folder.clone());
+    let mut reader = Reader::new(filler, folder, options.sandbox);
+    reader.check_sections(root);
+
+    let ids = ids::read(&mut reader, root);
+    let request = request::read(&mut reader, root);
+    let auth = auth::read(&mut reader, root);
+    let limits = limits::read(&mut reader, root, options);
+    let retry = read_retry(&mut reader, root);
+    let output = output::read(&mut reader, root, options.output.as_deref());
+    let checkpoint = read_checkpoint(&mut reader, root);
+    if let (Some(request), Some(auth)) = (&request, &auth) {
+        credentials::check(&mut reader, request, auth);
+    }
+
+    let mistakes = reader.into_mistakes();
+    match (ids, request, auth, limits, retry, output, checkpoint) {
+        (
+            Some(ids),
+            Some(request),
+            Some(auth),
+            Some(limits),
+            Some(retry),
+            Some(output),
+            Some(checkpoint),
+        ) if mistakes.is_empty() => Ok(Job {
+            path: path.to_owned(),
+            ids,
+            request: request.value,
+            auth: auth.value,
+            limits,
+            retry,
+            output,
+            checkpoint,
+            sandbox: options.sandbox,
+        }),
+        _ => Err(mistakes),
+    }
+}
+
+/// `[retry]`.
+fn read_retry(reader: &mut Reader, root: &DeTable<'_>) -> Option<Retry> {
+    let section = reader.section(root, "retry");
+    let attempts = section.optional("attempts", 6, |field| {
+        reader.integer(field, 1, u32::MAX as usize)
+    });
+    let default = (Duration::from_millis(500), Duration::from_secs(60));
+    let backoff = section.optional("backoff", default, |field| reader.span_of_time(field));
+    let (backoff_first, backoff_last) = backoff?;
+    Some(Retry {
+        attempts: u32::try_from(attempts?).ok()?,
+        backoff_first,
+        backoff_last,
+    })
+}
+
+/// `[checkpoint]`.
+fn read_checkpoint(reader: &mut Reader, root: &DeTable<'_>) -> Option<Checkpoint> {
+    let section = reader.section(root, "checkpoint");
+    let range = Duration::from_millis(100)..=Duration::from_secs(3600);
+    let every = section.optional("every", Duration::from_secs(1), |field| {
+        reader.duration(field, range, "from `100ms` to `1h`")
+    })?;
+    Some(Checkpoint { every })
+}
+
+/// The rate of a job that names none.
+const DEFAULT_RATE: Rate = Rate {
+    count: 10,
+    window: Duration::from_secs(1),
+};
+
+/// What the ending of a file's name says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Lines,
+    Delimited(u8),
+    Ndjson,
+    /// Planned, but not in this version.
+    NotYet(&'static str),
+    Unknown,
+}
+
+impl Ending {
+    fn of(path: &str) -> Ending {
+        let name = path.rsplit(['/', '\\']).next().unwrap_or_default();
+        let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+        match ending.to_ascii_lowercase().as_str() {
+            "txt" => Ending::Lines,
+            "csv" => Ending::Delimited(b','),
+            "tsv" => Ending::Delimited(b'\t'),
+            "ndjson" | "jsonl" => Ending::Ndjson,
+            "gz" => Ending::NotYet(".gz"),
+            "zst" => Ending::NotYet(".zst"),
+            "parquet" => Ending::NotYet(".parquet"),
+            _ => Ending::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+//! `[limits]`: how fast, and how patient.
+
+use super::DEFAULT_RATE;
+use super::reader::{Field, Reader};
+use crate::job::diagnostic::Diagnostic;
+use crate::job::units::LONGEST;
+use crate::job::{Limits, LoadOptions, Rate};
+use std::time::Duration;
+use toml::de::{DeTable, DeValue};
+
+const MOST: usize = 10_000;
+
+pub(super) fn read(
+    reader: &mut Reader,
+    root: &DeTable<'_>,
+    options: &LoadOptions,
+) -> Option<Limits> {
+    let section = reader.section(root, "limits");
+    let rates = section.optional("rate", vec![DEFAULT_RATE], |field| read_rates(reader, field));
+    let concurrency =
+        section.optional("concurrency", 8, |field| reader.integer(field, 1, MOST));
+    let range = Duration::ZERO..=LONGEST;
+    let max_wait = section.optional("max_wait", Duration::from_secs(3600), |field| {
+        reader.duration(field, range, "at most 366 days")
+    });
+    if options.concurrency.is_some_and(|n| !(1..=MOST).contains(&n)) {
+        reader.push(Diagnostic::new(format!("--concurrency must be from 1 to {MOST}")));
+    }
+    let is_impossible = |rate: &Rate| rate.count == 0 || rate.window.is_zero();
+    if options.rates.iter().flatten().any(is_impossible) {
+        reader.push(Diagnostic::new("--rate must be over 0"));
+    }
+    Some(Limits {
+        rates: options.rates.clone().or(rates)?,
+        concurrency: options.concurrency.or(concurrency)?,
+        max_wait: max_wait?,
+    })
+}
+
+/// One rate, several that hold together, or `"unlimited"` (none).
+fn read_rates(reader: &mut Reader, field: &Field<'_>) -> Option<Vec<Rate>> {
+    match field.value.get_ref() {
+        DeValue::String(text) if text == "unlimited" => Some(Vec::new()),
+        DeValue::String(_) => Some(vec![reader.unit(field, str::parse)?]),
+        DeValue::Array(elements) if elements.is_empty() => {
+            let help = "name a rate, or lift the limit with \"unlimited\"";
+            reader.impossible(field, "`rate` names no rate", help);
+            None
+        }
+        DeValue::Array(elements) => {
+            let rates: Vec<Option<Rate>> = elements
+                .iter()
+                .map(|value| {
+                    let element = Field {
+                        name: "rate",
+                        key: field.key.clone(),
+                        value,
+                    };
+                    reader.unit(&element, str::parse)
+                })
+                .collect();
+            rates.into_iter().collect()
+        }
+        _ => {
+            reader.wrong_type(field, "a string such as \"10/s\", or an array of them");
+            None
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! `[request]`: how one item is asked for.
+
+use super::reader::{Field, Reader, StandIn};
+use crate::job::diagnostic::Diagnostic;
+use crate::job::template::{Template, UrlMistake};
+use crate::job::units::{LONGEST, parse_size};
+use crate::job::{Method, Request, UrlTemplate};
+use reqwest::header::{HeaderName, HeaderValue};
+use std::ops::Range;
+use std::time::Duration;
+use toml::de::DeTable;
+
+const URL_EXAMPLE: &str = "url = \"https://api.example.com/items/{id}\"";
+
+/// The request, and where its parts stand in the file.
+pub(super) struct RequestPart {
+    pub(super) value: Request,
+    pub(super) url: Range<usize>,
+    /// The key of each of the request's headers, in their order.
+    pub(super) headers: Vec<Range<usize>>,
+}
+
+pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPart> {
+    let section = reader.section(root, "request");
+    let url_field = reader.required(&section, "url", URL_EXAMPLE);
+    let url = url_field.and_then(|field| read_url(reader, field));
+    let words = [("GET", Method::Get), ("POST", Method::Post)];
+    let method = section.optional("method", Method::Get, |field| reader.choice(field, &words));
+    let query = section.optional("query", Vec::new(), |field| {
+        pairs(reader, field, |reader, pair| {
+            if pair.name.is_empty() {
+                let mistake = Diagnostic::new("a query parameter needs a name");
+                reader.push(mistake.at(pair.key.clone()));
+            }
+            reader.template(pair)
+        })
+    });
+    let headers = section.optional("headers", Vec::new(), |field| {
+        pairs(reader, field, read_header)
+    });
+    let over_zero = Duration::from_nanos(1)..=LONGEST;
+    let timeout = section.optional("timeout", Duration::from_secs(30), |field| {
+        reader.duration(field, over_zero, "over 0")
+    });
+    let max_body = section.optional("max_body", 16 << 20, |field| {
+        let size = reader.unit(field, parse_size)?;
+        if size == 0 {
+            reader.impossible(field, "`max_body` must be over 0", "16 MiB is the default");
+        }
+        Some(size)
+    });
+    let (query, headers) = (query?, headers?);
+    for (index, header) in headers.iter().enumerate() {
+        let same = |other: &Pair| other.name.eq_ignore_ascii_case(&header.name);
+        if headers[..index].iter().any(same) {
+            let message = format!("header `{}` is there twice", header.name);
+            reader.push(Diagnostic::new(message).at(header.key.clone()));
+        }
+    }
+    Some(RequestPart {
+        url: url_field?.span(),
+        headers: headers.iter().map(|pair| pair.key.clone()).collect(),
+        value: Request {
+            url: url?,
+            method: method?,
+            query: query.into_iter().map(Pair::into_value).collect(),
+            headers: headers.into_iter().map(Pair::into_value).collect(),
+            timeout: timeout?,
+            max_body: max_body?,
+        },
+    })
+}
+
+struct Pair {
+    name: String,
+    key: Range<usize>,
+    value: Template,
+}
+
+impl Pair {
+    fn into_value(self) -> (String, Template) {
+        (self.name, self.value)
+    }
+}
+
+/// A table of names and templates, in the file's order.
+fn pairs(
+    reader: &mut Reader,
+    field: &Field<'_>,
+    read: impl Fn(&mut Reader, &Field<'_>) -> Option<Template>,
+) -> Option<Vec<Pair>> {
+    let fields = reader.table(field)?;
+    let values: Vec<Option<Pair>> = fields
+        .iter()
+        .map(|pair| {
+            read(reader, pair).map(|value| Pair {
+                name: pair.name.to_owned(),
+                key: pair.key.clone(),
+                value,
+            })
+        })
+        .collect();
+    values.into_iter().collect()
+}
+
+fn read_header(reader: &mut Reader, field: &Field<'_>) -> Option<Template> {
+    if HeaderName::from_bytes(field.name.as_bytes()).is_err() {
+        let mistake = Diagnostic::new("this is not a header's name");
+        let help = "a name has letters, digits and `-`, such as `Accept-Language`";
+        reader.push(mistake.at(field.key.clone()).help(help));
+    }
+    let value = reader.template(field)?;
+    if HeaderValue::from_str(&value.expand_value("x")).is_err() {
+        let message = format!("the value of header `{}` cannot be sent", field.name);
+        let help = "a header's value is visible ASCII on one line";
+        reader.impossible(field, &message, help);
+        return None;
+    }
+    Some(value)
+}
+
+fn read_url(reader: &mut Reader, field: &Field<'_>) -> Option<UrlTemplate> {
+    let text = reader.text(field, StandIn::Never)?;
+    let mistake = match UrlTemplate::new(&text) {
+        Ok(url) if url.has_id() => return Some(url),
+        Ok(_) => ("`url` has no `{id}` in its path or query".to_owned(), URL_EXAMPLE),
+        Err(UrlMistake::Hole(error)) => {
+            reader.bad_hole(field, &error);
+            return None;
+        }
+        Err(mistake) => explain(&mistake),
+    };
+    reader.impossible(field, &mistake.0, mistake.1);
+    None
+}
+
+/// A mistake in `url`, in words: what, and what to do.
+fn explain(mistake: &UrlMistake) -> (String, &'static str) {
+    let (message, help) = match mistake {
+        UrlMistake::Syntax(reason) => return (format!("`url` is not a URL: {reason}"), URL_EXAMPLE),
+        UrlMistake::Hole(_) => ("`url` is not a URL", URL_EXAMPLE),
+        UrlMistake::Scheme => ("`url` must begin with `https://` or `http://` and a host", URL_EXAMPLE),
+        UrlMistake::Credentials => (
+            "`url` holds a user or password",
+            "credentials belong in [auth]: `type = \"basic\"`",
+        ),
+        UrlMistake::Characters => (
+            "`url` holds a space, a control character or a backslash",
+            "percent-encode it: a space is `%20`",
+        ),
+        UrlMistake::Fragment => (
+            "`url` has a fragment (`#…`), which is never sent",
+            "leave it out, or write `%23` for a literal `#`",
+        ),
+        UrlMistake::IdInOrigin => (
+            "`{id}` cannot be in the scheme, host or port of `url`",
+            "put it in the path or the query",
+        ),
+        UrlMistake::IdFolded => (
+            "`{id}` stands where `..` takes it away again",
+            "write the path without `..`",
+        ),
+    };
+    (message.to_owned(), help)
+}

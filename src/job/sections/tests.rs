@@ -1,0 +1,393 @@
+//! Each section: what it accepts, and how it says no.
+
+use super::SECTIONS;
+use crate::job::decode::decode;
+use crate::job::*;
+use secrecy::ExposeSecret as _;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A whole job of the three sections that must be there.
+const REQUEST: &str = "[request]\nurl = \"https://h.example/{id}\"\n";
+const IDS: &str = "[ids]\nlist = [\"a\"]\n";
+const OUTPUT: &str = "[output]\npath = \"out.ndjson\"\n";
+
+fn options() -> LoadOptions {
+    LoadOptions {
+        environment: Environment::of([("SECRET", "hunter2"), ("EMPTY", ""), ("RATE", "hunter2")]),
+        ..LoadOptions::default()
+    }
+}
+
+fn job(text: &str) -> Result<Job, JobError> {
+    decode(Path::new("jobs/x.toml"), text, &options())
+}
+
+/// The sections, with whatever must be there added.
+fn with(text: &str) -> String {
+    let mut whole = text.to_owned();
+    for (header, section) in [("[ids]", IDS), ("[request]", REQUEST), ("[output]", OUTPUT)] {
+        if !text.contains(header) {
+            whole = format!("{whole}\n{section}");
+        }
+    }
+    whole
+}
+
+fn good(text: &str) -> Job {
+    job(&with(text)).unwrap_or_else(|error| panic!("{text}\n{error}"))
+}
+
+/// The messages and helps of a job that must not be.
+fn bad(text: &str) -> Vec<String> {
+    let error = job(&with(text)).expect_err(text);
+    let shown = error.to_string();
+    assert!(!shown.contains("hunter2"), "a secret in\n{shown}");
+    let words = |d: &Diagnostic| format!("{} | {}", d.message, d.help.clone().unwrap_or_default());
+    error.diagnostics().iter().map(words).collect()
+}
+
+/// Exactly one mistake, and every part is in it.
+fn expect(text: &str, parts: &[&str]) {
+    let mistakes = bad(text);
+    assert_eq!(mistakes.len(), 1, "{text}\n{mistakes:#?}");
+    for part in parts {
+        assert!(mistakes[0].contains(part), "`{part}` in {}", mistakes[0]);
+    }
+}
+
+#[test]
+fn the_smallest_job_has_the_documented_defaults() {
+    let job = good("");
+    assert_eq!(job.ids.list, ["a"]);
+    assert_eq!(job.ids.repeats, Repeats::Once);
+    assert_eq!(job.request.method, Method::Get);
+    assert_eq!(job.request.timeout, Duration::from_secs(30));
+    assert_eq!(job.request.max_body, 16 << 20);
+    assert!(matches!(job.auth, Auth::None));
+    assert_eq!(job.limits.rates, ["10/s".parse().unwrap()]);
+    assert_eq!(job.limits.concurrency, 8);
+    assert_eq!(job.limits.max_wait, Duration::from_secs(3600));
+    assert_eq!(job.retry.attempts, 6);
+    assert_eq!(job.retry.backoff_first, Duration::from_millis(500));
+    assert_eq!(job.retry.backoff_last, Duration::from_secs(60));
+    let target = OutputTarget::File(PathBuf::from("jobs/out.ndjson"));
+    assert_eq!(job.output.target, target);
+    assert_eq!(job.output.format, OutputFormat::Ndjson);
+    assert_eq!(job.output.record, RecordForm::Body);
+    assert_eq!(job.checkpoint.every, Duration::from_secs(1));
+    assert!(!job.sandbox);
+}
+
+#[test]
+fn ids_of_every_form() {
+    let job = good("[ids]\nlist = [\" a \", 7, -1, 0x10]\nrepeats = \"each\"");
+    assert_eq!(job.ids.list, ["a", "7", "-1", "16"]);
+    assert_eq!(job.ids.repeats, Repeats::Each);
+    let file = |text: &str| good(text).ids.file.unwrap();
+    let lines = file("[ids]\nfile = \"../a.TXT\"");
+    assert_eq!(lines.source, IdSource::Path(PathBuf::from("jobs/../a.TXT")));
+    assert_eq!(lines.format, IdFormat::Lines);
+    let delimited = |delimiter, column: Option<&str>| IdFormat::Delimited {
+        delimiter,
+        column: column.map(str::to_owned),
+    };
+    assert_eq!(file("[ids]\nfile = \"a.csv\"").format, delimited(b',', None));
+    let tsv = file("[ids]\nfile = \"a.tsv\"\ncolumn = \"c\"");
+    assert_eq!(tsv.format, delimited(b'\t', Some("c")));
+    assert!(matches!(file("[ids]\nfile = \"a.jsonl\"\nfield = \"$.id\"").format, IdFormat::Ndjson { .. }));
+    let stdin = |rest: &str| file(&format!("[ids]\nfile = \"-\"\n{rest}"));
+    assert_eq!(stdin("").format, IdFormat::Lines);
+    assert_eq!(stdin("").source, IdSource::Stdin);
+    assert_eq!(stdin("column = \"c\"").format, delimited(b',', Some("c")));
+    assert!(matches!(stdin("field = \"$\"").format, IdFormat::Ndjson { .. }));
+}
+
+#[test]
+fn impossible_ids() {
+    expect("[ids]\n", &["names no items", "add `list"]);
+    expect("[ids]\nlist = []", &["names no items"]);
+    expect("[ids]\nlist = [\"\"]", &["cannot be empty"]);
+    expect("[ids]\nlist = [\"a\\u0000\"]", &["control characters"]);
+    expect("[ids]\nlist = [1.5]", &["`list` must be strings or integers, found a float"]);
+    expect("[ids]\nlist = \"a\"", &["must be an array of IDs, found a string"]);
+    expect("[ids]\nfile = \"a.gz\"", &["does not read .gz files yet"]);
+    expect("[ids]\nfile = \"a.xlsx\"", &["ending of `file`", ".ndjson"]);
+    expect("[ids]\nfile = \"a\"", &["ending of `file`"]);
+    expect("[ids]\nfile = \"a.txt\"\ncolumn = \"c\"", &["`column` is for .csv"]);
+    expect("[ids]\nfile = \"a.csv\"\nfield = \"$\"", &["`field` is for .ndjson"]);
+    expect("[ids]\nfile = \"-\"\nfield = \"$\"\ncolumn = \"c\"", &["`column` is for"]);
+    expect("[ids]\nfile = \"a.ndjson\"", &["`field` is missing in [ids]"]);
+    expect("[ids]\nfile = \"a.ndjson\"\nfield = \"id\"", &["not a JSONPath: at position", "`$.id`"]);
+    expect("[ids]\nlist = [1]\ncolumn = \"c\"", &["there is none"]);
+    expect("[ids]\nlist = [1]\nrepeats = \"Once\"", &["\"once\" or \"each\"", "did you mean \"once\"?"]);
+}
+
+#[test]
+fn a_whole_request() {
+    let job = good(
+        "[request]\nurl = \"https://h.example/{id}?q=${SECRET}\"\nmethod = \"POST\"\n\
+         query = { z = \"{id}\", a = \"1\" }\nheaders = { X-B = \"${SECRET}\", X-A = \"en\" }\n\
+         timeout = \"1m\"\nmax_body = \"1 kB\"",
+    );
+    let request = job.request;
+    assert_eq!(request.url.raw(), "https://h.example/{id}?q=${SECRET}");
+    assert_eq!(request.method.as_str(), "POST");
+    let names = |pairs: &[(String, Template)]| -> Vec<String> {
+        pairs.iter().map(|(name, _)| name.clone()).collect()
+    };
+    assert_eq!(names(&request.query), ["z", "a"], "the file's order");
+    assert_eq!(names(&request.headers), ["X-B", "X-A"]);
+    assert!(request.headers[0].1.is_secret() && !request.headers[1].1.is_secret());
+    let url = request.url.build("i/d", &request.query, None).unwrap();
+    assert_eq!(url.as_str(), "https://h.example/i%2Fd?q=hunter2&z=i%2Fd&a=1");
+    assert_eq!(request.max_body, 1_000);
+}
+
+#[test]
+fn impossible_requests() {
+    let url = |url: &str| format!("[request]\nurl = \"{url}\"");
+    expect("[request]\n", &["`url` is missing in [request]", "add `url"]);
+    expect(&url("https://h/x"), &["no `{id}`"]);
+    expect(&url("https://h/{foo}"), &["unknown placeholder `{foo}`", "only placeholder is `{id}`"]);
+    expect(&url("https://h/{id"), &["never closed"]);
+    expect(&url("https://{id}.h/"), &["scheme, host or port"]);
+    expect(&url("https://h/#{id}"), &["fragment"]);
+    expect(&url("ftp://h/{id}"), &["`https://` or `http://`"]);
+    expect(&url("h/{id}"), &["`https://` or `http://`"]);
+    expect(&url("https://h:port/{id}"), &["not a URL: invalid port"]);
+    expect(&url("https://me:hunter2@h/{id}"), &["user or password", "[auth]"]);
+    expect(&url("https://h/{foo}?key=hunter2"), &["unknown placeholder `{foo}`"]);
+    let more = |more: &str| format!("{REQUEST}{more}");
+    expect(&more("method = \"get\""), &["\"GET\" or \"POST\"", "did you mean \"GET\"?"]);
+    expect(&more("timeout = \"0s\""), &["`timeout` must be over 0"]);
+    expect(&more("timeout = 30"), &["must be a string, found an integer"]);
+    expect(&more("timeout = \"30\""), &["expected a length of time"]);
+    expect(&more("max_body = \"0\""), &["`max_body` must be over 0"]);
+    expect(&more("max_body = \"16 MiBs\""), &["expected a size"]);
+    expect(&more("query = { a = 5 }"), &["`a` must be a string, found an integer"]);
+    expect(&more("query = \"a=5\""), &["`query` must be a table, found a string"]);
+    expect(&more("query = { \"\" = \"5\" }"), &["needs a name"]);
+    expect(&more("query = { a = \"{nope}\" }"), &["unknown placeholder `{nope}`"]);
+    expect(&more("headers = { \"a b\" = \"5\" }"), &["not a header's name"]);
+    expect(&more("headers = { a = \"x\\ny hunter2\" }"), &["`a` cannot be sent"]);
+    expect(&more("headers = { a = \"1\", A = \"2\" }"), &["`A` is there twice"]);
+}
+
+const CLIENT: &str = "[auth]\ntype = \"client_credentials\"\ntoken_url = \"https://a.example/t\"\n\
+                      client_id = \"me\"\nclient_secret = \"${SECRET}\"\n";
+
+#[test]
+fn every_type_of_auth() {
+    let Auth::ClientCredentials(grant) = good(CLIENT).auth else {
+        panic!("not client credentials");
+    };
+    assert_eq!(grant.client_id.expose_secret(), "me");
+    assert_eq!(grant.client_secret.expose_secret(), "hunter2");
+    assert_eq!(grant.client_auth, ClientAuth::Basic);
+    assert_eq!(grant.scope, "");
+    let more = "client_auth = \"post\"\nscope = \"a b\"\nparams = { audience = \"x\" }";
+    let Auth::ClientCredentials(grant) = good(&format!("{CLIENT}{more}")).auth else {
+        panic!("not client credentials");
+    };
+    assert_eq!(grant.client_auth, ClientAuth::Post);
+    assert_eq!(grant.params[0].1.expose_secret(), "x");
+    assert!(matches!(good("[auth]\ntype = \"none\"").auth, Auth::None));
+    let bearer = good("[auth]\ntype = \"bearer\"\ntoken = \"${SECRET}\"").auth;
+    assert!(matches!(bearer, Auth::Bearer { token } if token.expose_secret() == "hunter2"));
+    let basic = good("[auth]\ntype = \"basic\"\nusername = \"u\"\npassword = \"\"").auth;
+    assert!(matches!(basic, Auth::Basic { username, .. } if username == "u"));
+    let key = "[auth]\ntype = \"api_key\"\nname = \"X-Key\"\nvalue = \"v\"\n";
+    let place = |text: &str| match good(text).auth {
+        Auth::ApiKey { place, .. } => place,
+        _ => panic!("not an API key"),
+    };
+    assert_eq!(place(key), ApiKeyPlace::Header);
+    assert_eq!(place(&format!("{key}in = \"query\"")), ApiKeyPlace::Query);
+}
+
+#[test]
+fn impossible_auth() {
+    let auth = |text: &str| format!("[auth]\n{text}");
+    expect(&auth("type = \"bear\""), &["\"none\" or \"client_credentials\"", "did you mean \"bearer\"?"]);
+    expect(&auth("type = \"bearer\""), &["`token` is missing in [auth]"]);
+    expect(&auth("type = \"bearer\"\ntoken = \"\""), &["`token` is empty"]);
+    expect(&auth("type = \"bearer\"\ntoken = \"${EMPTY}\""), &["`token` is empty", "but empty"]);
+    expect(&auth("type = \"bearer\"\ntoken = \"hunter2\\n\""), &["cannot be sent in a header"]);
+    expect(&auth("type = \"bearer\"\ntoken = 42"), &["`token` must be a string"]);
+    expect(&auth("token = \"hunter2\""), &["does not belong to `type = \"none\"`", "add `type = \"bearer\"`"]);
+    expect(
+        &auth("type = \"bearer\"\ntoken = \"x\"\npassword = \"hunter2\""),
+        &["`password` does not belong to `type = \"bearer\"`", "\"basic\"", "takes `token`"],
+    );
+    expect(&auth("type = \"basic\"\nusername = \"a:b\"\npassword = \"x\""), &["colon"]);
+    expect(&auth("type = \"api_key\"\nname = \"a b\"\nvalue = \"hunter2\""), &["not a header's name"]);
+    expect(&auth("type = \"api_key\"\nname = \"a\"\nvalue = \"hunter2\\n\""), &["cannot be sent"]);
+    assert_eq!(bad(&auth("type = \"api_key\"")).len(), 2);
+    assert_eq!(bad(&auth("type = \"client_credentials\"")).len(), 3);
+    let changed = |from: &str, to: &str| CLIENT.replace(from, to);
+    expect(&changed("https://a.example/t", "a.example"), &["`token_url` is not a URL"]);
+    expect(&changed("https://", "ftp://"), &["`token_url` must begin"]);
+    expect(&changed("https://", "https://me:hunter2@"), &["user or password"]);
+    expect(&changed("/t\"", "/t#x\""), &["fragment"]);
+    expect(&format!("{CLIENT}params = {{ scope = \"hunter2\" }}"), &["not one of `params`"]);
+    expect(&format!("{CLIENT}clientsecret = \"hunter2\""), &["unknown key", "did you mean `client_secret`?"]);
+    expect(&changed("${SECRET}", "hunter2${x"), &["never closed", "$${"]);
+    expect(&changed("${SECRET}", "${x hunter2}"), &["neither a variable's name"]);
+}
+
+#[test]
+fn a_missing_variable_says_what_to_do() {
+    let text = with(&CLIENT.replace("SECRET", "NOWHERE_SET"));
+    let error = job(&text).unwrap_err();
+    let shown = error.to_string();
+    for part in [
+        "environment variable `NOWHERE_SET` is not set",
+        "jobs/x.toml:5:17",
+        "client_secret = \"${NOWHERE_SET}\"",
+        "in the value of `client_secret`",
+        "--sandbox, which needs no credentials",
+    ] {
+        assert!(shown.contains(part), "{part} in\n{shown}");
+    }
+    let options = LoadOptions {
+        sandbox: true,
+        ..options()
+    };
+    let job = decode(Path::new("x.toml"), &text, &options).unwrap();
+    assert!(job.sandbox);
+    let Auth::ClientCredentials(grant) = job.auth else {
+        panic!("not client credentials");
+    };
+    assert_eq!(grant.client_secret.expose_secret(), "sandbox");
+    let with_url = |url: &str| with(&format!("[request]\nurl = \"{url}\"\nheaders = {{ a = \"${{NOPE}}\" }}"));
+    assert!(decode(Path::new("x.toml"), &with_url("http://h/{id}"), &options).is_ok());
+    assert!(decode(Path::new("x.toml"), &with_url("http://${NOPE}/{id}"), &options).is_err());
+    let no_token_url = CLIENT.replace("https://a.example/t", "${NOPE}");
+    assert!(decode(Path::new("x.toml"), &with(&no_token_url), &options).is_ok());
+}
+
+#[test]
+fn credentials_never_leave_over_plain_http_unasked() {
+    let request = |host: &str, more: &str| format!("[request]\nurl = \"http://{host}/{{id}}\"\n{more}\n");
+    let token = "[auth]\ntype = \"bearer\"\ntoken = \"t\"\n";
+    let exposed = "`url` would send credentials over plain http";
+    expect(&(request("h", "") + token), &[exposed, "allow_http = true"]);
+    expect(&request("h", "query = { k = \"${SECRET}\" }"), &[exposed]);
+    expect(&request("h", "headers = { k = \"${SECRET}\" }"), &[exposed]);
+    expect(&request("h", "headers = { authorization = \"x\" }"), &[exposed]);
+    expect(&request("128.0.0.1", "headers = { k = \"${SECRET}\" }"), &[exposed]);
+    expect(&request("localhost.example", "headers = { k = \"${SECRET}\" }"), &[exposed]);
+    expect(&CLIENT.replace("https", "http"), &["`token_url` would send"]);
+    good(&request("h", "headers = { k = \"open\" }"));
+    good(&(request("h", "") + token + "allow_http = true"));
+    good(&(request("h", "query = { k = \"${SECRET}\" }") + "[auth]\nallow_http = true"));
+    for host in ["localhost:80", "127.9.9.9:4000", "[::1]:1"] {
+        good(&(request(host, "") + token));
+        good(&CLIENT.replace("https://a.example", &format!("http://{host}")));
+    }
+}
+
+#[test]
+fn two_credentials_in_one_place_are_refused() {
+    let request = format!("{REQUEST}headers = {{ authorization = \"hunter2\", x = \"hunter2\" }}\nquery = {{ q = \"1\" }}\n");
+    good(&request);
+    let auth = |text: &str| format!("{request}[auth]\n{text}");
+    expect(&auth("type = \"bearer\"\ntoken = \"t\""), &["header `authorization` and [auth]"]);
+    let request = request.replace("authorization = \"hunter2\", ", "");
+    let key = |more: &str| format!("{request}[auth]\ntype = \"api_key\"\nvalue = \"t\"\n{more}");
+    expect(&key("name = \"X\""), &["`name` names, too"]);
+    expect(&key("name = \"q\"\nin = \"query\""), &["`name` names, too"]);
+    good(&key("name = \"q\""));
+}
+
+#[test]
+fn limits_retry_and_checkpoint() {
+    let limits = |text: &str| good(&format!("[limits]\n{text}")).limits;
+    assert_eq!(limits("rate = [\"10/s\", \"180/30s\"]").rates.len(), 2);
+    assert_eq!(limits("rate = \"unlimited\"").rates, []);
+    assert_eq!(limits("concurrency = 10000").concurrency, 10_000);
+    assert_eq!(limits("max_wait = \"0s\"").max_wait, Duration::ZERO);
+    let bad_limits = |text: &str, part: &str| expect(&format!("[limits]\n{text}"), &[part]);
+    bad_limits("rate = \"0/s\"", "a rate of 0 would never send anything");
+    bad_limits("rate = \"${RATE}\"", "expected requests per window");
+    bad_limits("rate = 10", "must be a string such as \"10/s\", or an array of them, found an integer");
+    bad_limits("rate = []", "names no rate");
+    bad_limits("rate = [\"unlimited\"]", "expected requests per window");
+    bad_limits("concurrency = 0", "must be from 1 to 10000");
+    bad_limits("concurrency = -1", "must be from 1 to 10000");
+    bad_limits("concurrency = 10001", "must be from 1 to 10000");
+    bad_limits("concurrency = \"8\"", "`concurrency` must be an integer, found a string");
+    bad_limits("max_wait = \"soon\"", "expected a length of time");
+    let retry = |text: &str| good(&format!("[retry]\n{text}")).retry;
+    assert_eq!(retry("attempts = 1").attempts, 1);
+    assert_eq!(retry("backoff = \"2s\"").backoff_last, Duration::from_secs(2));
+    assert_eq!(retry("backoff = \"1s .. 1m\"").backoff_last, Duration::from_secs(60));
+    expect("[retry]\nattempts = 0", &["must be at least 1"]);
+    expect("[retry]\nbackoff = \"60s..1s\"", &["ends before it begins"]);
+    expect("[retry]\nbackoff = \"0s..1s\"", &["must be over 0"]);
+    assert_eq!(good("[checkpoint]\nevery = \"100ms\"").checkpoint.every, Duration::from_millis(100));
+    expect("[checkpoint]\nevery = \"99ms\"", &["from `100ms` to `1h`"]);
+    expect("[checkpoint]\nevery = \"2h\"", &["from `100ms` to `1h`"]);
+}
+
+#[test]
+fn outputs_of_every_form() {
+    let output = |text: &str| good(&format!("[output]\n{text}")).output;
+    assert_eq!(output("path = \"-\"").target, OutputTarget::Stdout);
+    assert_eq!(output("path = \"a.JSONL\"").format, OutputFormat::Ndjson);
+    assert_eq!(output("path = \"a.tsv\"").format, OutputFormat::Delimited { delimiter: b'\t' });
+    assert_eq!(output("path = \"a.ndjson\"\nrecord = \"envelope\"\norder = \"completion\"").record, RecordForm::Envelope);
+    let columns = output("path = \"a.csv\"\ncolumns = { z = \"$.id\", a = \"$.b[*].c\" }").columns;
+    assert_eq!(columns[0].0, "z", "the file's order");
+    assert_eq!(columns[1].1.to_string(), "$.b[*].c");
+}
+
+#[test]
+fn impossible_outputs() {
+    let output = |text: &str, parts: &[&str]| expect(&format!("[output]\n{text}"), parts);
+    output("", &["`path` is missing in [output]"]);
+    output("path = \"a.gz\"", &["does not write .gz files yet"]);
+    output("path = \"a.ndjson.zst\"", &["does not write .zst files yet", ".ndjson"]);
+    output("path = \"a.parquet\"", &["does not write .parquet files yet"]);
+    output("path = \"a.json\"", &["does not say its format", ".ndjson"]);
+    output("path = \"a.txt\"", &["does not say its format"]);
+    output("path = \"a.csv\"\norder = \"input\"", &["not supported by this version yet", "say \"completion\""]);
+    output("path = \"a.csv\"\norder = \"sorted\"", &["\"completion\" or \"input\""]);
+    output("path = \"a.csv\"\n[output.columns]", &["names no columns"]);
+    output("path = \"a.ndjson\"\n[output.columns]\na = \"$.a\"", &["for .csv and .tsv outputs"]);
+    output("path = \"a.csv\"\n[output.columns]\na = \"b\"", &["`a` is not a JSONPath: at position"]);
+    output("path = \"a.csv\"\n[output.columns]\na = \"${RATE}\"", &["`a` is not a JSONPath |"]);
+    output("path = \"a.csv\"\n[output.columns]\na = 1", &["`a` must be a string"]);
+    output(
+        "path = \"a.csv\"\nrecord = \"envelope\"\n[output.columns]\nstatus = \"$.a\"",
+        &["the envelope has a column `status` already"],
+    );
+}
+
+#[test]
+fn misspelled_and_misplaced_names() {
+    expect("[limits]\nconncurrency = 8", &["unknown key `conncurrency` in [limits]", "did you mean `concurrency`?"]);
+    expect("[limits]\nzzz = 8", &["[limits] knows `rate`, `concurrency` and `max_wait`"]);
+    expect("[limits]\ntimeout = \"8s\"", &["unknown key `timeout` in [limits]", "`timeout` belongs in [request]"]);
+    expect("[limts]\nrate = \"8/s\"", &["unknown section `limts`", "did you mean [limits]?"]);
+    expect("[zzz]\ntoken = \"hunter2\"", &["the sections are `ids`, `request`"]);
+    expect("rate = \"8/s\"", &["unknown section `rate`", "`rate` belongs in [limits]"]);
+    expect("limits = 3", &["`limits` must be a section `[limits]`, found an integer"]);
+    expect("[[limits]]\nrate = \"8/s\"", &["must be a section `[limits]`, found an array"]);
+}
+
+#[test]
+fn the_schema_and_the_reader_know_the_same_keys() {
+    let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
+    let keys = |value: &serde_json::Value| -> BTreeSet<String> {
+        assert_eq!(value["additionalProperties"], false);
+        value["properties"].as_object().unwrap().keys().cloned().collect()
+    };
+    let owned = |names: &[&str]| -> BTreeSet<String> { names.iter().map(|n| (*n).to_owned()).collect() };
+    assert_eq!(keys(&schema), owned(&SECTIONS.map(|(section, _)| section)));
+    for (section, names) in SECTIONS {
+        assert_eq!(keys(&schema["properties"][section]), owned(names), "[{section}]");
+    }
+}

@@ -1,0 +1,342 @@
+//! Texts with `{id}` holes: the URL, and the values of headers and query.
+//!
+//! Keeps the promise that an ID ends up where its hole is and nowhere else: it
+//! is percent-encoded down to RFC 3986 unreserved characters, and an ID that
+//! would make the URL parser take another path is refused.
+
+use super::diagnostic::mask_all;
+use super::interpolate::{Piece, Text};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Url;
+use std::fmt;
+
+/// Everything but RFC 3986 unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// Longer URLs are refused by HTTP libraries (and by every server).
+const URL_LIMIT: usize = 65_000;
+
+/// Why an ID cannot be put into the URL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// `.` or `..` would be folded away, which asks for another path.
+    #[error("an ID of `.` or `..` cannot be one path segment of the URL")]
+    DotSegment,
+    /// An empty ID would ask for the collection.
+    #[error("an empty ID cannot be put into the URL")]
+    EmptyId,
+    /// No server takes a URL of that length.
+    #[error("the URL would be longer than 65,000 bytes")]
+    TooLong,
+    /// The finished text is not a URL.
+    #[error("not a URL: {0}")]
+    Url(String),
+}
+
+/// What is wrong with a template's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum HoleError {
+    /// `{` without `}`.
+    Unclosed,
+    /// `{foo}`.
+    Unknown(String),
+}
+
+#[derive(Clone, PartialEq)]
+enum Part {
+    Text(String),
+    Id,
+}
+
+/// A header's or query parameter's value, with `{id}` holes.
+#[derive(Clone)]
+pub struct Template {
+    raw: String,
+    parts: Vec<Part>,
+    secret: bool,
+}
+
+impl Template {
+    pub(super) fn new(text: &Text) -> Result<Template, HoleError> {
+        Ok(Template {
+            raw: text.raw.clone(),
+            parts: parts(text)?,
+            secret: text.is_filled(),
+        })
+    }
+
+    /// As the job file says it, `${…}` not filled in.
+    pub fn raw(&self) -> &str {
+        &self.raw
+    }
+
+    /// Holds a value from the environment or a file.
+    pub fn is_secret(&self) -> bool {
+        self.secret
+    }
+
+    /// The value for one item, with nothing encoded.
+    pub fn expand_value(&self, id: &str) -> String {
+        self.parts.iter().map(|part| part.text(id)).collect()
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Template").field(&mask_all(&self.raw)).finish()
+    }
+}
+
+impl Part {
+    fn text<'a>(&'a self, id: &'a str) -> &'a str {
+        match self {
+            Part::Text(text) => text,
+            Part::Id => id,
+        }
+    }
+}
+
+/// Splits what was typed at its holes; what was filled in stays as it is.
+fn parts(text: &Text) -> Result<Vec<Part>, HoleError> {
+    let mut parts = Vec::new();
+    let mut run = String::new();
+    for piece in &text.pieces {
+        let Piece::Typed(typed) = piece else {
+            run.push_str(piece.text());
+            continue;
+        };
+        let mut rest = typed.as_str();
+        while let Some(at) = rest.find(['{', '}']) {
+            run.push_str(&rest[..at]);
+            rest = &rest[at..];
+            if rest.starts_with("{{") || rest.starts_with("}}") {
+                run.push_str(&rest[..1]);
+                rest = &rest[2..];
+            } else if rest.starts_with('}') {
+                run.push('}');
+                rest = &rest[1..];
+            } else {
+                let end = rest.find('}').ok_or(HoleError::Unclosed)?;
+                let name = &rest[1..end];
+                if name != "id" {
+                    return Err(HoleError::Unknown(name.to_owned()));
+                }
+                push_text(&mut parts, &mut run);
+                parts.push(Part::Id);
+                rest = &rest[end + 1..];
+            }
+        }
+        run.push_str(rest);
+    }
+    push_text(&mut parts, &mut run);
+    Ok(parts)
+}
+
+fn push_text(parts: &mut Vec<Part>, run: &mut String) {
+    if !run.is_empty() {
+        parts.push(Part::Text(std::mem::take(run)));
+    }
+}
+
+/// What is wrong with a URL template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum UrlMistake {
+    Hole(HoleError),
+    /// The URL parser's words; they never repeat the text.
+    Syntax(String),
+    Scheme,
+    Credentials,
+    Characters,
+    Fragment,
+    /// `{id}` in the scheme, host or port.
+    IdInOrigin,
+    /// `{id}` in a path that is folded away (`/{id}/..`).
+    IdFolded,
+}
+
+/// The URL of one item, with `{id}` holes in its path or query.
+#[derive(Clone)]
+pub struct UrlTemplate {
+    raw: String,
+    origin: String,
+    host: String,
+    path: Vec<Part>,
+    query: Option<Vec<Part>>,
+    secret: bool,
+}
+
+impl UrlTemplate {
+    pub(super) fn new(text: &Text) -> Result<UrlTemplate, UrlMistake> {
+        let parts = parts(text).map_err(UrlMistake::Hole)?;
+        let typed: String = parts.iter().map(|part| part.text("")).collect();
+        // What the parser would drop or turn into something else.
+        if typed.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
+            return Err(UrlMistake::Characters);
+        }
+        if typed.contains('#') {
+            return Err(UrlMistake::Fragment);
+        }
+        let mark = mark_for(&typed);
+        let marked: String = parts.iter().map(|part| part.text(&mark)).collect();
+        let holes = parts.iter().filter(|part| **part == Part::Id).count();
+        if authority(&marked).contains(&mark) {
+            return Err(UrlMistake::IdInOrigin);
+        }
+        // The parser would also take `https:host` and `https:///host`.
+        let after_scheme = marked.split_once("://").map(|(_, rest)| rest);
+        if after_scheme.is_none_or(|rest| rest.starts_with('/')) {
+            return Err(UrlMistake::Scheme);
+        }
+        let url = Url::parse(&marked).map_err(|error| UrlMistake::Syntax(error.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(UrlMistake::Scheme);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(UrlMistake::Credentials);
+        }
+        let host = url.host_str().unwrap_or_default().to_owned();
+        if hyper::Uri::try_from(url.as_str()).is_err() || host.is_empty() {
+            return Err(UrlMistake::Syntax("characters that no URL has".to_owned()));
+        }
+        let path = split_at_mark(url.path(), &mark);
+        let query = url.query().map(|query| split_at_mark(query, &mark));
+        let all = path.iter().chain(query.iter().flatten());
+        if all.filter(|part| **part == Part::Id).count() != holes {
+            return Err(UrlMistake::IdFolded);
+        }
+        Ok(UrlTemplate {
+            raw: text.raw.clone(),
+            origin: url.origin().ascii_serialization(),
+            host,
+            path,
+            query,
+            secret: filled_after_origin(text),
+        })
+    }
+
+    /// As the job file says it, `${…}` not filled in.
+    pub fn raw(&self) -> &str {
+        &self.raw
+    }
+
+    /// Scheme, host, and port when it is not the scheme's own: `https://api.spotify.com`.
+    pub fn origin(&self) -> String {
+        self.origin.clone()
+    }
+
+    /// The host, as it is connected to.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The path or query holds a value from the environment or a file.
+    pub fn is_secret(&self) -> bool {
+        self.secret
+    }
+
+    pub(super) fn has_id(&self) -> bool {
+        let mut all = self.path.iter().chain(self.query.iter().flatten());
+        all.any(|part| *part == Part::Id)
+    }
+
+    /// The URL of one item: the ID percent-encoded into its holes, `query`
+    /// appended to the URL's own. `base` (`http://127.0.0.1:4000`) takes the
+    /// place of scheme, host and port.
+    pub fn build(
+        &self,
+        id: &str,
+        query: &[(String, Template)],
+        base: Option<&str>,
+    ) -> Result<Url, TemplateError> {
+        if id.is_empty() {
+            return Err(TemplateError::EmptyId);
+        }
+        if id.len() > URL_LIMIT {
+            return Err(TemplateError::TooLong);
+        }
+        let encoded = utf8_percent_encode(id, RESERVED).to_string();
+        let mut text = base.map_or(self.origin.as_str(), |base| base.trim_end_matches('/')).to_owned();
+        let path_start = text.len();
+        text.extend(self.path.iter().map(|part| part.text(&encoded)));
+        let path_end = text.len();
+        let mut separator = '?';
+        if let Some(own) = &self.query {
+            text.push('?');
+            text.extend(own.iter().map(|part| part.text(&encoded)));
+            separator = '&';
+        }
+        for (name, value) in query {
+            if !text.ends_with('?') {
+                text.push(separator);
+            }
+            separator = '&';
+            text.extend(utf8_percent_encode(name, RESERVED));
+            text.push('=');
+            for part in &value.parts {
+                match part {
+                    Part::Text(value) => text.extend(utf8_percent_encode(value, RESERVED)),
+                    Part::Id => text.push_str(&encoded),
+                }
+            }
+        }
+        if text.len() > URL_LIMIT {
+            return Err(TemplateError::TooLong);
+        }
+        let url = Url::parse(&text).map_err(|error| TemplateError::Url(error.to_string()))?;
+        // The parser folds `.` and `..` (also as `%2e`): that would be another item's path.
+        if text.get(path_start..path_end) != Some(url.path()) {
+            return Err(TemplateError::DotSegment);
+        }
+        Ok(url)
+    }
+}
+
+impl fmt::Debug for UrlTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("UrlTemplate").field(&self.raw).finish()
+    }
+}
+
+/// A word that `text` does not contain and that no URL parser touches.
+fn mark_for(text: &str) -> String {
+    let mut mark = String::from("0id0");
+    while text.to_ascii_lowercase().contains(&mark) {
+        mark.push('0');
+    }
+    mark
+}
+
+/// Scheme, host and port: everything before the path.
+fn authority(url: &str) -> &str {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let end = url[start..].find(['/', '?', '#']);
+    end.map_or(url, |end| &url[..start + end])
+}
+
+/// Whether a filled-in piece reaches beyond the authority.
+fn filled_after_origin(text: &Text) -> bool {
+    let end = authority(&text.value()).len();
+    let mut at = 0;
+    text.pieces.iter().any(|piece| {
+        at += piece.text().len();
+        matches!(piece, Piece::Filled(_) | Piece::StandIn) && at > end
+    })
+}
+
+fn split_at_mark(text: &str, mark: &str) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for (index, run) in text.split(mark).enumerate() {
+        if index > 0 {
+            parts.push(Part::Id);
+        }
+        push_text(&mut parts, &mut run.to_owned());
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! An ID ends up where its hole is and nowhere else.
+
+use super::*;
+use percent_encoding::percent_decode_str;
+use proptest::prelude::*;
+
+fn text(pieces: Vec<Piece>) -> Text {
+    Text {
+        raw: pieces
+            .iter()
+            .map(|piece| match piece {
+                Piece::Typed(typed) => typed.as_str(),
+                _ => "${SECRET}",
+            })
+            .collect(),
+        pieces,
+    }
+}
+
+fn typed(value: &str) -> Text {
+    text(vec![Piece::Typed(value.to_owned())])
+}
+
+fn url(value: &str) -> UrlTemplate {
+    UrlTemplate::new(&typed(value)).unwrap()
+}
+
+fn value(value: &str) -> Template {
+    Template::new(&typed(value)).unwrap()
+}
+
+#[test]
+fn braces() {
+    assert_eq!(value("a {id} {{id}} }").expand_value("7"), "a 7 {id} }");
+    assert_eq!(value("{id}{id}").expand_value("{id}"), "{id}{id}");
+    let hole = |raw| Template::new(&typed(raw)).err().unwrap();
+    assert_eq!(hole("{foo}"), HoleError::Unknown("foo".to_owned()));
+    assert_eq!(hole("{"), HoleError::Unclosed);
+}
+
+#[test]
+fn what_was_filled_in_is_no_template_and_is_never_shown() {
+    let filled = text(vec![
+        Piece::Typed("Bearer ".to_owned()),
+        Piece::Filled("{id}hunter2".to_owned()),
+    ]);
+    let template = Template::new(&filled).unwrap();
+    assert_eq!(template.expand_value("7"), "Bearer {id}hunter2");
+    assert!(template.is_secret());
+    assert_eq!(template.raw(), "Bearer ${SECRET}");
+    assert_eq!(format!("{template:?}"), r#"Template("*******${SECRET}")"#);
+}
+
+#[test]
+fn an_id_becomes_one_segment() {
+    let template = url("https://api.example.com/v1/tracks/{id}");
+    let built = |id: &str| template.build(id, &[], None).map(|url| url.to_string());
+    let expect = |tail: &str| Ok(format!("https://api.example.com/v1/tracks/{tail}"));
+    assert_eq!(built("abc"), expect("abc"));
+    assert_eq!(built("a/b?c#d"), expect("a%2Fb%3Fc%23d"));
+    assert_eq!(built("../x"), expect("..%2Fx"));
+    assert_eq!(built("%2e%2e"), expect("%252e%252e"));
+    assert_eq!(built("é~-._"), expect("%C3%A9~-._"));
+    assert_eq!(built("..."), expect("..."));
+    assert_eq!(built("."), Err(TemplateError::DotSegment));
+    assert_eq!(built(".."), Err(TemplateError::DotSegment));
+    assert_eq!(built(""), Err(TemplateError::EmptyId));
+    assert_eq!(built(&"x".repeat(70_000)), Err(TemplateError::TooLong));
+    assert_eq!(built(&"é".repeat(30_000)), Err(TemplateError::TooLong));
+}
+
+#[test]
+fn a_dot_beside_the_hole_is_watched_too() {
+    for raw in ["http://h/a/.{id}", "http://h/a/%2e{id}/b", "http://h/a/{id}%2E"] {
+        assert_eq!(url(raw).build(".", &[], None), Err(TemplateError::DotSegment), "{raw}");
+        assert!(url(raw).build("x", &[], None).is_ok(), "{raw}");
+    }
+    assert!(url("http://h/a?x={id}").build("..", &[], None).is_ok());
+}
+
+#[test]
+fn query_is_appended_and_encoded() {
+    let pairs = [("m n".to_owned(), value("U&S")), ("i".to_owned(), value("<{id}>"))];
+    let built = |raw| url(raw).build("a b", &pairs, None).unwrap().to_string();
+    let tail = "m%20n=U%26S&i=%3Ca%20b%3E";
+    assert_eq!(built("http://h/{id}"), format!("http://h/a%20b?{tail}"));
+    assert_eq!(built("http://h/{id}?"), format!("http://h/a%20b?{tail}"));
+    assert_eq!(built("http://h?q={id}"), format!("http://h/?q=a%20b&{tail}"));
+}
+
+#[test]
+fn a_base_takes_the_origins_place() {
+    let template = url("HTTPS://API.example.com:443/x/{id}?a=1");
+    assert_eq!(template.origin(), "https://api.example.com");
+    assert_eq!(template.host(), "api.example.com");
+    let built = template.build("7", &[], Some("http://127.0.0.1:4000/")).unwrap();
+    assert_eq!(built.as_str(), "http://127.0.0.1:4000/x/7?a=1");
+    assert_eq!(url("http://h:8080/{id}").origin(), "http://h:8080");
+}
+
+#[test]
+fn impossible_urls() {
+    let mistake = |raw| UrlTemplate::new(&typed(raw)).err();
+    for raw in ["https://{id}.example.com/", "https://h:{id}/", "{id}://h/", "https://{id}"] {
+        assert_eq!(mistake(raw), Some(UrlMistake::IdInOrigin), "{raw}");
+    }
+    assert_eq!(mistake("https://h/#{id}"), Some(UrlMistake::Fragment));
+    assert_eq!(mistake("https://h/{id}/../x"), Some(UrlMistake::IdFolded));
+    assert_eq!(mistake("ftp://h/{id}"), Some(UrlMistake::Scheme));
+    assert_eq!(mistake("https://u:p@h/{id}"), Some(UrlMistake::Credentials));
+    assert_eq!(mistake("https://h/ {id}"), Some(UrlMistake::Characters));
+    assert_eq!(mistake("https:\\\\h\\{id}"), Some(UrlMistake::Characters));
+    for raw in ["", "h/{id}", "https://", "https:///", "https://h:x/{id}", "https://[/{id}"] {
+        assert!(mistake(raw).is_some(), "{raw}");
+    }
+    assert!(!url("https://h/x").has_id());
+}
+
+#[test]
+fn a_filled_host_is_no_secret_but_a_filled_key_is() {
+    let with = |pieces| UrlTemplate::new(&text(pieces)).unwrap();
+    let typed = |text: &str| Piece::Typed(text.to_owned());
+    let filled = |text: &str| Piece::Filled(text.to_owned());
+    let host = with(vec![typed("https://"), filled("h"), typed("/{id}")]);
+    assert!(!host.is_secret());
+    let key = with(vec![typed("https://h/{id}?key="), filled("hunter2")]);
+    assert!(key.is_secret());
+    assert!(!format!("{key:?}").contains("hunter2"));
+}
+
+proptest! {
+    #[test]
+    fn any_id_is_one_segment_or_refused(id in "\\PC*|[./%2eE\\\\?#]{0,6}|.*") {
+        let template = url("https://h.example/v1/{id}/full");
+        if let Ok(url) = template.build(&id, &[], None) {
+            let segments: Vec<_> = url.path_segments().unwrap().collect();
+            prop_assert_eq!(segments.len(), 3);
+            let decoded = percent_decode_str(segments[1]).decode_utf8().unwrap();
+            prop_assert_eq!(decoded, id);
+            prop_assert_eq!(url.host_str(), Some("h.example"));
+            prop_assert_eq!(url.query(), None);
+            prop_assert_eq!(url.fragment(), None);
+        } else {
+            prop_assert!(matches!(id.as_str(), "" | "." | ".."));
+        }
+    }
+
+    #[test]
+    fn any_id_is_one_query_value(id in ".+", fixed in ".*") {
+        let fixed_template = Template::new(&text(vec![Piece::Filled(fixed.clone())])).unwrap();
+        let pairs = [("k".to_owned(), fixed_template)];
+        let url = url("https://h/s?q={id}").build(&id, &pairs, None).unwrap();
+        let query: Vec<_> = url.query_pairs().collect();
+        prop_assert_eq!(&query, &[("q".into(), id.into()), ("k".into(), fixed.into())]);
+    }
+
+    #[test]
+    fn no_text_makes_a_template_panic(raw in ".*|https?://[a-z{}id./?#%@:\\\\]*", id in ".*") {
+        if let Ok(template) = UrlTemplate::new(&typed(&raw)) {
+            let _ = template.build(&id, &[], None);
+        }
+        if let Ok(template) = Template::new(&typed(&raw)) {
+            let _ = template.expand_value(&id);
+        }
+    }
+}

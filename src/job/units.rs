@@ -1,0 +1,233 @@
+//! The small languages of the job file's values: rates, lengths of time, sizes.
+//!
+//! Each error says what is expected and never repeats the text it was given,
+//! because that text may have come from the environment.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// No length of time in a job is longer, so that adding one to a clock cannot overflow.
+pub(super) const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// Why a rate, a length of time, or a size could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UnitError(&'static str);
+
+const RATE_EXPECTED: UnitError = UnitError(
+    "expected requests per window, such as `10/s`, `600/m`, `5000/h`, `10000/d` or `180/30s`",
+);
+const DURATION_EXPECTED: UnitError =
+    UnitError("expected a length of time, such as `500ms`, `30s`, `5m` or `1h 30m`");
+const SIZE_EXPECTED: UnitError =
+    UnitError("expected a size, such as `16 MiB`, `500 kB` or `1048576` (bytes)");
+
+/// A quota: in no window of this length do more than `count` requests start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Requests in one window at most; at least 1.
+    pub count: u32,
+    /// The window's length; never zero.
+    pub window: Duration,
+}
+
+/// Unit names of a rate's window, the largest first, with their length in milliseconds.
+const WINDOW_UNITS: [(&[&str], u64); 5] = [
+    (&["d", "day", "days"], 86_400_000),
+    (&["h", "hour", "hours"], 3_600_000),
+    (&["m", "min", "minute", "minutes"], 60_000),
+    (&["s", "sec", "second", "seconds"], 1_000),
+    (&["ms"], 1),
+];
+
+impl FromStr for Rate {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Rate, UnitError> {
+        let (count, window) = text.split_once('/').ok_or(RATE_EXPECTED)?;
+        let count = digits(count.trim()).ok_or(RATE_EXPECTED)?;
+        if count == 0 {
+            return Err(UnitError("a rate of 0 would never send anything"));
+        }
+        let count =
+            u32::try_from(count).map_err(|_| UnitError("a rate counts up to 4294967295"))?;
+        let window = window.trim();
+        let unit_at = window
+            .find(|c: char| !c.is_ascii_digit())
+            .ok_or(RATE_EXPECTED)?;
+        let (number, unit) = window.split_at(unit_at);
+        let number = match number {
+            "" => 1,
+            number => digits(number).ok_or(RATE_EXPECTED)?,
+        };
+        let unit = unit.trim_start();
+        let (_, milliseconds) = WINDOW_UNITS
+            .iter()
+            .find(|(names, _)| names.contains(&unit))
+            .ok_or(RATE_EXPECTED)?;
+        if number == 0 {
+            return Err(UnitError("a rate needs a window longer than 0"));
+        }
+        let window = number
+            .checked_mul(*milliseconds)
+            .map(Duration::from_millis)
+            .filter(|window| *window <= LONGEST)
+            .ok_or(UnitError("a rate's window is at most 366 days"))?;
+        Ok(Rate { count, window })
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let milliseconds = self.window.as_millis();
+        for (names, unit) in WINDOW_UNITS {
+            let unit = u128::from(unit);
+            if milliseconds >= unit && milliseconds.is_multiple_of(unit) {
+                return match milliseconds / unit {
+                    1 => write!(f, "{}/{}", self.count, names[0]),
+                    number => write!(f, "{}/{number}{}", self.count, names[0]),
+                };
+            }
+        }
+        write!(f, "{}/{:?}", self.count, self.window)
+    }
+}
+
+/// Reads a length of time such as `30s`, `500ms` or `1h 30m`.
+pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
+    let length = humantime::parse_duration(text.trim()).map_err(|_| DURATION_EXPECTED)?;
+    if length > LONGEST {
+        return Err(UnitError("a length of time is at most 366 days"));
+    }
+    Ok(length)
+}
+
+/// Bytes by unit name; the first name of each row is how it is usually written.
+const SIZE_UNITS: [(&[&str], u64); 7] = [
+    (&["", "B"], 1),
+    (&["kB", "KB"], 1_000),
+    (&["MB"], 1_000_000),
+    (&["GB"], 1_000_000_000),
+    (&["KiB"], 1 << 10),
+    (&["MiB"], 1 << 20),
+    (&["GiB"], 1 << 30),
+];
+
+/// Reads a number of bytes such as `16 MiB`, `500 kB`, `1.5 GB` or `1048576`.
+pub fn parse_size(text: &str) -> Result<u64, UnitError> {
+    let text = text.trim();
+    let unit_at = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let unit = unit.trim_start();
+    let (_, bytes) = SIZE_UNITS
+        .iter()
+        .find(|(names, _)| names.contains(&unit))
+        .ok_or(SIZE_EXPECTED)?;
+    let (whole, fraction) = match number.split_once('.') {
+        Some((whole, fraction)) if (1..=9).contains(&fraction.len()) => (whole, fraction),
+        Some(_) => return Err(SIZE_EXPECTED),
+        None => (number, "0"),
+    };
+    let whole = digits(whole).ok_or(SIZE_EXPECTED)?;
+    let scale = fraction.bytes().fold(1, |scale, _| scale * 10);
+    let fraction = digits(fraction).ok_or(SIZE_EXPECTED)?;
+    let size = u128::from(whole) * u128::from(*bytes)
+        + u128::from(fraction) * u128::from(*bytes) / scale;
+    u64::try_from(size).map_err(|_| UnitError("a size of more than 16 EiB is too large"))
+}
+
+/// A number in plain ASCII digits: no sign, no separators.
+fn digits(text: &str) -> Option<u64> {
+    text.bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| text.parse().ok())
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rate(count: u32, milliseconds: u64) -> Rate {
+        Rate {
+            count,
+            window: Duration::from_millis(milliseconds),
+        }
+    }
+
+    #[test]
+    fn every_documented_rate_is_read_and_printed_the_same() {
+        for (text, expected) in [
+            ("10/s", rate(10, 1_000)),
+            ("600/m", rate(600, 60_000)),
+            ("5000/h", rate(5_000, 3_600_000)),
+            ("10000/d", rate(10_000, 86_400_000)),
+            ("180/30s", rate(180, 30_000)),
+            ("5/100ms", rate(5, 100)),
+        ] {
+            assert_eq!(text.parse(), Ok(expected));
+            assert_eq!(expected.to_string(), text);
+        }
+        assert_eq!("10 / 30 s".parse(), Ok(rate(10, 30_000)));
+        assert_eq!("10/minute".parse(), Ok(rate(10, 60_000)));
+        assert_eq!(rate(7, 60_000 * 90).to_string(), "7/90m");
+    }
+
+    #[test]
+    fn impossible_rates_are_refused() {
+        for text in [
+            "", "10", "/s", "10/", "0/s", "10/0s", "-1/s", "+1/s", "1.5/s", "10/M", "10/x",
+            "10/s/s", "ten/s", "4294967296/s", "1/999999999999999999d", "1/367d", "10/5",
+        ] {
+            assert!(text.parse::<Rate>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn lengths_of_time() {
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration(" 1h 30m "), Ok(Duration::from_secs(5_400)));
+        for text in ["", "30", "s", "-1s", "1000000d", "99999999999999999999s"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [
+            ("1048576", 1_048_576),
+            ("12 B", 12),
+            ("500 kB", 500_000),
+            ("500KB", 500_000),
+            ("16 MiB", 16 << 20),
+            ("1.5 GB", 1_500_000_000),
+            ("0.5 KiB", 512),
+            ("2GiB", 2 << 30),
+        ] {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "MiB", "1.", ".5 MB", "1,5 MB", "-1", "1 mib", "1 TB", "1.2.3"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+        assert!(parse_size("18446744073709551615 GiB").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_rate_survives_being_printed(count in 1u32.., milliseconds in 1u64..=31_622_400_000) {
+            let rate = rate(count, milliseconds);
+            prop_assert_eq!(rate.to_string().parse(), Ok(rate));
+        }
+
+        #[test]
+        fn no_text_makes_the_parsers_panic(text in ".*") {
+            let _ = text.parse::<Rate>();
+            let _ = parse_duration(&text);
+            let _ = parse_size(&text);
+        }
+    }
+}

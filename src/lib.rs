@@ -1,0 +1,42 @@
+//! `harvest`: a list of IDs in, one clean NDJSON or CSV file out, each ID in
+//! it exactly once, whatever the night brings.
+//!
+//! # The tour
+//! A **job** names **items** (IDs); a **pacer** says when the next request may
+//! go; a **fetcher** turns each item into an **outcome** (a record, or a
+//! failure with its reason) with a token that all share; a **writer** appends
+//! outcomes and commits **checkpoints**; a **reporter** watches events and
+//! shows people.
+//!
+//! | module | owns | knows |
+//! | --- | --- | --- |
+//! | [`cli`] | what a person types, exit codes, how errors are shown | all below |
+//! | [`run`] | the wiring of the stages, shutdown | all below but `sandbox` |
+//! | [`report`] | events → bar, lines, summary | `outcome`, `pace` |
+//! | [`write`](mod@write) | outcomes → bytes, opening and recovery of the output | `checkpoint`, `outcome`, `job` |
+//! | [`checkpoint`] | the done set, the journal, the lock | `pace` (its notes), `job` |
+//! | [`fetch`] | one item → one attempt's verdict | `auth`, `pace`, `transport`, `outcome` |
+//! | [`ids`] | the stream of items | `job` |
+//! | [`auth`] | credentials, the shared token | `pace`, `transport`, `job` |
+//! | [`transport`] | the HTTP client, `Retry-After` | `outcome` |
+//! | [`pace`] | quotas, permits, pauses, the in-flight limit | `job` |
+//! | [`outcome`] | the value that flows: record or failure | nobody |
+//! | [`job`] | the job file as validated values | nobody |
+//! | [`sandbox`] | the embedded API | nobody |
+//!
+//! Arrows point downwards only. Data flows by value through bounded channels:
+//! job → ids → pace → fetch → write → checkpoint → report.
+
+pub mod auth;
+pub mod checkpoint;
+pub mod cli;
+pub mod fetch;
+pub mod ids;
+pub mod job;
+pub mod outcome;
+pub mod pace;
+pub mod report;
+pub mod run;
+pub mod sandbox;
+pub mod transport;
+pub mod write;

@@ -1,0 +1,119 @@
+//! Whether the server is there at all.
+//!
+//! One item's bad luck and an outage look the same for a moment. This decides
+//! which it is, so that an API that is down for an hour costs one probe per
+//! back-off step and no item its attempts.
+
+use super::throttle::{backoff_delay, equal_jitter};
+use super::{Tick, nanos};
+use std::time::Duration;
+
+/// So many troubled answers in a row …
+const TROUBLES: u32 = 8;
+/// … for so many different items, and none fine between: an outage.
+const ITEMS: usize = 4;
+
+/// What an answer (or its absence) says about the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// It works: any answer that is about the item alone.
+    Fine,
+    /// It answered, and badly: says nothing about other items (500, a malformed body).
+    Neutral,
+    /// It has too much, or something in front of it fails (429, 502, 503, 504, time-out, lost connection).
+    Trouble,
+    /// It said how long to leave it alone.
+    RetryAfter(Duration),
+    /// No connection could be made.
+    Unreachable,
+    /// The request was never sent.
+    NotSent,
+}
+
+/// An outage, from its first sign on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outage {
+    pub(super) since: Tick,
+    pub(super) next_probe: Tick,
+    pub(super) step: u32,
+}
+
+/// The judgement, from one answer to the next.
+#[derive(Debug)]
+pub(super) struct Health {
+    first: Duration,
+    last: Duration,
+    troubles: u32,
+    items: Vec<u64>,
+    first_trouble: Option<Tick>,
+    last_fine: Tick,
+    pub(super) outage: Option<Outage>,
+}
+
+impl Health {
+    pub(super) fn new(first: Duration, last: Duration) -> Health {
+        Health {
+            first: first.max(Duration::from_millis(1)),
+            last: last.max(Duration::from_millis(1)),
+            troubles: 0,
+            items: Vec::new(),
+            first_trouble: None,
+            last_fine: Tick::MIN,
+            outage: None,
+        }
+    }
+
+    /// True when this answer ended an outage.
+    pub(super) fn fine(&mut self, now: Tick) -> bool {
+        self.troubles = 0;
+        self.items.clear();
+        self.first_trouble = None;
+        self.last_fine = now;
+        self.outage.take().is_some()
+    }
+
+    /// True when this answer began an outage.
+    pub(super) fn trouble(
+        &mut self,
+        item: u64,
+        started: Tick,
+        now: Tick,
+        unreachable: bool,
+        random: f64,
+    ) -> bool {
+        if let Some(outage) = &mut self.outage {
+            // Only the probe of this step moves it on; stragglers from before don't.
+            if started >= outage.next_probe {
+                outage.step = outage.step.saturating_add(1);
+                outage.next_probe = now.saturating_add(equal_jitter(
+                    backoff_delay(outage.step, self.first, self.last),
+                    random,
+                ));
+            }
+            return false;
+        }
+        if started < self.last_fine {
+            return false;
+        }
+        self.troubles += 1;
+        if self.items.len() < ITEMS && !self.items.contains(&item) {
+            self.items.push(item);
+        }
+        let since = *self.first_trouble.get_or_insert(now);
+        if unreachable || (self.troubles >= TROUBLES && self.items.len() >= ITEMS) {
+            self.outage = Some(Outage {
+                since,
+                next_probe: now.saturating_add(equal_jitter(self.first, random)),
+                step: 0,
+            });
+            return true;
+        }
+        false
+    }
+
+    /// Whether the outage will have lasted longer than `max_wait` at its next probe.
+    pub(super) fn hopeless(&self, max_wait: Duration) -> bool {
+        self.outage
+            .is_some_and(|o| o.next_probe - o.since > nanos(max_wait))
+    }
+}

@@ -1,0 +1,27 @@
+//! When the next request may go: quotas, pauses, back-off, the in-flight limit.
+//!
+//! [`Pacer`] is the one owner of that decision (promises 3 and 4). It is a
+//! state machine without clock, timer or task of its own: the run tells it the
+//! time and hands its [`Permit`]s on. Nobody else may decide to send, and no
+//! worker ever queues on a limiter. Must never do I/O.
+
+mod health;
+mod note;
+mod pacer;
+mod quota;
+mod throttle;
+
+pub use health::Signal;
+pub use note::Note;
+pub use pacer::{GiveUp, Now, Pacer, PauseReason, PauseView, Permit, Turn, Why};
+pub use quota::QuotaGate;
+pub use throttle::{backoff_delay, full_jitter};
+
+/// Nanoseconds since the pacer was made; negative before that.
+///
+/// Signed, because a resumed run knows of requests from before its own start.
+pub type Tick = i64;
+
+pub(crate) fn nanos(duration: std::time::Duration) -> Tick {
+    Tick::try_from(duration.as_nanos()).unwrap_or(Tick::MAX / 4)
+}

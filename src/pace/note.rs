@@ -1,0 +1,20 @@
+//! What the pacer asks the checkpoint to remember, so that quotas and pauses
+//! hold across a restart (promises 3 and 4).
+//!
+//! Times are Unix milliseconds of the wall clock: a monotonic clock does not
+//! survive its process.
+
+/// One commit's entry in the pacer's ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Note {
+    /// When the note was taken.
+    pub at_ms: u64,
+    /// Requests started since the note before; the last of them not later than `at_ms`.
+    pub starts: u32,
+    /// Requests that may be started after this note and before the next one.
+    pub lease: u32,
+    /// After this moment nothing is started under the lease.
+    pub lease_until_ms: u64,
+    /// Everyone pauses until then; 0 when nobody does.
+    pub pause_until_ms: u64,
+}

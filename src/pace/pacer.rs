@@ -1,0 +1,449 @@
+//! The pacer: quotas, pauses, throttle and health in one decision.
+
+use super::health::{Health, Signal};
+use super::quota::QuotaGate;
+use super::throttle::Throttle;
+use super::{Note, Tick, nanos};
+use crate::job::{Limits, Retry};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
+
+/// A lease covers this long: three of the shortest commits, so one slow disk does not stall the run.
+const LEASE: Duration = Duration::from_secs(4);
+/// Added to a Retry-After: a server that rounds down must not be asked early.
+const CUSHION: Duration = Duration::from_millis(100);
+
+/// The time, on both clocks: the steady one for waiting, the wall's for what
+/// outlives the process (a steady clock stands still while a laptop sleeps).
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// The steady clock.
+    pub instant: Instant,
+    /// The wall clock.
+    pub wall: SystemTime,
+}
+
+impl Now {
+    /// Reads both clocks.
+    pub fn read() -> Now {
+        Now {
+            instant: Instant::now(),
+            wall: SystemTime::now(),
+        }
+    }
+}
+
+/// Leave to start one request, now. Whoever holds none may not send.
+#[derive(Debug)]
+pub struct Permit {
+    started: Tick,
+    in_flight: bool,
+}
+
+/// What the pacer answers when it is asked for a permit.
+#[derive(Debug)]
+pub enum Turn {
+    /// Go, at once.
+    Go(Permit),
+    /// Ask again at this time.
+    Wait(Instant, Why),
+    /// Ask again when a request has ended.
+    Full,
+    /// Ask again when a commit has been made: the lease is used up.
+    NeedsLease,
+}
+
+/// What a wait is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The quota.
+    Quota,
+    /// A pause that the server asked for.
+    Pause,
+    /// The next probe in an outage.
+    Outage,
+}
+
+/// Why everyone pauses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PauseReason {
+    /// A Retry-After.
+    RetryAfter,
+    /// A Retry-After that an earlier run was given.
+    Inherited,
+    /// The server is down; probing.
+    Outage,
+}
+
+/// A pause, for people.
+#[derive(Debug, Clone, Copy)]
+pub struct PauseView {
+    /// Why.
+    pub reason: PauseReason,
+    /// Until when, at least.
+    pub until: SystemTime,
+}
+
+/// The run should pause and be resumed later (exit 75).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GiveUp {
+    /// The server asked for a wait until then, longer than `max_wait`.
+    RetryAfter(SystemTime),
+    /// The outage has lasted so long.
+    Outage(Duration),
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Lease {
+    starts: u32,
+    until: Tick,
+    used: u32,
+}
+
+/// The one owner of "when may the next request go".
+#[derive(Debug)]
+pub struct Pacer {
+    epoch: Instant,
+    quotas: Vec<QuotaGate>,
+    throttle: Throttle,
+    health: Health,
+    pause: Option<(Tick, PauseReason)>,
+    max_wait: Duration,
+    in_flight: usize,
+    concurrency: usize,
+    /// Leases are kept only where a checkpoint can make them durable.
+    leased: bool,
+    durable: Lease,
+    pending: Option<Lease>,
+    starts_since_note: u32,
+    random: fastrand::Rng,
+}
+
+impl Pacer {
+    /// A pacer that begins now; `leased` when commits make its notes durable.
+    pub fn new(limits: &Limits, retry: &Retry, leased: bool, seed: u64, now: Now) -> Pacer {
+        let shortest = limits
+            .rates
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, r)| (r.window, r.count))
+            .map(|(i, _)| i);
+        let quotas: Vec<_> = limits
+            .rates
+            .iter()
+            .enumerate()
+            .map(|(i, rate)| QuotaGate::new(*rate, Some(i) == shortest))
+            .collect();
+        Pacer {
+            epoch: now.instant,
+            leased: leased && !quotas.is_empty(),
+            quotas,
+            throttle: Throttle::default(),
+            health: Health::new(retry.backoff_first, retry.backoff_last),
+            pause: None,
+            max_wait: limits.max_wait,
+            in_flight: 0,
+            concurrency: limits.concurrency,
+            durable: Lease::default(),
+            pending: None,
+            starts_since_note: 0,
+            random: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// Takes over the ledger of earlier runs: what they started, what they
+    /// may have started after their last note, and the pause that they were given.
+    pub fn restore(&mut self, notes: &[Note], now: Now) {
+        let tick = self.tick(now);
+        let wall = millis(self.wall(now, tick));
+        let ago = |at_ms: u64| {
+            // A clock that went back must not age anything: the future counts as now.
+            tick - nanos(Duration::from_millis(wall.saturating_sub(at_ms)))
+        };
+        let mut remember = |at_ms: u64, count: u32| {
+            for quota in &mut self.quotas {
+                quota.remember(ago(at_ms), count);
+            }
+        };
+        for note in notes {
+            remember(note.at_ms, note.starts);
+        }
+        if let Some(last) = notes.last() {
+            let at = last.lease_until_ms.min(wall);
+            remember(at, last.lease);
+            self.starts_since_note = last.lease;
+            if last.pause_until_ms > wall {
+                let left = Duration::from_millis(last.pause_until_ms - wall);
+                self.pause = Some((tick + nanos(left), PauseReason::Inherited));
+            }
+        }
+    }
+
+    /// Asks for leave to start an item's request.
+    pub fn turn(&mut self, now: Now) -> Turn {
+        let tick = self.tick(now);
+        if self.in_flight >= self.concurrency {
+            return Turn::Full;
+        }
+        if let Some(outage) = self.health.outage {
+            if self.in_flight > 0 {
+                return Turn::Full;
+            }
+            if outage.next_probe > tick {
+                return Turn::Wait(self.instant(outage.next_probe), Why::Outage);
+            }
+        }
+        let speed = self.throttle.earliest(tick);
+        if speed > tick {
+            return Turn::Wait(self.instant(speed), Why::Quota);
+        }
+        match self.start(tick) {
+            Ok(()) => {
+                self.in_flight += 1;
+                Turn::Go(Permit {
+                    started: tick,
+                    in_flight: true,
+                })
+            }
+            Err(turn) => turn,
+        }
+    }
+
+    /// Asks for leave to start a request that belongs to another one: a
+    /// redirect's next hop, a token from the same host. Takes from the quotas,
+    /// not from the in-flight limit.
+    pub fn side_turn(&mut self, now: Now) -> Turn {
+        let tick = self.tick(now);
+        match self.start(tick) {
+            Ok(()) => Turn::Go(Permit {
+                started: tick,
+                in_flight: false,
+            }),
+            Err(turn) => turn,
+        }
+    }
+
+    fn start(&mut self, tick: Tick) -> Result<(), Turn> {
+        if let Some((until, _)) = self.pause {
+            if until > tick {
+                return Err(Turn::Wait(self.instant(until), Why::Pause));
+            }
+            self.pause = None;
+        }
+        let earliest = self
+            .quotas
+            .iter_mut()
+            .map(|q| q.earliest(tick))
+            .max()
+            .unwrap_or(tick);
+        if earliest > tick {
+            return Err(Turn::Wait(self.instant(earliest), Why::Quota));
+        }
+        if self.leased {
+            let fits = |l: &Lease| l.used < l.starts && tick < l.until;
+            if !fits(&self.durable) || self.pending.as_ref().is_some_and(|p| p.used >= p.starts) {
+                return Err(Turn::NeedsLease);
+            }
+            self.durable.used += 1;
+            if let Some(pending) = &mut self.pending {
+                pending.used += 1;
+            }
+        }
+        for quota in &mut self.quotas {
+            quota.start(tick);
+        }
+        self.throttle.start(tick);
+        self.starts_since_note = self.starts_since_note.saturating_add(1);
+        Ok(())
+    }
+
+    /// Takes a permit back, with what the answer said about the server.
+    /// `item` tells items apart. Errs when the wait would be longer than `max_wait`.
+    pub fn finish(
+        &mut self,
+        permit: Permit,
+        signal: Signal,
+        item: u64,
+        now: Now,
+    ) -> Result<(), GiveUp> {
+        let tick = self.tick(now);
+        if permit.in_flight {
+            self.in_flight = self.in_flight.saturating_sub(1);
+        }
+        let started = permit.started;
+        let random = self.random.f64();
+        let allowed = self.allowed_per_second();
+        match signal {
+            Signal::NotSent | Signal::Neutral => {}
+            Signal::Fine => {
+                if self.health.fine(tick) {
+                    self.throttle.slow_down(tick, tick, allowed, 0.25);
+                }
+            }
+            Signal::RetryAfter(wait) => {
+                self.throttle.slow_down(started, tick, allowed, 0.7);
+                self.pause_for(wait, now)?;
+            }
+            Signal::Trouble | Signal::Unreachable => {
+                let unreachable = signal == Signal::Unreachable;
+                self.throttle.slow_down(started, tick, allowed, 0.5);
+                self.health
+                    .trouble(item, started, tick, unreachable, random);
+                if self.health.hopeless(self.max_wait) {
+                    let since = self.health.outage.map_or(tick, |o| o.since);
+                    return Err(GiveUp::Outage(Duration::from_nanos(
+                        (tick - since).unsigned_abs(),
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn pause_for(&mut self, wait: Duration, now: Now) -> Result<(), GiveUp> {
+        let tick = self.tick(now);
+        let until = tick.saturating_add(nanos(wait.saturating_add(CUSHION)));
+        if self.pause.is_none_or(|(present, _)| present < until) {
+            self.pause = Some((until, PauseReason::RetryAfter));
+            self.throttle.hold(until);
+        }
+        self.check_pause(now, wait)
+    }
+
+    fn check_pause(&self, now: Now, wait: Duration) -> Result<(), GiveUp> {
+        let tick = self.tick(now);
+        match self.pause {
+            Some((until, _)) if until > tick && wait > self.max_wait => {
+                Err(GiveUp::RetryAfter(self.wall(now, until)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Errs when the pause that an earlier run was given is still longer than `max_wait`.
+    pub fn check_inherited_pause(&self, now: Now) -> Result<(), GiveUp> {
+        let tick = self.tick(now);
+        let left = self.pause.map_or(0, |(until, _)| (until - tick).max(0));
+        self.check_pause(now, Duration::from_nanos(left.unsigned_abs()))
+    }
+
+    /// Whether failures now are the server's and not the items'.
+    pub fn in_outage(&self) -> bool {
+        self.health.outage.is_some()
+    }
+
+    /// The pause that holds now, for people.
+    pub fn pause_view(&self, now: Now) -> Option<PauseView> {
+        let tick = self.tick(now);
+        if let Some((until, reason)) = self.pause.filter(|p| p.0 > tick) {
+            return Some(PauseView {
+                reason,
+                until: self.wall(now, until),
+            });
+        }
+        self.health.outage.map(|o| PauseView {
+            reason: PauseReason::Outage,
+            until: self.wall(now, o.next_probe.max(tick)),
+        })
+    }
+
+    /// The note for the next commit. With `closing`, nothing is leased on.
+    /// Exactly one of [`Pacer::committed`] follows each note, when it is durable.
+    pub fn note(&mut self, now: Now, closing: bool) -> Note {
+        let tick = self.tick(now);
+        let starts = std::mem::take(&mut self.starts_since_note);
+        let lease = if self.leased && !closing {
+            Lease {
+                starts: self
+                    .quotas
+                    .iter()
+                    .map(|q| q.most_within(LEASE))
+                    .min()
+                    .unwrap_or(0),
+                until: tick + nanos(LEASE),
+                used: 0,
+            }
+        } else {
+            Lease::default()
+        };
+        self.pending = Some(lease);
+        Note {
+            at_ms: millis(self.wall(now, tick)),
+            starts,
+            lease: lease.starts,
+            lease_until_ms: if lease.starts > 0 {
+                millis(self.wall(now, lease.until))
+            } else {
+                0
+            },
+            pause_until_ms: self
+                .pause
+                .filter(|p| p.0 > tick)
+                .map_or(0, |p| millis(self.wall(now, p.0))),
+        }
+    }
+
+    /// The last note is durable: its lease may be used.
+    pub fn committed(&mut self) {
+        if let Some(pending) = self.pending.take() {
+            self.durable = pending;
+        }
+    }
+
+    /// When the lease wants renewal; `None` without leases.
+    pub fn lease_low(&self, now: Now) -> bool {
+        self.leased
+            && self.pending.is_none()
+            && (self.durable.used.saturating_mul(2) >= self.durable.starts
+                || self.tick(now) + nanos(LEASE) / 2 >= self.durable.until)
+    }
+
+    /// Starts a second that all quotas allow in the long run; `None` when unlimited.
+    pub fn allowed_per_second(&self) -> Option<f64> {
+        self.quotas
+            .iter()
+            .map(QuotaGate::per_second)
+            .min_by(f64::total_cmp)
+    }
+
+    /// The present cap of a throttled run, in starts a second.
+    pub fn throttled_to(&self, now: Now) -> Option<f64> {
+        self.throttle.capped_at(self.tick(now))
+    }
+
+    /// Item requests in flight.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    fn tick(&self, now: Now) -> Tick {
+        nanos(now.instant.saturating_duration_since(self.epoch))
+    }
+
+    fn instant(&self, tick: Tick) -> Instant {
+        self.epoch + Duration::from_nanos(u64::try_from(tick).unwrap_or(0))
+    }
+
+    fn wall(&self, now: Now, tick: Tick) -> SystemTime {
+        let present = self.tick(now);
+        let distance = Duration::from_nanos((tick - present).unsigned_abs());
+        if tick >= present {
+            now.wall + distance
+        } else {
+            now.wall.checked_sub(distance).unwrap_or(UNIX_EPOCH)
+        }
+    }
+}
+
+fn millis(at: SystemTime) -> u64 {
+    u64::try_from(
+        at.duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_millis(),
+    )
+    .unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+#[path = "pacer_tests.rs"]
+mod tests;

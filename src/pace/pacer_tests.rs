@@ -1,0 +1,288 @@
+//! Promises 3 and 4 under a clock that the test holds.
+
+use super::*;
+use crate::job::Rate;
+use proptest::prelude::*;
+
+const WALL0: Duration = Duration::from_secs(1_800_000_000);
+
+struct Clock {
+    base: Instant,
+    at: Duration,
+}
+
+impl Clock {
+    fn new() -> Clock {
+        Clock {
+            base: Instant::now(),
+            at: Duration::ZERO,
+        }
+    }
+    fn now(&self) -> Now {
+        Now {
+            instant: self.base + self.at,
+            wall: UNIX_EPOCH + WALL0 + self.at,
+        }
+    }
+}
+
+fn limits(rates: &[(u32, u64)], concurrency: usize) -> Limits {
+    Limits {
+        rates: rates
+            .iter()
+            .map(|&(count, ms)| Rate {
+                count,
+                window: Duration::from_millis(ms),
+            })
+            .collect(),
+        concurrency,
+        max_wait: Duration::from_secs(3600),
+    }
+}
+
+const RETRY: Retry = Retry {
+    attempts: 6,
+    backoff_first: Duration::from_millis(500),
+    backoff_last: Duration::from_secs(60),
+};
+
+/// The most starts in any half-open window of `window`.
+fn most(starts: &[Duration], window: Duration) -> usize {
+    let (mut from, mut most) = (0, 0);
+    for to in 0..starts.len() {
+        while starts[to] - starts[from] >= window {
+            from += 1;
+        }
+        most = most.max(to - from + 1);
+    }
+    most
+}
+
+/// Runs a pacer with timers that are late by `lateness` ticks of a ms until
+/// `until`, committing whenever it asks; returns the start times.
+fn drive(
+    pacer: &mut Pacer,
+    clock: &mut Clock,
+    until: Duration,
+    mut late: impl FnMut() -> Duration,
+    last_note: &mut Vec<Note>,
+) -> Vec<Duration> {
+    let mut starts = Vec::new();
+    while clock.at < until {
+        match pacer.turn(clock.now()) {
+            Turn::Go(permit) => {
+                starts.push(clock.at);
+                assert_eq!(
+                    pacer.finish(permit, Signal::Fine, 1, clock.now()),
+                    Ok(())
+                );
+            }
+            Turn::Wait(to, _) => {
+                let to = to.duration_since(clock.base);
+                assert!(to > clock.at, "a wait must be in the future");
+                // tokio's timers tick in ms, rounding up.
+                let ms = Duration::from_millis(u64::try_from(to.as_micros().div_ceil(1000)).unwrap());
+                clock.at = ms + late();
+            }
+            Turn::NeedsLease => {
+                last_note.push(pacer.note(clock.now(), false));
+                pacer.committed();
+            }
+            Turn::Full => unreachable!("nothing stays in flight here"),
+        }
+    }
+    starts
+}
+
+fn utilisation(rates: &[(u32, u64)], seconds: u64) {
+    let mut clock = Clock::new();
+    let mut pacer = Pacer::new(&limits(rates, 64), &RETRY, true, 1, clock.now());
+    let mut rng = fastrand::Rng::with_seed(7);
+    let starts = drive(
+        &mut pacer,
+        &mut clock,
+        Duration::from_secs(seconds),
+        || Duration::from_micros(rng.u64(0..400)),
+        &mut Vec::new(),
+    );
+    let tightest = rates
+        .iter()
+        .map(|&(n, ms)| f64::from(n) * 1000.0 / ms as f64)
+        .fold(f64::MAX, f64::min);
+    let share = starts.len() as f64 / (tightest * seconds as f64);
+    assert!(share >= 0.98, "{rates:?}: only {share:.4} of the quota was used");
+    for &(n, ms) in rates {
+        assert!(most(&starts, Duration::from_millis(ms)) <= n as usize, "{rates:?}");
+    }
+}
+
+#[test]
+fn at_least_98_percent_of_the_quota_is_used_from_1_to_5000_a_second() {
+    for n in [1, 2, 10, 50, 200, 1000, 2000, 5000] {
+        utilisation(&[(n, 1000)], if n == 1 { 200 } else { 60 });
+    }
+    utilisation(&[(50, 1000), (600, 20_000)], 120);
+    utilisation(&[(180, 30_000)], 600);
+}
+
+#[test]
+fn a_single_quota_is_spread_evenly_from_the_first_start_on() {
+    let mut clock = Clock::new();
+    let mut pacer = Pacer::new(&limits(&[(10, 1000)], 8), &RETRY, false, 1, clock.now());
+    let starts = drive(&mut pacer, &mut clock, Duration::from_secs(1), || Duration::ZERO, &mut Vec::new());
+    for pair in starts.windows(2) {
+        assert!(pair[1] - pair[0] >= Duration::from_millis(100), "{starts:?}");
+    }
+}
+
+#[test]
+fn a_retry_after_pauses_everyone_and_outlives_the_process() {
+    let mut clock = Clock::new();
+    let lim = limits(&[], 8);
+    let mut pacer = Pacer::new(&lim, &RETRY, true, 1, clock.now());
+    let Turn::Go(one) = pacer.turn(clock.now()) else { panic!() };
+    let Turn::Go(_other) = pacer.turn(clock.now()) else { panic!() };
+    clock.at += Duration::from_secs(1);
+    pacer
+        .finish(one, Signal::RetryAfter(Duration::from_secs(100)), 1, clock.now())
+        .unwrap();
+    assert!(matches!(pacer.turn(clock.now()), Turn::Wait(_, Why::Pause)));
+    assert!(matches!(pacer.side_turn(clock.now()), Turn::Wait(_, Why::Pause)));
+    let note = pacer.note(clock.now(), true);
+    clock.at += Duration::from_secs(50);
+    let mut again = Pacer::new(&lim, &RETRY, true, 2, clock.now());
+    again.restore(&[note], clock.now());
+    assert_eq!(again.check_inherited_pause(clock.now()), Ok(()));
+    let Turn::Wait(until, Why::Pause) = again.turn(clock.now()) else { panic!() };
+    let left = until.duration_since(clock.now().instant).as_secs_f64();
+    assert!((50.0..50.3).contains(&left), "{left}");
+}
+
+#[test]
+fn a_retry_after_longer_than_max_wait_gives_up_now_and_after_a_restart() {
+    let clock = Clock::new();
+    let lim = limits(&[], 8);
+    let mut pacer = Pacer::new(&lim, &RETRY, true, 1, clock.now());
+    let Turn::Go(permit) = pacer.turn(clock.now()) else { panic!() };
+    let day = Signal::RetryAfter(Duration::from_secs(86_400));
+    assert!(matches!(pacer.finish(permit, day, 1, clock.now()), Err(GiveUp::RetryAfter(_))));
+    let note = pacer.note(clock.now(), true);
+    let mut again = Pacer::new(&lim, &RETRY, true, 2, clock.now());
+    again.restore(&[note], clock.now());
+    assert!(matches!(again.check_inherited_pause(clock.now()), Err(GiveUp::RetryAfter(_))));
+}
+
+#[test]
+fn an_hour_without_a_network_costs_one_probe_per_back_off_step() {
+    let mut clock = Clock::new();
+    let mut lim = limits(&[(50, 1000)], 8);
+    lim.max_wait = Duration::from_secs(2 * 3600);
+    let mut pacer = Pacer::new(&lim, &RETRY, false, 1, clock.now());
+    let mut sent = 0;
+    while clock.at < Duration::from_secs(3600) {
+        match pacer.turn(clock.now()) {
+            Turn::Go(permit) => {
+                sent += 1;
+                clock.at += Duration::from_millis(2);
+                pacer.finish(permit, Signal::Unreachable, sent, clock.now()).unwrap();
+            }
+            Turn::Wait(to, _) => clock.at = to.duration_since(clock.base),
+            other => panic!("{other:?}"),
+        }
+    }
+    // 8 steps up to 60 s, then one in 30 to 60 s.
+    assert!((60..=130).contains(&sent), "{sent} requests");
+    assert!(pacer.in_outage());
+    lim.max_wait = Duration::from_secs(60);
+    let mut pacer = Pacer::new(&lim, &RETRY, false, 1, clock.now());
+    loop {
+        match pacer.turn(clock.now()) {
+            Turn::Go(permit) => {
+                clock.at += Duration::from_millis(2);
+                if let Err(give_up) = pacer.finish(permit, Signal::Unreachable, 1, clock.now()) {
+                    assert!(matches!(give_up, GiveUp::Outage(_)));
+                    break;
+                }
+            }
+            Turn::Wait(to, _) => clock.at = to.duration_since(clock.base),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn one_bad_item_is_no_outage() {
+    let clock = Clock::new();
+    let mut pacer = Pacer::new(&limits(&[], 8), &RETRY, false, 1, clock.now());
+    for _ in 0..50 {
+        let mut at = Clock { base: clock.base, at: clock.at };
+        let permit = loop {
+            match pacer.turn(at.now()) {
+                Turn::Go(permit) => break permit,
+                Turn::Wait(to, _) => at.at = to.duration_since(at.base),
+                other => panic!("{other:?}"),
+            }
+        };
+        pacer.finish(permit, Signal::Trouble, 42, at.now()).unwrap();
+        assert!(!pacer.in_outage());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Promise 3: whatever the quotas, the pauses, the lateness of timers and
+    /// the kills, no window of any quota holds more than N starts.
+    #[test]
+    fn no_window_ever_holds_more_than_its_quota(
+        rates in prop::collection::vec((1u32..60, 100u64..20_000), 1..4),
+        seed in any::<u64>(),
+        kills in 0usize..6,
+    ) {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut clock = Clock::new();
+        let lim = limits(&rates, 16);
+        let mut starts = Vec::new();
+        let mut notes: Vec<Note> = Vec::new();
+        for _ in 0..=kills {
+            let mut pacer = Pacer::new(&lim, &RETRY, true, seed, clock.now());
+            pacer.restore(&notes, clock.now());
+            let until = clock.at + Duration::from_millis(rng.u64(10..15_000));
+            let mut late = fastrand::Rng::with_seed(rng.u64(..));
+            while clock.at < until {
+                match pacer.turn(clock.now()) {
+                    Turn::Go(permit) => {
+                        starts.push(clock.at);
+                        let signal = if rng.u32(0..40) == 0 {
+                            Signal::RetryAfter(Duration::from_millis(rng.u64(0..3_000)))
+                        } else {
+                            Signal::Fine
+                        };
+                        prop_assert_eq!(pacer.finish(permit, signal, 1, clock.now()), Ok(()));
+                        clock.at += Duration::from_micros(late.u64(0..3_000));
+                    }
+                    Turn::Wait(to, _) => {
+                        clock.at = to.duration_since(clock.base)
+                            + Duration::from_micros(late.u64(0..2_000));
+                        if late.u32(0..50) == 0 {
+                            clock.at += Duration::from_millis(late.u64(0..700));
+                        }
+                    }
+                    Turn::NeedsLease => {
+                        notes.push(pacer.note(clock.now(), false));
+                        clock.at += Duration::from_micros(late.u64(0..4_000));
+                        // The kill may come between the note and its use.
+                        if clock.at < until { pacer.committed(); }
+                    }
+                    Turn::Full => unreachable!(),
+                }
+            }
+            // Killed here; started again some time later.
+            clock.at += Duration::from_millis(rng.u64(0..2_000));
+        }
+        for &(n, ms) in &rates {
+            let most = most(&starts, Duration::from_millis(ms));
+            prop_assert!(most <= n as usize, "{} in {} ms of {:?}", most, ms, rates);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What the run tells those who watch it.
+
+use crate::outcome::Reason;
+use crate::pace::PauseView;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One piece of news.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The run begins.
+    Started(Plan),
+    /// How it stands; several a second.
+    Progress(Box<Snapshot>),
+    /// Something that people should read once.
+    Notice(String),
+    /// The run is over.
+    Ended(Box<Summary>),
+}
+
+/// What a run is about to do.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The job file.
+    pub job: PathBuf,
+    /// Where records go; `None` is stdout.
+    pub output: Option<PathBuf>,
+    /// Done by earlier runs: records and failures.
+    pub done_before: u64,
+    /// Bytes of uncommitted work that recovery took back.
+    pub dropped_bytes: u64,
+    /// Starts a second that the quotas allow; `None` is unlimited.
+    pub allowed: Option<f64>,
+    /// Requests in flight at most.
+    pub concurrency: usize,
+    /// The embedded API's address, when it is used.
+    pub sandbox: Option<String>,
+}
+
+/// How a run stands.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Items listed, repeats not counted; `None` while nobody knows.
+    pub total: Option<u64>,
+    /// Listed items that earlier runs did.
+    pub done_before: u64,
+    /// Records of this run.
+    pub records: u64,
+    /// Failures of this run.
+    pub failed: u64,
+    /// Attempts beyond the first.
+    pub retries: u64,
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// Starts a second, lately.
+    pub rate: f64,
+    /// Starts a second that the quotas allow.
+    pub allowed: Option<f64>,
+    /// Starts a second that a throttled run goes at most.
+    pub throttled_to: Option<f64>,
+    /// What is left of the token's life.
+    pub token_life: Option<Duration>,
+    /// Why nothing goes, and until when.
+    pub pause: Option<PauseView>,
+    /// The token endpoint's trouble.
+    pub token_trouble: Option<String>,
+    /// Stopping: waiting for what is in flight.
+    pub stopping: bool,
+    /// Since the start.
+    pub elapsed: Duration,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// Every item of the list has its fate.
+    Finished,
+    /// All was done before; nothing was sent.
+    NothingToDo,
+    /// `--limit` was reached.
+    Limit,
+    /// To be resumed later, and why.
+    Paused(String),
+    /// Stopped by a signal.
+    Stopped(&'static str),
+    /// The run could not go on.
+    Error,
+}
+
+/// The account of a run.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// How it ended.
+    pub end: End,
+    /// As typed, for "run it again".
+    pub command: String,
+    /// Where records are; `None` is stdout.
+    pub output: Option<PathBuf>,
+    /// Where failures are.
+    pub failures: Option<PathBuf>,
+    /// Records of this run.
+    pub records: u64,
+    /// Records in the output, earlier runs' counted.
+    pub records_in_all: u64,
+    /// Failures of this run, by reason, with one message each.
+    pub failed: BTreeMap<Reason, (u64, String)>,
+    /// Failures in the file, earlier runs' counted.
+    pub failed_in_all: u64,
+    /// Listed again, and fetched once.
+    pub repeats: u64,
+    /// Attempts beyond the first.
+    pub retries: u64,
+    /// Requests started, tokens' and redirects' counted.
+    pub starts: u64,
+    /// Token requests.
+    pub token_requests: u64,
+    /// Bytes of bodies received.
+    pub bytes: u64,
+    /// Starts a second that the quotas allow.
+    pub allowed: Option<f64>,
+    /// Fields that a CSV's first record did not have.
+    pub unexpected_fields: BTreeMap<String, u64>,
+    /// Since the start.
+    pub elapsed: Duration,
+}

@@ -1,0 +1,117 @@
+//! The first and the last words of a run.
+
+use super::event::{End, Plan, Summary};
+use super::words::{bytes, count, rate, span};
+use std::fmt::Write;
+
+pub(super) fn opening(plan: &Plan) -> String {
+    let mut text = format!("harvest {}", plan.job.display());
+    if let Some(output) = &plan.output {
+        let _ = write!(text, " → {}", output.display());
+    }
+    let speed = plan.allowed.map_or("unlimited".into(), rate);
+    let _ = write!(text, " · {speed}, {} in flight at most", plan.concurrency);
+    if let Some(address) = &plan.sandbox {
+        let _ = write!(text, " · embedded API at {address}");
+    }
+    if plan.done_before > 0 {
+        let _ = write!(text, "\nresuming: {} items are done", count(plan.done_before));
+        if plan.dropped_bytes > 0 {
+            let _ = write!(
+                text,
+                "; {} after the last checkpoint dropped, to be fetched again",
+                bytes(plan.dropped_bytes)
+            );
+        }
+    }
+    text
+}
+
+pub(super) fn closing(s: &Summary) -> String {
+    let failed: u64 = s.failed.values().map(|f| f.0).sum();
+    let mut text = String::new();
+    let head = match &s.end {
+        End::Finished if s.failed_in_all == 0 => "finished: every item has its record".to_owned(),
+        End::Finished => "finished: some items failed".to_owned(),
+        End::NothingToDo => "nothing left to do: every item has its fate; nothing was sent".to_owned(),
+        End::Limit => "stopped at --limit".to_owned(),
+        End::Paused(why) => format!("paused: {why}"),
+        End::Stopped(signal) => format!("stopped by {signal}; what was done is kept"),
+        End::Error => "could not go on; what was committed is safe".to_owned(),
+    };
+    let _ = writeln!(text, "{head}");
+    let here = s.records + failed;
+    if here > 0 || s.starts > 0 {
+        let _ = write!(text, "  this run   {} records", count(s.records));
+        if failed > 0 {
+            let _ = write!(text, ", {} failed", count(failed));
+        }
+        let _ = write!(text, " in {}", span(s.elapsed));
+        let _ = writeln!(text, ", {} received", bytes(s.bytes));
+        let achieved = s.starts as f64 / s.elapsed.as_secs_f64().max(1e-3);
+        let _ = write!(text, "  requests   {} at {}", count(s.starts), rate(achieved));
+        if let Some(allowed) = s.allowed {
+            let _ = write!(text, " of {} allowed", rate(allowed));
+        }
+        if s.retries > 0 {
+            let _ = write!(text, "; {} retries", count(s.retries));
+        }
+        if s.token_requests > 0 {
+            let _ = write!(text, "; {} for tokens", count(s.token_requests));
+        }
+        let _ = writeln!(text);
+    }
+    if s.repeats > 0 {
+        let _ = writeln!(text, "  repeats    {} listed again, fetched once", count(s.repeats));
+    }
+    if let Some(output) = &s.output {
+        let _ = writeln!(
+            text,
+            "  output     {} ({} records)",
+            output.display(),
+            count(s.records_in_all)
+        );
+    }
+    if s.failed_in_all > 0 {
+        if let Some(path) = &s.failures {
+            let _ = writeln!(
+                text,
+                "  failures   {} ({})",
+                path.display(),
+                count(s.failed_in_all)
+            );
+        }
+        for (reason, (number, message)) in &s.failed {
+            let _ = writeln!(text, "             {:>6} {reason}: {message}", count(*number));
+        }
+    }
+    if !s.unexpected_fields.is_empty() {
+        let total = s.unexpected_fields.len();
+        let names: Vec<_> = s
+            .unexpected_fields
+            .iter()
+            .take(8)
+            .map(|(name, n)| format!("{name} ({})", count(*n)))
+            .collect();
+        let more = if total > 8 {
+            format!(" and {} more", total - 8)
+        } else {
+            String::new()
+        };
+        let _ = writeln!(
+            text,
+            "  not in the columns: {}{more}; name the columns in [output.columns] to have them",
+            names.join(", ")
+        );
+    }
+    let next = match &s.end {
+        End::Stopped(_) | End::Paused(_) | End::Limit | End::Error => {
+            Some(format!("to go on: {}", s.command))
+        }
+        End::Finished | End::NothingToDo => None,
+    };
+    if let Some(next) = next {
+        let _ = writeln!(text, "  {next}");
+    }
+    text.trim_end().to_owned()
+}

@@ -1,0 +1,168 @@
+//! When to ask for a commit, and the last one.
+
+use super::driver::{Cause, Driver};
+use super::error::RunError;
+use super::Ended;
+use crate::job::OutputTarget;
+use crate::pace::Now;
+use crate::report::{End, Event, Reporter, Summary};
+use crate::write::{Closing, Files};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The state of committing.
+#[derive(Debug)]
+pub(super) struct Commits {
+    every: Duration,
+    last: Instant,
+    /// A commit is under way.
+    under_way: bool,
+    /// Something was handed on since the last commit.
+    pub(super) dirty: bool,
+    /// The pacer needs a lease now.
+    pub(super) wanted: bool,
+    /// A pause has begun that should outlive the process.
+    pub(super) pause_seen: bool,
+    pause_kept: bool,
+}
+
+impl Commits {
+    pub(super) fn new(every: Duration) -> Commits {
+        Commits {
+            every,
+            last: Instant::now(),
+            under_way: false,
+            dirty: false,
+            wanted: false,
+            pause_seen: false,
+            pause_kept: false,
+        }
+    }
+}
+
+impl Driver<'_> {
+    /// Asks for a commit when it is time; returns when it will be.
+    pub(super) async fn commit_if_due(&mut self, now: Now) -> Result<Option<Instant>, RunError> {
+        if self.commits.under_way {
+            return Ok(None);
+        }
+        let pause_news = self.commits.pause_seen && !self.commits.pause_kept;
+        let lease_low = self.pacer.lease_low(now) && !self.queue.is_empty() && self.stopping.is_none();
+        let due = self.commits.last + self.commits.every;
+        let by_time = self.commits.dirty && now.instant >= due;
+        if !(self.commits.wanted || pause_news || lease_low || by_time) {
+            return Ok(self.commits.dirty.then_some(due));
+        }
+        self.commits.pause_kept = self.pacer.pause_view(now).is_some();
+        self.commits.pause_seen = false;
+        self.commits.wanted = false;
+        self.commits.dirty = false;
+        self.commits.last = now.instant;
+        self.commits.under_way = true;
+        let note = self.pacer.note(now, false);
+        self.writer.commit(note, Closing::No).await?;
+        Ok(None)
+    }
+
+    pub(super) fn committed(&mut self) {
+        self.commits.under_way = false;
+        self.pacer.committed();
+    }
+
+    /// The last commit, the summary, and the run's end.
+    pub(super) async fn close(
+        mut self,
+        cycled: Result<(), RunError>,
+        reporter: &mut Reporter,
+    ) -> Result<Ended, RunError> {
+        let mut cause = self.stopping.take().map(|s| s.0);
+        if cause.is_none() && cycled.is_ok() {
+            cause = self.all_forbidden().map(Cause::Broken);
+        }
+        let complete = cause.is_none() && cycled.is_ok() && !self.limited;
+        let idle = self.stats.starts == 0 && self.stats.records + self.stats.failed_count == 0;
+        let mut broken = match cycled {
+            Err(error) => Some(error),
+            Ok(()) => {
+                let closing = if complete { Closing::Finished } else { Closing::Paused };
+                // A finished job that is run again changes nothing on disk.
+                if idle && (self.resumed.finished || !complete) {
+                    None
+                } else {
+                    self.last_commit(closing).await.err()
+                }
+            }
+        };
+        let stopped = match cause {
+            Some(Cause::Signal(stop)) => Some(stop),
+            Some(Cause::Broken(error)) => {
+                broken = broken.or(Some(error));
+                None
+            }
+            None => None,
+        };
+        let end = match (&broken, stopped) {
+            (Some(RunError::Paused(why)), _) => End::Paused(why.clone()),
+            (Some(_), _) => End::Error,
+            (None, Some(stop)) => End::Stopped(stop.name()),
+            (None, None) if idle && complete => End::NothingToDo,
+            (None, None) if self.limited => End::Limit,
+            (None, None) => End::Finished,
+        };
+        let limited = self.limited;
+        let failed_here = self.stats.failed_count;
+        let summary = self.summary(end)?;
+        reporter.on(&Event::Ended(Box::new(summary.clone())));
+        match broken {
+            Some(error) => Err(error),
+            None => Ok(Ended {
+                complete: stopped.is_none(),
+                failed: if limited { failed_here } else { summary.failed_in_all },
+                stopped,
+                summary,
+            }),
+        }
+    }
+
+    async fn last_commit(&mut self, closing: Closing) -> Result<(), RunError> {
+        if self.commits.under_way {
+            self.writer.reply().await?;
+            self.committed();
+        }
+        let note = self.pacer.note(Now::read(), true);
+        self.writer.commit(note, closing).await?;
+        self.writer.reply().await
+    }
+
+    fn summary(self, end: End) -> Result<Summary, RunError> {
+        let token_requests = self.token_requests();
+        let allowed = self.pacer.allowed_per_second();
+        let (output, failures) = match &self.job.output.target {
+            OutputTarget::Stdout => (None, None),
+            OutputTarget::File(path) => (
+                Some(path.clone()),
+                Files::of(path).ok().map(|files| files.failures),
+            ),
+        };
+        let elapsed = self.stats.began.elapsed();
+        let left = self.writer.end()?;
+        Ok(Summary {
+            end,
+            command: self.options.command,
+            output,
+            failures,
+            records: self.stats.records,
+            records_in_all: left.counts.records,
+            failed: self.stats.failed,
+            failed_in_all: left.counts.failed,
+            repeats: self.stats.repeats,
+            retries: self.stats.retries,
+            starts: self.stats.starts,
+            token_requests,
+            bytes: self.stats.bytes,
+            allowed,
+            unexpected_fields: left.unexpected_fields,
+            elapsed,
+        })
+    }
+}

@@ -1,0 +1,385 @@
+//! The one task that owns a run's state: takes items, gets permits, keeps the
+//! attempts in flight, hands outcomes on. Its parts: [`super::verdicts`] judges
+//! what an attempt means for the run, [`super::commits`] asks for checkpoints.
+
+use super::error::RunError;
+use super::ids_stage::IdStream;
+use super::stats::Stats;
+use super::work::{Attempted, Queue, Work};
+use super::writer_stage::{Reply, WriterStage};
+use super::{Ended, RunOptions, Stop};
+use crate::auth::{Credentials, SharedToken, SidePermitRequests, TokenKeeper};
+use crate::checkpoint::{Claim, DoneSet};
+use crate::fetch::Fetcher;
+use crate::ids::{IdsError, Item};
+use crate::job::{Job, Repeats};
+use crate::outcome::Outcome;
+use crate::pace::{GiveUp, Now, Pacer, Permit, Turn};
+use crate::report::{Event, Reporter, Snapshot};
+use crate::write::Resumed;
+use futures::StreamExt;
+use futures::future::LocalBoxFuture;
+use futures::stream::FuturesUnordered;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+/// Progress events a second: 5.
+const TICK: Duration = Duration::from_millis(200);
+/// After a signal, so long for what is in flight.
+const GRACE: Duration = Duration::from_secs(4);
+/// Items that wait for another try at most; beyond that no new ones are begun.
+const MOST_WAITING: usize = 2_000;
+/// Redirects and tokens that wait for a permit at most: more than can be in flight.
+const MOST_SIDE: usize = 16_384;
+
+/// What a driver is made of.
+pub(super) struct Parts<'j> {
+    pub(super) job: &'j Job,
+    pub(super) options: RunOptions,
+    pub(super) pacer: Pacer,
+    pub(super) fetcher: Fetcher,
+    pub(super) credentials: Credentials,
+    pub(super) keeper: Option<TokenKeeper>,
+    pub(super) done: DoneSet,
+    pub(super) resumed: Resumed,
+    pub(super) ids: IdStream,
+    pub(super) writer: WriterStage,
+    pub(super) side_requests: SidePermitRequests,
+}
+
+/// Why nothing new is begun.
+#[derive(Debug)]
+pub(super) enum Cause {
+    Signal(Stop),
+    Broken(RunError),
+}
+
+/// A run under way.
+pub(super) struct Driver<'j> {
+    pub(super) job: &'j Job,
+    pub(super) options: RunOptions,
+    pub(super) pacer: Pacer,
+    fetcher: Arc<Fetcher>,
+    pub(super) credentials: Credentials,
+    token_watch: Option<SharedToken>,
+    keeper: Option<TokenKeeper>,
+    keeping: Option<tokio::task::JoinHandle<()>>,
+    done: DoneSet,
+    pub(super) resumed: Resumed,
+    ids: IdStream,
+    /// The list's end, its error, or the limit has been reached.
+    ids_ended: bool,
+    pub(super) limited: bool,
+    taken: u64,
+    listed: Option<u64>,
+    pub(super) queue: Queue,
+    in_flight: FuturesUnordered<LocalBoxFuture<'static, Attempted>>,
+    side_requests: SidePermitRequests,
+    side_waiting: VecDeque<oneshot::Sender<Permit>>,
+    pub(super) writer: WriterStage,
+    pub(super) commits: super::commits::Commits,
+    pub(super) stats: Stats,
+    pub(super) judged: super::verdicts::Judged,
+    pub(super) stopping: Option<(Cause, Instant)>,
+    waiting_for_token: bool,
+}
+
+impl<'j> Driver<'j> {
+    pub(super) fn new(parts: Parts<'j>) -> Driver<'j> {
+        Driver {
+            commits: super::commits::Commits::new(parts.job.checkpoint.every),
+            job: parts.job,
+            options: parts.options,
+            pacer: parts.pacer,
+            fetcher: Arc::new(parts.fetcher),
+            token_watch: parts.credentials.shared_token().cloned(),
+            credentials: parts.credentials,
+            keeper: parts.keeper,
+            keeping: None,
+            done: parts.done,
+            resumed: parts.resumed,
+            ids: parts.ids,
+            ids_ended: false,
+            limited: false,
+            taken: 0,
+            listed: None,
+            queue: Queue::default(),
+            in_flight: FuturesUnordered::new(),
+            side_requests: parts.side_requests,
+            side_waiting: VecDeque::new(),
+            writer: parts.writer,
+            stats: Stats::new(),
+            judged: super::verdicts::Judged::default(),
+            stopping: None,
+            waiting_for_token: false,
+        }
+    }
+
+    /// Runs to the end of the list, or to whatever comes before it.
+    pub(super) async fn drive(
+        mut self,
+        reporter: &mut Reporter,
+        stops: &mut mpsc::Receiver<Stop>,
+    ) -> Result<Ended, RunError> {
+        let cycled = self.cycle(reporter, stops).await;
+        if let Some(keeping) = self.keeping.take() {
+            keeping.abort();
+        }
+        self.close(cycled, reporter).await
+    }
+
+    async fn cycle(
+        &mut self,
+        reporter: &mut Reporter,
+        stops: &mut mpsc::Receiver<Stop>,
+    ) -> Result<(), RunError> {
+        let mut next_tick = Instant::now() + TICK;
+        let sleep = tokio::time::sleep_until(next_tick);
+        tokio::pin!(sleep);
+        loop {
+            let now = Now::read();
+            let mut wake = next_tick;
+            if self.stopping.is_none() {
+                wake = wake.min(self.begin_due(now));
+            }
+            wake = wake.min(self.serve_side(now));
+            if let Some(due) = self.commit_if_due(now).await? {
+                wake = wake.min(due);
+            }
+            if self.is_over(now) {
+                return Ok(());
+            }
+            if now.instant >= next_tick {
+                next_tick = now.instant + TICK;
+                reporter.on(&Event::Progress(Box::new(self.snapshot(now))));
+                wake = wake.min(next_tick);
+            }
+            sleep.as_mut().reset(wake);
+            tokio::select! {
+                biased;
+                Some(stop) = stops.recv() => self.stop(Cause::Signal(stop), now),
+                reply = self.writer.replies.recv() => match reply {
+                    Some(Reply::Committed) => self.committed(),
+                    Some(Reply::Failed(error)) => return Err(error.into()),
+                    None => return Err(RunError::StageGone("write")),
+                },
+                Some(attempted) = self.in_flight.next(), if !self.in_flight.is_empty() => {
+                    self.settle(attempted).await?;
+                }
+                Some(request) = self.side_requests.recv(), if self.side_waiting.len() < MOST_SIDE => {
+                    self.side_waiting.push_back(request);
+                }
+                batch = self.ids.batches.recv(), if self.wants_ids() => self.take(batch)?,
+                total = &mut self.ids.total, if self.listed.is_none() => {
+                    self.listed = Some(total.unwrap_or(u64::MAX));
+                }
+                () = changed(&mut self.token_watch), if self.waiting_for_token => {}
+                () = &mut sleep => {}
+            }
+        }
+    }
+
+    /// Begins what may begin now; returns when to look again.
+    fn begin_due(&mut self, now: Now) -> Instant {
+        let far = now.instant + Duration::from_secs(3600);
+        self.waiting_for_token = false;
+        loop {
+            if !self.queue.has_due(now.instant) {
+                return self.queue.next_due().unwrap_or(far);
+            }
+            // Asked only now: a finished job that is run again sends nothing, whatever holds.
+            if let Err(give_up) = self.pacer.check_inherited_pause(now) {
+                self.give_up(give_up, now);
+                return far;
+            }
+            self.keep_token();
+            let Some(presented) = self.credentials.present(now.instant) else {
+                self.waiting_for_token = true;
+                self.check_token(now);
+                return far;
+            };
+            match self.pacer.turn(now) {
+                Turn::Go(permit) => {
+                    let Some(work) = self.queue.pop(now.instant) else { return far };
+                    self.stats.starts += 1;
+                    let fetcher = Arc::clone(&self.fetcher);
+                    self.in_flight.push(Box::pin(async move {
+                        let answer = fetcher.attempt(&work.id, presented, &permit).await;
+                        Attempted { work, permit, answer }
+                    }));
+                }
+                Turn::Wait(at, _) => return at,
+                Turn::Full => return far,
+                Turn::NeedsLease => {
+                    self.commits.wanted = true;
+                    return far;
+                }
+            }
+        }
+    }
+
+    fn keep_token(&mut self) {
+        if let Some(keeper) = self.keeper.take() {
+            self.keeping = Some(tokio::spawn(keeper.keep()));
+        }
+    }
+
+    /// Gives the waiting redirects and tokens their permits.
+    fn serve_side(&mut self, now: Now) -> Instant {
+        let far = now.instant + Duration::from_secs(3600);
+        while let Some(waiting) = self.side_waiting.front() {
+            if waiting.is_closed() {
+                self.side_waiting.pop_front();
+                continue;
+            }
+            match self.pacer.side_turn(now) {
+                Turn::Go(permit) => {
+                    if let Some(waiting) = self.side_waiting.pop_front() {
+                        self.stats.starts += 1;
+                        // Whoever asked has given up meanwhile: the permit is lost, not reused.
+                        let _ = waiting.send(permit);
+                    }
+                }
+                Turn::Wait(at, _) => return at,
+                Turn::Full => return far,
+                Turn::NeedsLease => {
+                    self.commits.wanted = true;
+                    return far;
+                }
+            }
+        }
+        far
+    }
+
+    fn wants_ids(&self) -> bool {
+        self.stopping.is_none()
+            && !self.ids_ended
+            && self.queue.fresh() == 0
+            && self.queue.waiting() < MOST_WAITING
+    }
+
+    fn take(&mut self, batch: Option<Result<Vec<Item>, IdsError>>) -> Result<(), RunError> {
+        let Some(batch) = batch else {
+            self.ids_ended = true;
+            return Ok(());
+        };
+        let each = self.job.ids.repeats == Repeats::Each;
+        let items = match batch {
+            Ok(items) => items,
+            Err(error) => {
+                self.ids_ended = true;
+                self.stop(Cause::Broken(error.into()), Now::read());
+                return Ok(());
+            }
+        };
+        for item in items {
+            if self.options.limit.is_some_and(|limit| self.taken >= limit) {
+                // The claim of an item beyond the limit is given back by the process's end.
+                if matches!(self.done.claim(&item.id, each), Claim::New { .. }) {
+                    self.ids_ended = true;
+                    self.limited = true;
+                    self.ids.batches.close();
+                    return Ok(());
+                }
+                continue;
+            }
+            match self.done.claim(&item.id, each) {
+                Claim::New { occurrence } => {
+                    self.taken += 1;
+                    self.queue.push(Work::new(item.id, occurrence));
+                }
+                Claim::Done { .. } => self.stats.done_before += 1,
+                Claim::Repeat => self.stats.repeats += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands an outcome on to the writer.
+    pub(super) async fn hand_on(&mut self, outcome: Outcome) -> Result<(), RunError> {
+        match &outcome.fate {
+            Ok(_) => self.stats.records += 1,
+            Err(failure) => {
+                self.stats.failure(failure.reason, &failure.message);
+                tracing::info!(id = outcome.id, reason = %failure.reason, "failed: {}", failure.message);
+            }
+        }
+        self.commits.dirty = true;
+        self.writer.outcome(outcome).await
+    }
+
+    /// Begins nothing new from here on.
+    pub(super) fn stop(&mut self, cause: Cause, now: Now) {
+        if self.stopping.is_none() {
+            self.waiting_for_token = false;
+            self.stopping = Some((cause, now.instant + GRACE));
+        }
+    }
+
+    pub(super) fn give_up(&mut self, give_up: GiveUp, now: Now) {
+        let why = match give_up {
+            GiveUp::RetryAfter(until) => format!(
+                "the server asked to be left alone until {}, longer than max_wait ({}); run the same command again after that",
+                humantime::format_rfc3339_seconds(until),
+                humantime::format_duration(self.job.limits.max_wait)
+            ),
+            GiveUp::Outage(down) => format!(
+                "the server could not be used for {}, and max_wait is {}; run the same command again later",
+                crate::report::span(down),
+                humantime::format_duration(self.job.limits.max_wait)
+            ),
+        };
+        self.stop(Cause::Broken(RunError::Paused(why)), now);
+    }
+
+    fn is_over(&self, now: Now) -> bool {
+        match &self.stopping {
+            Some((_, deadline)) => self.in_flight.is_empty() || now.instant >= *deadline,
+            None => self.ids_ended && self.queue.is_empty() && self.in_flight.is_empty(),
+        }
+    }
+
+    fn snapshot(&mut self, now: Now) -> Snapshot {
+        let token = self.token_watch.as_ref().map(SharedToken::state);
+        let total = self
+            .listed
+            .filter(|&n| n != u64::MAX)
+            .map(|n| n - self.stats.repeats.min(n));
+        Snapshot {
+            total,
+            done_before: self.stats.done_before,
+            records: self.stats.records,
+            failed: self.stats.failed_count,
+            retries: self.stats.retries,
+            in_flight: self.pacer.in_flight(),
+            rate: self.stats.rate(now.instant),
+            allowed: self.pacer.allowed_per_second(),
+            throttled_to: self.pacer.throttled_to(now),
+            token_life: token.as_ref().and_then(|t| {
+                let expires = t.token.as_ref()?.expires?;
+                Some(expires.saturating_duration_since(now.instant))
+            }),
+            pause: self.pacer.pause_view(now),
+            token_trouble: token
+                .filter(|t| t.token.is_none())
+                .and_then(|t| t.trouble)
+                .map(|t| t.message),
+            stopping: self.stopping.is_some(),
+            elapsed: now.instant - self.stats.began,
+        }
+    }
+
+    pub(super) fn token_requests(&self) -> u64 {
+        self.token_watch.as_ref().map_or(0, |t| t.state().requests)
+    }
+}
+
+async fn changed(token: &mut Option<SharedToken>) {
+    match token {
+        Some(token) => token.changed().await,
+        None => std::future::pending().await,
+    }
+}

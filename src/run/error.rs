@@ -1,0 +1,51 @@
+//! Why a run could not go on (exit 1), or should be resumed later (exit 75).
+
+use crate::auth::{AuthError, CredentialError};
+use crate::fetch::FetchSetupError;
+use crate::ids::IdsError;
+use crate::transport::ClientError;
+use crate::write::WriteError;
+use std::io;
+
+/// A run that ended before its list did. What was committed is safe.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The output or its checkpoint.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The list of IDs.
+    #[error(transparent)]
+    Ids(#[from] IdsError),
+    /// The HTTP client.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A header that can't be sent.
+    #[error(transparent)]
+    Setup(#[from] FetchSetupError),
+    /// A credential that can't be sent.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    /// A thread could not be started.
+    #[error("a thread could not be started: {0}; the system is out of processes or memory, perhaps")]
+    Thread(#[source] io::Error),
+    /// The grant was refused.
+    #[error("{0}\n  check client_id, client_secret and token_url in [auth]; nothing was recorded as failed, so the same command goes on from here")]
+    Auth(#[source] AuthError),
+    /// The API refuses the credentials.
+    #[error("the API refused the credentials: {0}\n  nothing was recorded as failed because of it: correct [auth] and run the same command again")]
+    Refused(String),
+    /// To be resumed later: exit 75.
+    #[error("{0}")]
+    Paused(String),
+    /// A stage is gone without a word.
+    #[error("the {0} stage ended unexpectedly; please report this")]
+    StageGone(&'static str),
+}
+
+impl RunError {
+    /// Whether this is a pause (exit 75) and no error.
+    pub fn is_pause(&self) -> bool {
+        matches!(self, RunError::Paused(_))
+    }
+}

@@ -1,0 +1,196 @@
+//! The wiring: job → ids → pace → fetch → write → checkpoint → report.
+//!
+//! The only place that knows all stages. [`run`] opens the output, starts the
+//! reader of IDs and the writer on threads of their own, and drives the rest
+//! on one task: the [`driver`] takes items, asks the pacer for permits, keeps
+//! the attempts in flight and hands outcomes on. Must never write a file or
+//! judge an answer itself.
+
+mod commits;
+mod driver;
+mod error;
+mod ids_stage;
+mod shape;
+mod stats;
+mod verdicts;
+mod work;
+mod writer_stage;
+
+pub use error::RunError;
+pub use shape::shape;
+
+use crate::auth::{Credentials, SidePermits, TokenKeeper};
+use crate::fetch::Fetcher;
+use crate::job::{Auth, Job, OutputTarget};
+use crate::pace::{Now, Pacer};
+use crate::report::{Event, Plan, Reporter, Summary};
+use crate::write;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// What a run is told beside its job.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// Start over: what is there is removed.
+    pub fresh: bool,
+    /// Only the first so many items that are left.
+    pub limit: Option<u64>,
+    /// Where requests go instead of the job's hosts (the embedded API), `http://127.0.0.1:PORT`.
+    pub base: Option<String>,
+    /// As typed, for "run it again".
+    pub command: String,
+}
+
+/// A request to stop, from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// SIGINT, Ctrl-C.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+}
+
+impl Stop {
+    /// The signal's common name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stop::Interrupt => "Ctrl-C",
+            Stop::Terminate => "SIGTERM",
+        }
+    }
+}
+
+/// How a run came to its end, when nothing broke.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// Whether everything that was asked for has its fate.
+    pub complete: bool,
+    /// Items that failed for good, among those that the exit code speaks of.
+    pub failed: u64,
+    /// The signal that stopped it.
+    pub stopped: Option<Stop>,
+    /// The account.
+    pub summary: Summary,
+}
+
+/// Runs a job to its end. `stops` brings the signals; a second one is the
+/// caller's to act on.
+pub async fn run(
+    job: &Job,
+    options: RunOptions,
+    reporter: &mut Reporter,
+    stops: &mut mpsc::Receiver<Stop>,
+) -> Result<Ended, RunError> {
+    let (writer, done, resumed) = open(job, &options)?;
+    let leased = matches!(job.output.target, OutputTarget::File(_));
+    let now = Now::read();
+    let mut pacer = Pacer::new(
+        &job.limits,
+        &job.retry,
+        leased,
+        fastrand::u64(..),
+        now,
+    );
+    let resumed = resumed.unwrap_or_default();
+    pacer.restore(&resumed.notes, now);
+
+    let client = crate::transport::client(job.limits.concurrency, options.base.is_some())?;
+    let (side_permits, side_requests) = SidePermits::channel();
+    let (credentials, keeper) = credentials(job, &options, &client, &side_permits)?;
+    let fetcher = Fetcher::new(&job.request, options.base.clone(), client, side_permits)?;
+
+    reporter.on(&Event::Started(Plan {
+        job: job.path.clone(),
+        output: output_path(job),
+        done_before: resumed.done,
+        dropped_bytes: resumed.dropped_bytes,
+        allowed: pacer.allowed_per_second(),
+        concurrency: job.limits.concurrency,
+        sandbox: options.base.clone(),
+    }));
+
+    let ids = ids_stage::start(&job.ids)?;
+    let writer = writer_stage::start(writer)?;
+    let driver = driver::Driver::new(driver::Parts {
+        job,
+        options,
+        pacer,
+        fetcher,
+        credentials,
+        keeper,
+        done,
+        resumed,
+        ids,
+        writer,
+        side_requests,
+    });
+    driver.drive(reporter, stops).await
+}
+
+type OpenedOutput = (
+    write::Writer,
+    crate::checkpoint::DoneSet,
+    Option<write::Resumed>,
+);
+
+fn open(job: &Job, options: &RunOptions) -> Result<OpenedOutput, RunError> {
+    let columns = job.output.columns.clone();
+    match &job.output.target {
+        OutputTarget::Stdout => Ok((
+            write::stdout(job.output.format, job.output.record, columns),
+            crate::checkpoint::DoneSet::new(),
+            None,
+        )),
+        OutputTarget::File(path) => {
+            let opened = write::open(write::OpenOptions {
+                output: path.clone(),
+                format: job.output.format,
+                record: job.output.record,
+                columns,
+                shape: shape(job),
+                fresh: options.fresh,
+            })?;
+            Ok((opened.writer, opened.done, opened.resumed))
+        }
+    }
+}
+
+fn output_path(job: &Job) -> Option<PathBuf> {
+    match &job.output.target {
+        OutputTarget::Stdout => None,
+        OutputTarget::File(path) => Some(path.clone()),
+    }
+}
+
+fn credentials(
+    job: &Job,
+    options: &RunOptions,
+    client: &reqwest::Client,
+    side_permits: &SidePermits,
+) -> Result<(Credentials, Option<TokenKeeper>), RunError> {
+    if let Some(fixed) = Credentials::fixed(&job.auth)? {
+        return Ok((fixed, None));
+    }
+    let Auth::ClientCredentials(grant) = &job.auth else {
+        return Ok((Credentials::None, None));
+    };
+    let mut grant = grant.clone();
+    if let Some(base) = &options.base {
+        // The token's request goes to the embedded API too, path and all.
+        let path = grant.token_url.path().to_owned();
+        if let Ok(url) = reqwest::Url::parse(&format!("{base}{path}")) {
+            grant.token_url = url;
+        }
+    }
+    let same_host = options.base.is_some()
+        || grant.token_url.host_str() == Some(job.request.url.host());
+    let (keeper, shared) = TokenKeeper::new(
+        grant,
+        client.clone(),
+        job.request.timeout.min(Duration::from_secs(60)),
+        job.limits.max_wait,
+        same_host.then(|| side_permits.clone()),
+    );
+    Ok((Credentials::Token(shared), Some(keeper)))
+}

@@ -1,0 +1,207 @@
+//! What an attempt's verdict means for the run: a record, another try, a
+//! failure, or the end of it all.
+
+use super::driver::{Cause, Driver};
+use super::error::RunError;
+use super::work::{Attempted, Work};
+use crate::auth::AuthError;
+use crate::fetch::{Trouble, Verdict};
+use crate::job::Auth;
+use crate::outcome::{Failure, Outcome, Reason};
+use crate::pace::{Now, backoff_delay, full_jitter};
+use std::time::{Duration, SystemTime};
+
+/// So many requests, all refused with 403 and nothing else, are the credentials' fault.
+const ALL_FORBIDDEN: usize = 20;
+/// So many tokens in a row, all refused and nothing let through between, are no accident.
+const TOKENS_REFUSED: u32 = 3;
+
+/// What has been seen of the API's temper, across items.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    /// 403s that are not failures until some other answer has come.
+    held: Vec<Outcome>,
+    /// Some request was not refused.
+    let_through: bool,
+    /// Tokens refused since a request was let through, and the last of them.
+    tokens_refused: u32,
+    last_refused: u64,
+}
+
+impl Driver<'_> {
+    /// Takes in an attempt that has ended.
+    pub(super) async fn settle(&mut self, attempted: Attempted) -> Result<(), RunError> {
+        let Attempted {
+            work,
+            permit,
+            answer,
+        } = attempted;
+        let now = Now::read();
+        self.stats.bytes += answer.bytes;
+        let finished = self.pacer.finish(permit, answer.signal, work.tag(), now);
+        if self.pacer.pause_view(now).is_some() {
+            self.commits.pause_seen = true;
+        }
+        match answer.verdict {
+            Verdict::Record(record) => {
+                self.let_through().await?;
+                self.hand_on(Outcome {
+                    id: work.id,
+                    occurrence: work.occurrence,
+                    fate: Ok(record),
+                })
+                .await?;
+            }
+            Verdict::Failed(trouble) => {
+                if trouble.status.is_some() {
+                    self.let_through().await?;
+                }
+                self.hand_on(failed(work, trouble, 1)).await?;
+            }
+            Verdict::Forbidden(trouble) => self.forbidden(work, trouble, now).await?,
+            Verdict::Unauthorized(generation, trouble) => {
+                self.unauthorized(work, generation, trouble, now).await?;
+            }
+            Verdict::Again(trouble) => self.again(work, trouble, now).await?,
+        }
+        if let Err(give_up) = finished {
+            self.give_up(give_up, now);
+        }
+        Ok(())
+    }
+
+    /// Some request was answered as if the credentials were good: what was held back as doubtful is not.
+    async fn let_through(&mut self) -> Result<(), RunError> {
+        self.judged.tokens_refused = 0;
+        if !self.judged.let_through {
+            self.judged.let_through = true;
+            for outcome in std::mem::take(&mut self.judged.held) {
+                self.hand_on(outcome).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn again(&mut self, mut work: Work, trouble: Trouble, now: Now) -> Result<(), RunError> {
+        let step = work.attempts;
+        // While the server is down, its failures are not the item's.
+        if !self.pacer.in_outage() {
+            work.attempts += 1;
+        }
+        if work.attempts >= self.job.retry.attempts {
+            return self.hand_on(failed(work, trouble, 0)).await;
+        }
+        tracing::debug!(id = work.id, reason = %trouble.reason, attempt = work.attempts, "to be tried again: {}", trouble.message);
+        self.stats.retries += 1;
+        let ceiling = backoff_delay(step, self.job.retry.backoff_first, self.job.retry.backoff_last);
+        let delay = full_jitter(ceiling, fastrand::f64());
+        self.queue.push_at(now.instant + delay, work);
+        Ok(())
+    }
+
+    async fn forbidden(&mut self, work: Work, trouble: Trouble, now: Now) -> Result<(), RunError> {
+        let said = trouble.message.clone();
+        let outcome = failed(work, trouble, 1);
+        if self.judged.let_through {
+            return self.hand_on(outcome).await;
+        }
+        self.judged.held.push(outcome);
+        if self.judged.held.len() >= ALL_FORBIDDEN {
+            self.refused(
+                format!("the first {ALL_FORBIDDEN} requests were all answered {said}"),
+                now,
+            );
+        }
+        Ok(())
+    }
+
+    async fn unauthorized(
+        &mut self,
+        mut work: Work,
+        generation: Option<u64>,
+        trouble: Trouble,
+        now: Now,
+    ) -> Result<(), RunError> {
+        let Some(generation) = generation else {
+            if matches!(self.job.auth, Auth::None) {
+                return self.forbidden(work, trouble, now).await;
+            }
+            self.refused(trouble.message, now);
+            return Ok(());
+        };
+        if let Some(shared) = self.credentials.shared_token() {
+            shared.refuse(generation);
+        }
+        if generation > self.judged.last_refused {
+            self.judged.last_refused = generation;
+            self.judged.tokens_refused += 1;
+        }
+        if generation > work.refused_generation {
+            work.refused_generation = generation;
+            work.refusals += 1;
+        }
+        if self.judged.tokens_refused >= TOKENS_REFUSED {
+            self.refused(
+                format!("{TOKENS_REFUSED} fresh access tokens in a row were refused ({})", trouble.message),
+                now,
+            );
+            return Ok(());
+        }
+        // Others get through with the tokens that this item is refused with: it is the item.
+        if work.refusals >= TOKENS_REFUSED && self.judged.let_through {
+            return self.hand_on(failed(work, trouble, 1)).await;
+        }
+        self.stats.retries += 1;
+        // A short wait, so that an item whose every token is refused can't spin.
+        let wait = Duration::from_millis(u64::from(work.refusals - 1) * 500);
+        self.queue.push_at(now.instant + wait, work);
+        Ok(())
+    }
+
+    fn refused(&mut self, why: String, now: Now) {
+        self.stop(Cause::Broken(RunError::Refused(why)), now);
+    }
+
+    /// At the list's end: whether every request there was got 403.
+    pub(super) fn all_forbidden(&self) -> Option<RunError> {
+        let count = self.judged.held.len();
+        let message = match &self.judged.held.first()?.fate {
+            Err(failure) => failure.message.clone(),
+            Ok(_) => return None,
+        };
+        Some(RunError::Refused(format!(
+            "every request ({count}) was answered {message}"
+        )))
+    }
+
+    /// Looks why there is no token; stops the run when there won't be one.
+    pub(super) fn check_token(&mut self, now: Now) {
+        let Some(failed) = self.credentials.shared_token().and_then(|t| t.state().failed) else {
+            return;
+        };
+        let error = match &failed {
+            AuthError::Refused(_) => RunError::Auth(failed),
+            AuthError::Unavailable { .. } | AuthError::RetryAfter { .. } => RunError::Paused(format!(
+                "{failed}, longer than max_wait ({}); run the same command again later",
+                humantime::format_duration(self.job.limits.max_wait)
+            )),
+        };
+        self.stop(Cause::Broken(error), now);
+    }
+}
+
+/// `extra` attempts are added: those that end an item without counting as a try before.
+fn failed(work: Work, trouble: Trouble, extra: u32) -> Outcome {
+    let sent = trouble.reason != Reason::InvalidId;
+    Outcome {
+        id: work.id,
+        occurrence: work.occurrence,
+        fate: Err(Failure {
+            status: trouble.status,
+            reason: trouble.reason,
+            message: trouble.message,
+            attempts: if sent { work.attempts + extra } else { 0 },
+            at: SystemTime::now(),
+        }),
+    }
+}

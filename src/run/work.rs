@@ -1,0 +1,122 @@
+//! Items on their way: waiting for a permit, in flight, waiting for another try.
+
+use crate::fetch::Answer;
+use crate::pace::Permit;
+use std::cmp::Ordering;
+use std::collections::{BinaryHeap, VecDeque};
+use tokio::time::Instant;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// One item, with what its earlier attempts cost.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) id: String,
+    pub(super) occurrence: u32,
+    /// Attempts that count against it.
+    pub(super) attempts: u32,
+    /// Different tokens that were refused for it, and the last one's generation.
+    pub(super) refusals: u32,
+    pub(super) refused_generation: u64,
+}
+
+impl Work {
+    pub(super) fn new(id: String, occurrence: u32) -> Work {
+        Work {
+            id,
+            occurrence,
+            attempts: 0,
+            refusals: 0,
+            refused_generation: 0,
+        }
+    }
+
+    /// Tells items apart, for the pacer.
+    pub(super) fn tag(&self) -> u64 {
+        xxh3_64(self.id.as_bytes())
+    }
+}
+
+/// An attempt that has ended.
+#[derive(Debug)]
+pub(super) struct Attempted {
+    pub(super) work: Work,
+    pub(super) permit: Permit,
+    pub(super) answer: Answer,
+}
+
+/// A work that may be tried again from `due` on.
+#[derive(Debug)]
+struct Waiting {
+    due: Instant,
+    order: u64,
+    work: Work,
+}
+
+impl PartialEq for Waiting {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+impl Eq for Waiting {}
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Waiting {
+    // Reversed: the heap's greatest is the one that is due first.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.due, other.order).cmp(&(self.due, self.order))
+    }
+}
+
+/// What is to be done, retries first.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    ready: VecDeque<Work>,
+    waiting: BinaryHeap<Waiting>,
+    order: u64,
+}
+
+impl Queue {
+    pub(super) fn push(&mut self, work: Work) {
+        self.ready.push_back(work);
+    }
+
+    pub(super) fn push_at(&mut self, due: Instant, work: Work) {
+        self.order += 1;
+        self.waiting.push(Waiting {
+            due,
+            order: self.order,
+            work,
+        });
+    }
+
+    /// The next work that may go now.
+    pub(super) fn pop(&mut self, now: Instant) -> Option<Work> {
+        if self.waiting.peek().is_some_and(|w| w.due <= now) {
+            return self.waiting.pop().map(|w| w.work);
+        }
+        self.ready.pop_front()
+    }
+
+    pub(super) fn has_due(&self, now: Instant) -> bool {
+        !self.ready.is_empty() || self.waiting.peek().is_some_and(|w| w.due <= now)
+    }
+
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.waiting.peek().map(|w| w.due)
+    }
+
+    pub(super) fn fresh(&self) -> usize {
+        self.ready.len()
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ready.is_empty() && self.waiting.is_empty()
+    }
+}

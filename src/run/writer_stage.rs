@@ -1,0 +1,120 @@
+//! The writer, on a thread of its own: an fdatasync must not hold up what is
+//! in flight. One writer owns the files; this hands it outcomes in order.
+
+use super::error::RunError;
+use crate::outcome::Outcome;
+use crate::pace::Note;
+use crate::write::{Closing, Counts, WriteError, Writer};
+use std::collections::BTreeMap;
+use std::thread::JoinHandle;
+use tokio::sync::mpsc;
+
+/// Outcomes that wait for the disk at most.
+const QUEUE: usize = 256;
+
+enum Message {
+    Outcome(Box<Outcome>),
+    Commit(Note, Closing),
+}
+
+/// What the writer answers.
+#[derive(Debug)]
+pub(super) enum Reply {
+    Committed,
+    Failed(WriteError),
+}
+
+/// What the writer leaves behind.
+#[derive(Debug, Default)]
+pub(super) struct Final {
+    pub(super) counts: Counts,
+    pub(super) unexpected_fields: BTreeMap<String, u64>,
+}
+
+/// The run's end of the stage.
+#[derive(Debug)]
+pub(super) struct WriterStage {
+    messages: mpsc::Sender<Message>,
+    pub(super) replies: mpsc::Receiver<Reply>,
+    thread: JoinHandle<Final>,
+}
+
+pub(super) fn start(mut writer: Writer) -> Result<WriterStage, RunError> {
+    let (messages, mut inbox) = mpsc::channel(QUEUE);
+    // One commit is under way at most, and one failure ends it all.
+    let (reply, replies) = mpsc::channel(4);
+    let thread = std::thread::Builder::new()
+        .name("writer".into())
+        .spawn(move || {
+            while let Some(message) = inbox.blocking_recv() {
+                let result = match message {
+                    Message::Outcome(outcome) => writer.append(&outcome),
+                    Message::Commit(note, closing) => {
+                        let result = writer.commit(note, closing);
+                        if result.is_ok() && reply.blocking_send(Reply::Committed).is_err() {
+                            break;
+                        }
+                        result
+                    }
+                };
+                if let Err(error) = result {
+                    let _ = reply.blocking_send(Reply::Failed(error));
+                    break;
+                }
+            }
+            Final {
+                counts: writer.counts(),
+                unexpected_fields: writer.unexpected_fields().clone(),
+            }
+        })
+        .map_err(RunError::Thread)?;
+    Ok(WriterStage {
+        messages,
+        replies,
+        thread,
+    })
+}
+
+impl WriterStage {
+    /// Hands an outcome on; waits while the disk is behind.
+    pub(super) async fn outcome(&mut self, outcome: Outcome) -> Result<(), RunError> {
+        self.send(Message::Outcome(Box::new(outcome))).await
+    }
+
+    /// Asks for a commit of all that was handed on.
+    pub(super) async fn commit(&mut self, note: Note, closing: Closing) -> Result<(), RunError> {
+        self.send(Message::Commit(note, closing)).await
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), RunError> {
+        if self.messages.send(message).await.is_ok() {
+            return Ok(());
+        }
+        // The thread is gone; its last reply says why.
+        loop {
+            match self.replies.recv().await {
+                Some(Reply::Failed(error)) => return Err(error.into()),
+                Some(Reply::Committed) => {}
+                None => return Err(RunError::StageGone("write")),
+            }
+        }
+    }
+
+    /// Waits for the answer to the last commit.
+    pub(super) async fn reply(&mut self) -> Result<(), RunError> {
+        match self.replies.recv().await {
+            Some(Reply::Committed) => Ok(()),
+            Some(Reply::Failed(error)) => Err(error.into()),
+            None => Err(RunError::StageGone("write")),
+        }
+    }
+
+    /// Ends the stage and closes the files.
+    pub(super) fn end(self) -> Result<Final, RunError> {
+        drop(self.messages);
+        drop(self.replies);
+        self.thread
+            .join()
+            .map_err(|_| RunError::StageGone("write"))
+    }
+}

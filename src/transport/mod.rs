@@ -1,0 +1,121 @@
+//! The one HTTP client, and how its errors and the server's wishes are read.
+//!
+//! Owns TLS, connection reuse and the reading of `Retry-After`. Must never
+//! follow a redirect or try again by itself: both cost a permit, and the pacer
+//! alone gives those. No message from here holds a URL: it may carry a key.
+
+mod retry_after;
+
+pub use retry_after::retry_after;
+
+use crate::outcome::Reason;
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+/// Who we say we are, unless the job says otherwise.
+pub const USER_AGENT: &str = concat!("harvest/", env!("CARGO_PKG_VERSION"));
+
+/// The client could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client could not be made: {}", .0)]
+pub struct ClientError(String);
+
+/// Makes the client. `loopback_only` ignores the environment's proxies, so
+/// that what is meant for the embedded API never leaves the machine.
+pub fn client(concurrency: usize, loopback_only: bool) -> Result<reqwest::Client, ClientError> {
+    // A second call finds the provider that the first one installed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .user_agent(USER_AGENT)
+        .connect_timeout(Duration::from_secs(20))
+        .pool_max_idle_per_host(concurrency.saturating_add(1))
+        .pool_idle_timeout(Duration::from_secs(50))
+        .tcp_nodelay(true);
+    if loopback_only {
+        builder = builder.no_proxy();
+    }
+    builder
+        .build()
+        .map_err(|e| ClientError(chain(&e.without_url())))
+}
+
+/// What became of a request that got no whole answer, and in what words.
+pub fn connection_failure(error: &reqwest::Error, in_body: bool) -> (Reason, String) {
+    if error.is_timeout() {
+        return (
+            if error.is_connect() { Reason::Connect } else { Reason::Timeout },
+            "timed out".into(),
+        );
+    }
+    if error.is_connect() {
+        return (Reason::Connect, connection_message(error));
+    }
+    if let Some(io) = io_cause(error)
+        && matches!(
+            io.kind(),
+            io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::NotConnected
+        )
+    {
+        return (Reason::ConnectionLost, "the connection was reset".into());
+    }
+    if in_body {
+        return (
+            Reason::CutBody,
+            format!("the body ended early or is broken ({})", innermost(error)),
+        );
+    }
+    (Reason::ConnectionLost, connection_message(error))
+}
+
+/// An error of the HTTP client in a line, without the URL.
+pub fn connection_message(error: &reqwest::Error) -> String {
+    let what = if error.is_timeout() {
+        "timed out"
+    } else if error.is_connect() {
+        "could not connect"
+    } else {
+        "the connection failed"
+    };
+    format!("{what}: {}", innermost(error))
+}
+
+fn innermost(error: &reqwest::Error) -> String {
+    let mut last: Option<&dyn Error> = error.source();
+    while let Some(next) = last.and_then(Error::source) {
+        last = Some(next);
+    }
+    last.map_or_else(|| "no details".into(), ToString::to_string)
+}
+
+fn chain(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn io_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+    let mut source = Some(error);
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<io::Error>()
+            && io.get_ref().is_none()
+        {
+            return Some(io);
+        }
+        source = match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner as &(dyn Error + 'static)),
+            None => cause.source(),
+        };
+    }
+    None
+}

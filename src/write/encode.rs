@@ -1,0 +1,93 @@
+//! One record, one line, whatever the format.
+//!
+//! Owns the choice between the formats. Must never write to a file.
+
+use super::delimited::Delimited;
+use super::error::WriteError;
+use super::ndjson;
+use crate::job::{OutputFormat, RecordForm};
+use crate::outcome::Record;
+use serde_json_path::JsonPath;
+use std::collections::BTreeMap;
+use std::io;
+
+/// A format and its state.
+#[derive(Debug)]
+pub(super) enum Encoder {
+    Ndjson(RecordForm),
+    Delimited(Delimited),
+}
+
+/// What became of a record.
+#[derive(Debug)]
+pub(super) enum Encoded {
+    /// Its line was appended.
+    Line,
+    /// The format has no line for it: why not, for people.
+    Unreadable(String),
+}
+
+impl Encoder {
+    /// `found`: the columns that an earlier run's first record brought.
+    pub(super) fn new(
+        format: OutputFormat,
+        record: RecordForm,
+        columns: Vec<(String, JsonPath)>,
+        found: Option<Vec<String>>,
+    ) -> Encoder {
+        match format {
+            OutputFormat::Ndjson => Encoder::Ndjson(record),
+            OutputFormat::Delimited { delimiter } => {
+                Encoder::Delimited(Delimited::new(delimiter, record, columns, found))
+            }
+        }
+    }
+
+    /// Appends what comes before the first record, as far as it is known.
+    pub(super) fn header(&self, out: &mut Vec<u8>) -> Result<(), WriteError> {
+        match self {
+            Encoder::Ndjson(_) => Ok(()),
+            Encoder::Delimited(delimited) => delimited.header(out).map_err(odd),
+        }
+    }
+
+    /// Appends a record's line, or leaves `out` to be thrown away.
+    pub(super) fn record(
+        &mut self,
+        id: &str,
+        record: &Record,
+        out: &mut Vec<u8>,
+    ) -> Result<Encoded, WriteError> {
+        match self {
+            Encoder::Ndjson(form) => ndjson::line(*form, id, record, out).map_err(odd)?,
+            Encoder::Delimited(delimited) => {
+                if let Err(error) = delimited.row(id, record, out) {
+                    return Ok(Encoded::Unreadable(error.to_string()));
+                }
+            }
+        }
+        Ok(Encoded::Line)
+    }
+
+    /// The columns that a first record brought.
+    pub(super) fn found(&self) -> Option<&[String]> {
+        match self {
+            Encoder::Ndjson(_) => None,
+            Encoder::Delimited(delimited) => delimited.found(),
+        }
+    }
+
+    /// Fields without a column.
+    pub(super) fn unexpected(&self) -> &BTreeMap<String, u64> {
+        static NONE: BTreeMap<String, u64> = BTreeMap::new();
+        match self {
+            Encoder::Ndjson(_) => &NONE,
+            Encoder::Delimited(delimited) => delimited.unexpected(),
+        }
+    }
+}
+
+/// An encoder into memory failed, which it can't but for want of memory.
+pub(super) fn odd(error: impl std::error::Error + Send + Sync + 'static) -> WriteError {
+    WriteError::io("memory", "encode a line")(io::Error::other(error))
+}

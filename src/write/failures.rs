@@ -1,0 +1,78 @@
+//! The failures file: one JSON line a failed item.
+//!
+//! Owns the line's form, which people's scripts read. Must never write a URL or
+//! a credential: [`Failure::message`] has none.
+
+use crate::checkpoint::rfc3339;
+use crate::outcome::Failure;
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct Line<'a> {
+    id: &'a str,
+    #[serde(skip_serializing_if = "is_first")]
+    occurrence: u32,
+    status: Option<u16>,
+    reason: &'static str,
+    message: &'a str,
+    attempts: u32,
+    at: String,
+}
+
+fn is_first(occurrence: &u32) -> bool {
+    *occurrence == 0
+}
+
+/// Appends the line of a failed item, with its newline, to `out`.
+pub(super) fn line(
+    id: &str,
+    occurrence: u32,
+    failure: &Failure,
+    out: &mut Vec<u8>,
+) -> serde_json::Result<()> {
+    let line = Line {
+        id,
+        occurrence,
+        status: failure.status,
+        reason: failure.reason.as_str(),
+        message: &failure.message,
+        attempts: failure.attempts,
+        at: rfc3339(failure.at),
+    };
+    serde_json::to_writer(&mut *out, &line)?;
+    out.push(b'\n');
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Reason;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    #[test]
+    fn a_line_has_the_documented_fields() {
+        let mut failure = Failure {
+            status: Some(404),
+            reason: Reason::NotFound,
+            message: "not \"there\"\nat all".to_owned(),
+            attempts: 1,
+            at: UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
+        };
+        let mut out = Vec::new();
+        line("a", 0, &failure, &mut out).unwrap();
+        failure.status = None;
+        line("b\n", 2, &failure, &mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            concat!(
+                r#"{"id":"a","status":404,"reason":"not_found","message":"not \"there\"\nat all","#,
+                r#""attempts":1,"at":"2023-11-14T22:13:20.123Z"}"#,
+                "\n",
+                r#"{"id":"b\n","occurrence":2,"status":null,"reason":"not_found","#,
+                r#""message":"not \"there\"\nat all","attempts":1,"at":"2023-11-14T22:13:20.123Z"}"#,
+                "\n"
+            )
+        );
+    }
+}

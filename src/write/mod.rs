@@ -1,0 +1,34 @@
+//! Outcomes become bytes, and bytes become durable.
+//!
+//! Owns the output, the failures file, and the order of a commit: flush both,
+//! make both durable, then append the block that covers them to the checkpoint
+//! and make that durable. Keeps promise 1 (exactly once: after a kill at any
+//! moment, [`open`] cuts both files back to the last commit and tells what is
+//! done) and promise 7 (an item costs 16 bytes until the next commit, and its
+//! bytes go through a buffer of 256 KiB).
+//!
+//! Must never write after an error (a failed fsync is never retried over: the
+//! [`Writer`] is poisoned by it), never change a file before it is known to be
+//! what the checkpoint says, and never write what a job asks for to any place
+//! but these files.
+//!
+//! Everything blocks: the run gives the writer a thread of its own.
+
+mod columns;
+mod delimited;
+mod encode;
+mod error;
+mod failures;
+mod flatten;
+mod ndjson;
+mod open;
+mod sink;
+mod writer;
+
+pub use crate::checkpoint::{Closing, Files, Inspection, inspect};
+pub use error::WriteError;
+pub use open::{OpenOptions, Opened, Resumed, open};
+pub use writer::{Counts, Writer, stdout};
+
+#[cfg(test)]
+mod tests;

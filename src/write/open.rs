@@ -1,0 +1,295 @@
+//! Opens an output: a new one, or one that an earlier run left.
+//!
+//! Owns recovery (promise 1): what the checkpoint covers must be there, byte
+//! for byte; what comes after it is cut off; and nothing is touched before all
+//! of that is known to fit. Must be called under the output's
+//! [`OutputLock`](crate::checkpoint::OutputLock).
+
+use super::error::WriteError;
+use super::sink::{Sink, Target};
+use super::writer::Writer;
+use crate::checkpoint::{
+    CheckpointError, Closing, DoneSet, Files, Journal, Known, Shape, State, compact, mtime_ns,
+    scan, sync_folder, verify,
+};
+use crate::job::{OutputFormat, RecordForm};
+use crate::pace::Note;
+use serde_json_path::JsonPath;
+use std::collections::BTreeMap;
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What to open, and how.
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    /// The output; the other files stand beside it.
+    pub output: PathBuf,
+    /// The form of the output.
+    pub format: OutputFormat,
+    /// The form of a record.
+    pub record: RecordForm,
+    /// CSV columns: name and path into the body; empty: from the first record.
+    pub columns: Vec<(String, JsonPath)>,
+    /// What the records depend on. `output.format`, `output.record` and
+    /// `output.columns` are added where it has no such fields.
+    pub shape: Shape,
+    /// Start over: remove what is there, whoever wrote it.
+    pub fresh: bool,
+}
+
+/// An open output.
+#[derive(Debug)]
+pub struct Opened {
+    /// At the end of what is committed.
+    pub writer: Writer,
+    /// The items that are committed.
+    pub done: DoneSet,
+    /// What an earlier run left; `None` for a new output.
+    pub resumed: Option<Resumed>,
+}
+
+/// What an earlier run left.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Resumed {
+    /// Records in the output.
+    pub records: u64,
+    /// Failed items, by the reason's name.
+    pub failures: BTreeMap<String, u64>,
+    /// The pacer's notes, oldest first. Those of the last 32 days with starts are all there, and the last.
+    pub notes: Vec<Note>,
+    /// Bytes of the output and the failures file that no commit covered, and that were cut off.
+    pub dropped_bytes: u64,
+    /// The last run had finished its list.
+    pub finished: bool,
+    /// Items with a fate.
+    pub done: u64,
+}
+
+/// Opens the output for writing; the caller holds its lock.
+///
+/// # Errors
+/// [`WriteError::OutputExists`] or [`WriteError::NotAFile`] for what this program did not write,
+/// [`WriteError::Checkpoint`] when the checkpoint does not fit, [`WriteError::Io`].
+/// Nothing was changed then, unless `fresh` was set or the disk failed.
+pub fn open(options: OpenOptions) -> Result<Opened, WriteError> {
+    let files = Files::of(&options.output)?;
+    let shape = whole_shape(&options);
+    if options.fresh {
+        start_over(&files)?;
+    }
+    let mut done = DoneSet::new();
+    match scan(&files.checkpoint, |key| done.insert_done(key))? {
+        Some(state) => resume(&options, &shape, &files, state, done),
+        None => create(&options, &shape, &files),
+    }
+}
+
+/// The shape with what the writer itself depends on.
+fn whole_shape(options: &OpenOptions) -> Shape {
+    let mut shape = options.shape.clone();
+    shape.or_insert("output.format", || match options.format {
+        OutputFormat::Ndjson => "ndjson".to_owned(),
+        OutputFormat::Delimited { delimiter: b'\t' } => "tsv".to_owned(),
+        OutputFormat::Delimited { delimiter: b',' } => "csv".to_owned(),
+        OutputFormat::Delimited { delimiter } => format!("csv with {:?}", char::from(delimiter)),
+    });
+    shape.or_insert("output.record", || match options.record {
+        RecordForm::Body => "body".to_owned(),
+        RecordForm::Envelope => "envelope".to_owned(),
+    });
+    shape.or_insert("output.columns", || {
+        let columns = options
+            .columns
+            .iter()
+            .map(|(name, path)| format!("{name} = {path}"));
+        columns.collect::<Vec<_>>().join(", ")
+    });
+    shape
+}
+
+/// Removes what is there: the checkpoint first, so that a kill on the way leaves
+/// no checkpoint that does not fit.
+fn start_over(files: &Files) -> Result<(), WriteError> {
+    let output = look(&files.output)?;
+    if output.as_ref().is_some_and(|metadata| !metadata.is_file()) {
+        return Err(WriteError::NotAFile {
+            path: files.output.clone(),
+        });
+    }
+    for path in [&files.checkpoint, &files.failures] {
+        match fs::remove_file(path) {
+            Ok(()) => sync_folder(path).map_err(WriteError::io(path, "remove the file"))?,
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+            Err(cause) => return Err(WriteError::io(path, "remove the file")(cause)),
+        }
+    }
+    if output.is_some() {
+        fs::OpenOptions::new()
+            .write(true)
+            .open(&files.output)
+            .and_then(|file| cut(&file, 0))
+            .map_err(WriteError::io(&files.output, "empty the output"))?;
+    }
+    Ok(())
+}
+
+/// A new output and its checkpoint.
+fn create(options: &OpenOptions, shape: &Shape, files: &Files) -> Result<Opened, WriteError> {
+    let output = look(&files.output)?;
+    match &output {
+        Some(metadata) if !metadata.is_file() => {
+            return Err(WriteError::NotAFile {
+                path: files.output.clone(),
+            });
+        }
+        Some(metadata) if metadata.len() > 0 => {
+            return Err(WriteError::OutputExists {
+                path: files.output.clone(),
+            });
+        }
+        _ => {}
+    }
+    if look(&files.failures)?.is_some_and(|metadata| metadata.len() > 0) {
+        return Err(WriteError::OutputExists {
+            path: files.failures.clone(),
+        });
+    }
+    let file = fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .create_new(output.is_none())
+        .open(&files.output)
+        .map_err(WriteError::io(&files.output, "create the output"))?;
+    let journal = Journal::create(&files.checkpoint, shape)?; // makes the output's name durable, too
+    let writer = Writer::resume(
+        options,
+        &State::default(),
+        Sink::new(Target::File(file), &files.output, 0),
+        Err(files.failures.clone()),
+        (journal, files.checkpoint.clone()),
+    );
+    Ok(Opened {
+        writer,
+        done: DoneSet::new(),
+        resumed: None,
+    })
+}
+
+/// What an earlier run left, cut back to its last commit.
+fn resume(
+    options: &OpenOptions,
+    shape: &Shape,
+    files: &Files,
+    mut state: State,
+    done: DoneSet,
+) -> Result<Opened, WriteError> {
+    let differences = state.shape.differences(shape);
+    if !differences.is_empty() {
+        let path = files.checkpoint.clone();
+        return Err(CheckpointError::Shape { path, differences }.into());
+    }
+    // First all that may refuse, then all that changes something.
+    let closed = state.closing != Closing::No;
+    check(&files.output, &state.output, closed)?;
+    check(&files.failures, &state.failures, closed)?;
+    let (output, dropped) = recover(&files.output, state.output.length)?;
+    let (failures, dropped_failures) = match look(&files.failures)? {
+        None => (Err(files.failures.clone()), 0),
+        Some(_) => {
+            let (sink, dropped) = recover(&files.failures, state.failures.length)?;
+            (Ok(sink), dropped)
+        }
+    };
+    let journal = match compact(&files.checkpoint, &mut state, &done)? {
+        Some(journal) => journal,
+        None => Journal::resume(&files.checkpoint, &state)?,
+    };
+    sync_folder(&files.output).map_err(WriteError::io(
+        &files.output,
+        "make the output's name durable",
+    ))?;
+    let journal = (journal, files.checkpoint.clone());
+    let writer = Writer::resume(options, &state, output, failures, journal);
+    let resumed = Resumed {
+        records: state.records,
+        failures: state.failed,
+        notes: state.notes,
+        dropped_bytes: dropped + dropped_failures,
+        finished: state.closing == Closing::Finished,
+        done: state.keys,
+    };
+    Ok(Opened {
+        writer,
+        done,
+        resumed: Some(resumed),
+    })
+}
+
+/// Refuses a file that does not have what was committed. `closed`: nothing was
+/// appended after the last commit, so the file must be exactly that.
+fn check(path: &Path, known: &Known, closed: bool) -> Result<(), WriteError> {
+    let committed = known.length;
+    let Some(metadata) = look(path)? else {
+        return match committed {
+            0 => Ok(()),
+            _ => Err(CheckpointError::Missing {
+                path: path.to_path_buf(),
+                committed,
+            }
+            .into()),
+        };
+    };
+    if !metadata.is_file() {
+        return Err(WriteError::NotAFile {
+            path: path.to_path_buf(),
+        });
+    }
+    let found = metadata.len();
+    if found < committed || (closed && found > committed) {
+        return Err(CheckpointError::Mismatch {
+            path: path.to_path_buf(),
+            committed,
+            found,
+        }
+        .into());
+    }
+    if closed && known.mtime_ns != 0 && known.mtime_ns == mtime_ns(&metadata) {
+        return Ok(());
+    }
+    Ok(verify(path, &known.ranges)?)
+}
+
+/// Opens a file and cuts it to its committed length; tells how many bytes that took.
+fn recover(path: &Path, committed: u64) -> Result<(Sink, u64), WriteError> {
+    let io = |cause| WriteError::io(path, "cut the file back to its last commit")(cause);
+    let file = fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
+        .map_err(io)?;
+    let found = file.metadata().map_err(io)?.len();
+    if found > committed {
+        cut(&file, committed).map_err(io)?;
+    }
+    Ok((
+        Sink::new(Target::File(file), path, committed),
+        found.saturating_sub(committed),
+    ))
+}
+
+/// Cuts a file, durably.
+fn cut(file: &File, length: u64) -> io::Result<()> {
+    file.set_len(length)?;
+    file.sync_all()
+}
+
+/// What is at a path; `None` when nothing is.
+fn look(path: &Path) -> Result<Option<Metadata>, WriteError> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(WriteError::io(path, "look at the file")(cause)),
+    }
+}

@@ -1,0 +1,144 @@
+//! A file that only grows, and what a commit must know about it.
+//!
+//! Owns one file's buffer, its length, and the CRC-32 of what was added since
+//! the last commit. Must never write on its own: dropping a sink drops what is
+//! buffered, so nothing reaches a disk after an error.
+
+use super::error::WriteError;
+use crate::checkpoint::{Extent, Range, is_at, mtime_ns};
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Bytes that are buffered.
+const BUFFER: usize = 256 << 10;
+
+/// Where the bytes go.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// Opened for appending.
+    File(File),
+    Stdout(io::Stdout),
+}
+
+/// A file that only grows.
+#[derive(Debug)]
+pub(super) struct Sink {
+    target: Target,
+    path: PathBuf,
+    buffer: Vec<u8>,
+    /// Bytes in all, buffered ones included.
+    length: u64,
+    /// Bytes that the last commit covers.
+    committed: u64,
+    /// Of the bytes after `committed`.
+    crc: crc32fast::Hasher,
+}
+
+impl Sink {
+    /// A sink for a target that holds `length` committed bytes.
+    pub(super) fn new(target: Target, path: &Path, length: u64) -> Sink {
+        Sink {
+            target,
+            path: path.to_path_buf(),
+            buffer: Vec::with_capacity(BUFFER),
+            length,
+            committed: length,
+            crc: crc32fast::Hasher::new(),
+        }
+    }
+
+    /// Bytes in all, buffered ones included.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether something was appended since the last commit.
+    pub(super) fn has_news(&self) -> bool {
+        self.length != self.committed
+    }
+
+    /// Appends; writes when the buffer is full.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        self.crc.update(bytes);
+        self.length += bytes.len() as u64;
+        if self.buffer.len() + bytes.len() > BUFFER {
+            self.flush()?;
+        }
+        if bytes.len() >= BUFFER {
+            return self.write(bytes);
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Gives everything buffered to the operating system.
+    pub(super) fn flush(&mut self) -> Result<(), WriteError> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        self.write(&buffer)?;
+        buffer.clear();
+        self.buffer = buffer;
+        if let Target::Stdout(stdout) = &mut self.target {
+            stdout
+                .flush()
+                .map_err(WriteError::io(&self.path, "write"))?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        match &mut self.target {
+            Target::File(file) => file.write_all(bytes),
+            Target::Stdout(stdout) => stdout.write_all(bytes),
+        }
+        .map_err(WriteError::io(&self.path, "write"))
+    }
+
+    /// Makes what was flushed durable, if there is something new, and checks
+    /// that the file has these bytes and its name still.
+    pub(super) fn sync(&mut self) -> Result<(), WriteError> {
+        let Target::File(file) = &self.target else {
+            return Ok(());
+        };
+        if self.has_news() {
+            file.sync_data()
+                .map_err(WriteError::io(&self.path, "make the file durable"))?;
+        }
+        let io = |cause| WriteError::io(&self.path, "look at the file")(cause);
+        let whole = file.metadata().map_err(io)?.len() == self.length;
+        if whole && is_at(file, &self.path).map_err(io)? {
+            return Ok(());
+        }
+        Err(WriteError::Disturbed {
+            path: self.path.clone(),
+        })
+    }
+
+    /// What a commit says about the file.
+    pub(super) fn extent(&self, closing: bool) -> Result<Extent, WriteError> {
+        let mut extent = Extent {
+            length: self.length,
+            ..Extent::default()
+        };
+        if self.has_news() {
+            let crc = self.crc.clone().finalize();
+            extent.ranges.push(Range {
+                length: self.length - self.committed,
+                crc,
+            });
+        }
+        if let (true, Target::File(file)) = (closing, &self.target) {
+            let metadata = file
+                .metadata()
+                .map_err(WriteError::io(&self.path, "look at the file"))?;
+            extent.mtime_ns = mtime_ns(&metadata);
+        }
+        Ok(extent)
+    }
+
+    /// The commit is durable.
+    pub(super) fn committed(&mut self) {
+        self.committed = self.length;
+        self.crc.reset();
+    }
+}
