@@ -3,10 +3,11 @@
 //! A task of its own that alone makes token requests, one at a time. Everyone
 //! else reads the present token from a watch channel and reports a refused one.
 
-use super::grant::{self, GrantError};
+use super::grant::{self, GrantError, Granted};
 use super::{SidePermits, lifetime};
 use crate::job::ClientCredentials;
 use crate::pace::{backoff_delay, full_jitter};
+use futures::future::BoxFuture;
 use reqwest::header::HeaderValue;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -111,11 +112,12 @@ impl SharedToken {
     }
 }
 
+/// Makes one token request.
+type Ask = Box<dyn Fn() -> BoxFuture<'static, Result<Granted, GrantError>> + Send + Sync>;
+
 /// The owner.
 pub struct TokenKeeper {
-    grant: ClientCredentials,
-    client: reqwest::Client,
-    timeout: Duration,
+    ask: Ask,
     max_wait: Duration,
     /// Asked before each token request, when the endpoint is on the API's own host.
     permits: Option<SidePermits>,
@@ -133,12 +135,23 @@ impl TokenKeeper {
         max_wait: Duration,
         permits: Option<SidePermits>,
     ) -> (TokenKeeper, SharedToken) {
+        let grant = Arc::new(grant);
+        let ask = move || -> BoxFuture<'static, Result<Granted, GrantError>> {
+            let (grant, client) = (Arc::clone(&grant), client.clone());
+            Box::pin(async move { grant::request(&grant, &client, timeout).await })
+        };
+        TokenKeeper::asking(Box::new(ask), max_wait, permits)
+    }
+
+    fn asking(
+        ask: Ask,
+        max_wait: Duration,
+        permits: Option<SidePermits>,
+    ) -> (TokenKeeper, SharedToken) {
         let (state_tx, state_rx) = watch::channel(TokenState::default());
         let (refused_tx, refused_rx) = mpsc::unbounded_channel();
         let keeper = TokenKeeper {
-            grant,
-            client,
-            timeout,
+            ask,
             max_wait,
             permits,
             state: state_tx,
@@ -205,8 +218,7 @@ impl TokenKeeper {
             let asked = Instant::now();
             self.state.send_modify(|s| s.requests += 1);
             let result = {
-                let request = grant::request(&self.grant, &self.client, self.timeout);
-                tokio::pin!(request);
+                let mut request = (self.ask)();
                 loop {
                     tokio::select! {
                         result = &mut request => break result,
@@ -312,3 +324,7 @@ fn bearer(token: &str) -> Option<HeaderValue> {
     value.set_sensitive(true);
     Some(value)
 }
+
+#[cfg(test)]
+#[path = "keeper_tests.rs"]
+mod tests;

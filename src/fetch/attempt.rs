@@ -188,7 +188,13 @@ impl Fetcher {
             let words = body::read(&mut response, ERROR_BODY).await.ok();
             let bytes = words.as_ref().map_or(0, |b| b.len() as u64);
             let said = words.and_then(|b| classify::server_words(&b));
-            let (verdict, signal) = classify::status(status, said, after, generation);
+            let (mut verdict, signal) = classify::status(status, said, after, generation);
+            if !trusted
+                && let Verdict::Unauthorized(_, trouble) | Verdict::Forbidden(trouble) = verdict
+            {
+                // Nobody showed that place any credentials, so they can't be wrong.
+                verdict = Verdict::Failed(trouble);
+            }
             Answer {
                 signal,
                 verdict,

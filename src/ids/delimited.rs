@@ -38,6 +38,7 @@ impl Delimited {
             .from_reader(Metered {
                 bytes,
                 left: LONGEST,
+                total: 0,
                 ends_line: true,
             });
         let mut reader = Delimited {
@@ -76,7 +77,9 @@ impl Delimited {
             // The reader skips empty lines before the row: count from its end.
             let inside = self.row.as_slice().iter().filter(|b| **b == b'\n').count() as u64;
             let end = self.rows.position().line();
-            let has_end = !self.rows.is_done() || self.rows.get_ref().ends_line;
+            let source = self.rows.get_ref();
+            let is_last = self.rows.position().byte() == source.total;
+            let has_end = !is_last || source.ends_line;
             self.line = end.saturating_sub(inside + u64::from(has_end));
             let is_blank = self.row.len() == 1 && self.row.as_slice().trim_ascii().is_empty();
             if !is_blank {
@@ -180,6 +183,7 @@ fn find(header: &[String], column: Option<&str>) -> Result<usize, String> {
 struct Metered {
     bytes: Box<dyn Read + Send>,
     left: usize,
+    total: u64,
     /// The last byte was a line end.
     ends_line: bool,
 }
@@ -192,6 +196,7 @@ impl Read for Metered {
         let length = buffer.len().min(self.left);
         let read = self.bytes.read(&mut buffer[..length])?;
         self.left -= read;
+        self.total += read as u64;
         if let Some(last) = read.checked_sub(1) {
             self.ends_line = buffer[last] == b'\n';
         }

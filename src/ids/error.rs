@@ -6,7 +6,9 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum IdsError {
     /// The file cannot be opened.
-    #[error("cannot open the ID list `{name}`: {source}; `file` in [ids] is relative to the job file")]
+    #[error(
+        "cannot open the ID list `{name}`: {source}; `file` in [ids] is relative to the job file"
+    )]
     Open {
         /// The file.
         name: String,

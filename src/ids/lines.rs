@@ -116,7 +116,9 @@ impl Lines {
 
 /// A spreadsheet's `"…"` around the whole line is not part of the ID.
 fn unquote(line: &str) -> Cow<'_, str> {
-    let inner = line.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let inner = line
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
     match inner {
         Some(inner) if inner.contains('"') => Cow::Owned(inner.replace("\"\"", "\"")),
         Some(inner) => Cow::Borrowed(inner),

@@ -25,8 +25,15 @@ fn items(format: IdFormat, content: &[u8]) -> Result<Vec<(String, u64)>, IdsErro
     let (_folder, ids) = list_of(format, content);
     let read: Result<Vec<Item>, IdsError> = open(&ids).and_then(|reader| reader.collect());
     let read = read?;
-    assert_eq!(count(&ids).unwrap(), Some(read.len() as u64), "count agrees");
-    Ok(read.into_iter().map(|item| (item.id, item.position)).collect())
+    assert_eq!(
+        count(&ids).unwrap(),
+        Some(read.len() as u64),
+        "count agrees"
+    );
+    Ok(read
+        .into_iter()
+        .map(|item| (item.id, item.position))
+        .collect())
 }
 
 fn message(format: IdFormat, content: &[u8]) -> String {
@@ -47,15 +54,27 @@ fn ndjson(path: &str) -> IdFormat {
 }
 
 fn pairs(expected: &[(&str, u64)]) -> Vec<(String, u64)> {
-    let owned = expected.iter().map(|(id, position)| ((*id).to_owned(), *position));
+    let owned = expected
+        .iter()
+        .map(|(id, position)| ((*id).to_owned(), *position));
     owned.collect()
 }
 
 #[test]
 fn lines_with_everything_that_editors_and_spreadsheets_leave() {
-    let content = "\u{feff}a\r\n\r\n  # comment\n\tb c \n#\n\"quoted\"\n\"with \"\"q\"\"\"\n\"\"\nlast";
-    let expected = [("a", 1), ("b c", 4), ("quoted", 6), ("with \"q\"", 7), ("last", 9)];
-    assert_eq!(items(IdFormat::Lines, content.as_bytes()).unwrap(), pairs(&expected));
+    let content =
+        "\u{feff}a\r\n\r\n  # comment\n\tb c \n#\n\"quoted\"\n\"with \"\"q\"\"\"\n\"\"\nlast";
+    let expected = [
+        ("a", 1),
+        ("b c", 4),
+        ("quoted", 6),
+        ("with \"q\"", 7),
+        ("last", 9),
+    ];
+    assert_eq!(
+        items(IdFormat::Lines, content.as_bytes()).unwrap(),
+        pairs(&expected)
+    );
     assert_eq!(items(IdFormat::Lines, b"").unwrap(), []);
 }
 
@@ -63,7 +82,12 @@ fn lines_with_everything_that_editors_and_spreadsheets_leave() {
 fn broken_lines_are_named() {
     let shown = message(IdFormat::Lines, b"a\n\xff\n");
     assert!(shown.contains("list`, line 2: not UTF-8"), "{shown}");
-    for content in ["ok\na\0b\n", "ok\na\tb\n", "ok\na\u{85}b\n", "ok\na\u{7f}\n"] {
+    for content in [
+        "ok\na\0b\n",
+        "ok\na\tb\n",
+        "ok\na\u{85}b\n",
+        "ok\na\u{7f}\n",
+    ] {
         let shown = message(IdFormat::Lines, content.as_bytes());
         assert!(shown.contains("line 2: a control character"), "{shown}");
     }
@@ -88,7 +112,10 @@ fn the_reader_ends_after_an_error() {
 fn inline_ids_come_first() {
     let (_folder, mut ids) = list_of(IdFormat::Lines, b"# c\nx\nx\n");
     ids.list = vec!["b".to_owned(), "a".to_owned(), "a".to_owned()];
-    let read: Vec<_> = open(&ids).unwrap().map(|item| item.unwrap().position).collect();
+    let read: Vec<_> = open(&ids)
+        .unwrap()
+        .map(|item| item.unwrap().position)
+        .collect();
     assert_eq!(read, [1, 2, 3, 2, 3], "repeats stay");
     assert_eq!(count(&ids).unwrap(), Some(5));
     ids.file = None;
@@ -122,12 +149,25 @@ fn csv_by_column_name() {
     let content = "\u{feff}name, track_id ,x\r\n\"a\nb\", 1 ,\r\nc,,\r\n\r\n\"d,e\",\"2\",z\r\n";
     // Row 2 begins on line 2 and ends on line 3; lines 4 (blank cell) and 5 are skipped.
     let expected = pairs(&[("1", 2), ("2", 6)]);
-    assert_eq!(items(csv(Some("track_id")), content.as_bytes()).unwrap(), expected);
+    assert_eq!(
+        items(csv(Some("track_id")), content.as_bytes()).unwrap(),
+        expected
+    );
     assert_eq!(items(csv(None), b"id\n7\n").unwrap(), pairs(&[("7", 2)]));
     let expected = pairs(&[("7", 4), ("8", 6), ("9", 7)]);
-    assert_eq!(items(csv(None), b"id\n\n\n7\n\n8\n9").unwrap(), expected, "blank lines");
-    assert_eq!(items(csv(None), b"id\r\n\r\n\r\n7\r\n\r\n8\r\n9").unwrap(), expected);
-    assert_eq!(items(csv(None), b"\n\nid\n7\n\n\n").unwrap(), pairs(&[("7", 4)]));
+    assert_eq!(
+        items(csv(None), b"id\n\n\n7\n\n8\n9").unwrap(),
+        expected,
+        "blank lines"
+    );
+    assert_eq!(
+        items(csv(None), b"id\r\n\r\n\r\n7\r\n\r\n8\r\n9").unwrap(),
+        expected
+    );
+    assert_eq!(
+        items(csv(None), b"\n\nid\n7\n\n\n").unwrap(),
+        pairs(&[("7", 4)])
+    );
     let tsv = IdFormat::Delimited {
         delimiter: b'\t',
         column: Some("id".to_owned()),
@@ -138,7 +178,10 @@ fn csv_by_column_name() {
 #[test]
 fn a_wrong_column_lists_the_columns() {
     let shown = message(csv(Some("trackid")), b"name,track_id\n");
-    assert!(shown.contains("no column `trackid`, it has `name`, `track_id`"), "{shown}");
+    assert!(
+        shown.contains("no column `trackid`, it has `name`, `track_id`"),
+        "{shown}"
+    );
     assert!(shown.contains("did you mean `track_id`?"), "{shown}");
     let shown = message(csv(None), b"a,b\n");
     assert!(shown.contains("several columns: `a`, `b`"), "{shown}");
@@ -149,12 +192,18 @@ fn a_wrong_column_lists_the_columns() {
 #[test]
 fn broken_rows_are_named() {
     let shown = message(csv(Some("b")), b"a,b\n1,2\n3\n");
-    assert!(shown.contains("line 3: the row has no column `b`"), "{shown}");
+    assert!(
+        shown.contains("line 3: the row has no column `b`"),
+        "{shown}"
+    );
     let shown = message(csv(Some("b")), b"a,b\n1,\xff\n");
     assert!(shown.contains("line 2: not UTF-8"), "{shown}");
     let shown = message(csv(Some("b")), b"a,b\n1,\"x\ny\"\n");
     assert!(shown.contains("line 2: a control character"), "{shown}");
-    assert!(items(csv(Some("b")), b"a,b\n\xff,1\n").is_ok(), "other columns do not matter");
+    assert!(
+        items(csv(Some("b")), b"a,b\n\xff,1\n").is_ok(),
+        "other columns do not matter"
+    );
 }
 
 #[test]
@@ -169,8 +218,14 @@ fn a_quote_that_is_never_closed_does_not_fill_the_memory() {
 fn ndjson_by_path() {
     let content = "\u{feff}{\"a\":{\"id\":\"x\"}}\r\n\n  {\"a\":{\"id\":-7}}\n{\"a\":{\"id\":18446744073709551615}}";
     let expected = pairs(&[("x", 1), ("-7", 3), ("18446744073709551615", 4)]);
-    assert_eq!(items(ndjson("$.a.id"), content.as_bytes()).unwrap(), expected);
-    assert_eq!(items(ndjson("$"), b"\"x\"\n5\n").unwrap(), pairs(&[("x", 1), ("5", 2)]));
+    assert_eq!(
+        items(ndjson("$.a.id"), content.as_bytes()).unwrap(),
+        expected
+    );
+    assert_eq!(
+        items(ndjson("$"), b"\"x\"\n5\n").unwrap(),
+        pairs(&[("x", 1), ("5", 2)])
+    );
 }
 
 #[test]

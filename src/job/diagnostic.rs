@@ -206,7 +206,11 @@ mod tests {
 
     #[test]
     fn a_span_beyond_the_text_is_cut() {
-        assert!(!invalid(Diagnostic::new("x").at(90..99)).to_string().is_empty());
+        assert!(
+            !invalid(Diagnostic::new("x").at(90..99))
+                .to_string()
+                .is_empty()
+        );
         assert_eq!(char_range("aé", &(2..9)), 1..3);
     }
 

@@ -4,10 +4,12 @@
 //! latter never becomes part of a message or of a template's syntax.
 //! `$${` is a literal `${`. Nothing that was read here is ever shown.
 
+mod dot_env;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The largest file that `${file:…}` takes.
 const FILE_LIMIT: u64 = 64 * 1024;
@@ -27,9 +29,7 @@ impl Environment {
         variables: impl IntoIterator<Item = (N, V)>,
     ) -> Environment {
         let variables = variables.into_iter();
-        Environment(Some(
-            variables.map(|(n, v)| (n.into(), v.into())).collect(),
-        ))
+        Environment(Some(variables.map(|(n, v)| (n.into(), v.into())).collect()))
     }
 
     fn get(&self, name: &str) -> Option<Result<String, Missing>> {
@@ -120,7 +120,9 @@ impl Missing {
     pub(super) fn message(&self) -> String {
         match self {
             Missing::Unclosed => "`${` is never closed".to_owned(),
-            Missing::NotAName => "`${…}` holds neither a variable's name nor `file:PATH`".to_owned(),
+            Missing::NotAName => {
+                "`${…}` holds neither a variable's name nor `file:PATH`".to_owned()
+            }
             Missing::Unset(name) => format!("environment variable `{name}` is not set"),
             Missing::NotUtf8(what) => format!("{what} is not UTF-8"),
             Missing::File { path, reason } => format!("cannot read `{}`: {reason}", path.display()),
@@ -208,7 +210,7 @@ impl Filler {
             return value;
         }
         let folder = &self.folder;
-        let dot_env = self.dot_env.get_or_insert_with(|| read_dot_env(folder));
+        let dot_env = self.dot_env.get_or_insert_with(|| dot_env::read(folder));
         let variables = dot_env.as_ref().map_err(Clone::clone)?;
         variables
             .get(reference)
@@ -252,47 +254,11 @@ fn read_file(path: PathBuf) -> Result<String, Missing> {
     }
 }
 
-/// The `.env` of the working directory, overlaid by the one beside the job file.
-fn read_dot_env(folder: &Path) -> Result<HashMap<String, String>, Missing> {
-    let mut variables = HashMap::new();
-    for path in [PathBuf::from(".env"), folder.join(".env")] {
-        let failed = |reason| Missing::DotEnv {
-            path: path.clone(),
-            reason,
-        };
-        let content = match std::fs::read_to_string(&path) {
-            Ok(content) => content,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(failed(format!(": {error}"))),
-        };
-        let content = content.trim_start_matches('\u{feff}');
-        for variable in dotenvy::from_read_iter(content.as_bytes()) {
-            let (name, value) = variable.map_err(|error| failed(explain(&error, content)))?;
-            variables.insert(name, value);
-        }
-    }
-    Ok(variables)
-}
-
-/// dotenvy tells the bad line's text, which may be a secret, but not its number.
-fn explain(error: &dotenvy::Error, content: &str) -> String {
-    let line = match error {
-        dotenvy::Error::LineParse(text, _) => content.find(text.trim()).map(|at| {
-            let before = &content.as_bytes()[..at];
-            1 + before.iter().filter(|b| **b == b'\n').count()
-        }),
-        _ => None,
-    };
-    match line {
-        Some(line) => format!(", line {line}: not `NAME=value`"),
-        None => ": not lines of `NAME=value`".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
+    use std::path::Path;
 
     fn filler(folder: &Path) -> Filler {
         Filler::new(
@@ -310,9 +276,16 @@ mod tests {
     #[test]
     fn references_and_escapes() {
         assert_eq!(fill("a ${NAME} b${NAME}"), Ok("a value bvalue".to_owned()));
-        assert_eq!(fill("$${NAME} $NAME {id}"), Ok("${NAME} $NAME {id}".to_owned()));
+        assert_eq!(
+            fill("$${NAME} $NAME {id}"),
+            Ok("${NAME} $NAME {id}".to_owned())
+        );
         assert_eq!(fill(""), Ok(String::new()));
-        assert_eq!(fill("${BRACES}"), Ok("{id} ${NAME}".to_owned()), "not filled twice");
+        assert_eq!(
+            fill("${BRACES}"),
+            Ok("{id} ${NAME}".to_owned()),
+            "not filled twice"
+        );
         assert_eq!(fill("x ${NAME"), Err(Missing::Unclosed));
         for raw in ["${}", "${A-b}", "${1A}", "${file:}", "${a b}", "${file: }"] {
             assert_eq!(fill(raw), Err(Missing::NotAName), "{raw}");
@@ -343,7 +316,11 @@ mod tests {
     #[test]
     fn the_process_wins_over_dot_env() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(".env"), "# c\nNAME=dot\nexport OTHER=\"two words\"\n").unwrap();
+        fs::write(
+            folder.path().join(".env"),
+            "# c\nNAME=dot\nexport OTHER=\"two words\"\n",
+        )
+        .unwrap();
         let mut filler = filler(folder.path());
         let text = filler.fill("${NAME}|${OTHER}", false).unwrap();
         assert_eq!(text.value(), "value|two words");
@@ -352,7 +329,11 @@ mod tests {
     #[test]
     fn a_broken_dot_env_names_file_and_line_but_not_its_content() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(".env"), "A=1\n\nhunter2 is no assignment\n").unwrap();
+        fs::write(
+            folder.path().join(".env"),
+            "A=1\n\nhunter2 is no assignment\n",
+        )
+        .unwrap();
         let missing = filler(folder.path()).fill("${X}", true).err().unwrap();
         let message = missing.message();
         assert!(message.contains(".env`, line 3"), "{message}");

@@ -10,6 +10,7 @@ mod limits;
 mod output;
 mod reader;
 mod request;
+mod values;
 
 use self::reader::Reader;
 use super::diagnostic::Diagnostic;

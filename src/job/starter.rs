@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn every_example_is_a_job_and_its_list_can_be_read() {
-                let mut seen = 0;
+        let mut seen = 0;
         for entry in fs::read_dir(jobs()).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_none_or(|ending| ending != "toml") {

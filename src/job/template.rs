@@ -79,6 +79,10 @@ impl Template {
         self.secret
     }
 
+    pub(super) fn has_id(&self) -> bool {
+        self.parts.iter().any(Part::is_id)
+    }
+
     /// The value for one item, with nothing encoded.
     pub fn expand_value(&self, id: &str) -> String {
         self.parts.iter().map(|part| part.text(id)).collect()
@@ -87,7 +91,9 @@ impl Template {
 
 impl fmt::Debug for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Template").field(&mask_all(&self.raw)).finish()
+        f.debug_tuple("Template")
+            .field(&mask_all(&self.raw))
+            .finish()
     }
 }
 
@@ -97,6 +103,10 @@ impl Part {
             Part::Text(text) => text,
             Part::Id => id,
         }
+    }
+
+    fn is_id(&self) -> bool {
+        *self == Part::Id
     }
 }
 
@@ -156,6 +166,8 @@ pub(super) enum UrlMistake {
     IdInOrigin,
     /// `{id}` in a path that is folded away (`/{id}/..`).
     IdFolded,
+    /// `%{id}`: the ID would become part of an escape.
+    CutEscape,
 }
 
 /// The URL of one item, with `{id}` holes in its path or query.
@@ -182,7 +194,7 @@ impl UrlTemplate {
         }
         let mark = mark_for(&typed);
         let marked: String = parts.iter().map(|part| part.text(&mark)).collect();
-        let holes = parts.iter().filter(|part| **part == Part::Id).count();
+        let holes = parts.iter().filter(|part| part.is_id()).count();
         if authority(&marked).contains(&mark) {
             return Err(UrlMistake::IdInOrigin);
         }
@@ -205,8 +217,11 @@ impl UrlTemplate {
         let path = split_at_mark(url.path(), &mark);
         let query = url.query().map(|query| split_at_mark(query, &mark));
         let all = path.iter().chain(query.iter().flatten());
-        if all.filter(|part| **part == Part::Id).count() != holes {
+        if all.filter(|part| part.is_id()).count() != holes {
             return Err(UrlMistake::IdFolded);
+        }
+        if path.iter().chain(query.iter().flatten()).any(cuts_escape) {
+            return Err(UrlMistake::CutEscape);
         }
         Ok(UrlTemplate {
             raw: text.raw.clone(),
@@ -240,7 +255,7 @@ impl UrlTemplate {
 
     pub(super) fn has_id(&self) -> bool {
         let mut all = self.path.iter().chain(self.query.iter().flatten());
-        all.any(|part| *part == Part::Id)
+        all.any(Part::is_id)
     }
 
     /// The URL of one item: the ID percent-encoded into its holes, `query`
@@ -259,7 +274,9 @@ impl UrlTemplate {
             return Err(TemplateError::TooLong);
         }
         let encoded = utf8_percent_encode(id, RESERVED).to_string();
-        let mut text = base.map_or(self.origin.as_str(), |base| base.trim_end_matches('/')).to_owned();
+        let mut text = base
+            .map_or(self.origin.as_str(), |base| base.trim_end_matches('/'))
+            .to_owned();
         let path_start = text.len();
         text.extend(self.path.iter().map(|part| part.text(&encoded)));
         let path_end = text.len();
@@ -301,13 +318,13 @@ impl fmt::Debug for UrlTemplate {
     }
 }
 
-/// A word that `text` does not contain and that no URL parser touches.
+/// A word that no URL parser touches and that stands in `text` nowhere, not
+/// even partly in `text` and partly in another mark: its run of zeros is longer
+/// than any other (percent-encoding, `%60`, lengthens one by one zero).
 fn mark_for(text: &str) -> String {
-    let mut mark = String::from("0id0");
-    while text.to_ascii_lowercase().contains(&mark) {
-        mark.push('0');
-    }
-    mark
+    let runs = text.split(|c| c != '0').map(str::len);
+    let longest = runs.max().unwrap_or(0);
+    format!("x{}x", "0".repeat(longest + 2))
 }
 
 /// Scheme, host and port: everything before the path.
@@ -325,6 +342,12 @@ fn filled_after_origin(text: &Text) -> bool {
         at += piece.text().len();
         matches!(piece, Piece::Filled(_) | Piece::StandIn) && at > end
     })
+}
+
+/// The text ends inside a percent-escape: `%` or `%2`.
+fn cuts_escape(part: &Part) -> bool {
+    let text = part.text("").as_bytes();
+    text.iter().rev().take(2).any(|b| *b == b'%')
 }
 
 fn split_at_mark(text: &str, mark: &str) -> Vec<Part> {

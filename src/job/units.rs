@@ -134,8 +134,8 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     let whole = digits(whole).ok_or(SIZE_EXPECTED)?;
     let scale = fraction.bytes().fold(1, |scale, _| scale * 10);
     let fraction = digits(fraction).ok_or(SIZE_EXPECTED)?;
-    let size = u128::from(whole) * u128::from(*bytes)
-        + u128::from(fraction) * u128::from(*bytes) / scale;
+    let size =
+        u128::from(whole) * u128::from(*bytes) + u128::from(fraction) * u128::from(*bytes) / scale;
     u64::try_from(size).map_err(|_| UnitError("a size of more than 16 EiB is too large"))
 }
 
@@ -180,8 +180,23 @@ mod tests {
     #[test]
     fn impossible_rates_are_refused() {
         for text in [
-            "", "10", "/s", "10/", "0/s", "10/0s", "-1/s", "+1/s", "1.5/s", "10/M", "10/x",
-            "10/s/s", "ten/s", "4294967296/s", "1/999999999999999999d", "1/367d", "10/5",
+            "",
+            "10",
+            "/s",
+            "10/",
+            "0/s",
+            "10/0s",
+            "-1/s",
+            "+1/s",
+            "1.5/s",
+            "10/M",
+            "10/x",
+            "10/s/s",
+            "ten/s",
+            "4294967296/s",
+            "1/999999999999999999d",
+            "1/367d",
+            "10/5",
         ] {
             assert!(text.parse::<Rate>().is_err(), "{text}");
         }
@@ -210,7 +225,9 @@ mod tests {
         ] {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
         }
-        for text in ["", "MiB", "1.", ".5 MB", "1,5 MB", "-1", "1 mib", "1 TB", "1.2.3"] {
+        for text in [
+            "", "MiB", "1.", ".5 MB", "1,5 MB", "-1", "1 mib", "1 TB", "1.2.3",
+        ] {
             assert!(parse_size(text).is_err(), "{text}");
         }
         assert!(parse_size("18446744073709551615 GiB").is_err());

@@ -274,7 +274,11 @@ impl Pacer {
         let random = self.random.f64();
         let allowed = self.allowed_per_second();
         match signal {
-            Signal::NotSent | Signal::Neutral => {}
+            Signal::NotSent => {}
+            Signal::Neutral => {
+                // It answers: whatever is wrong, it is no outage.
+                self.health.answered();
+            }
             Signal::Fine => {
                 if self.health.fine(tick) {
                     self.throttle.slow_down(tick, tick, allowed, 0.25);
@@ -283,21 +287,34 @@ impl Pacer {
             Signal::RetryAfter(wait) => {
                 self.throttle.slow_down(started, tick, allowed, 0.7);
                 self.pause_for(wait, now)?;
+                self.trouble(item, started, tick, false, random)?;
             }
             Signal::Trouble | Signal::Unreachable => {
-                let unreachable = signal == Signal::Unreachable;
                 self.throttle.slow_down(started, tick, allowed, 0.5);
-                self.health
-                    .trouble(item, started, tick, unreachable, random);
-                if self.health.hopeless(self.max_wait) {
-                    let since = self.health.outage.map_or(tick, |o| o.since);
-                    return Err(GiveUp::Outage(Duration::from_nanos(
-                        (tick - since).unsigned_abs(),
-                    )));
-                }
+                let unreachable = signal == Signal::Unreachable;
+                self.trouble(item, started, tick, unreachable, random)?;
             }
         }
         Ok(())
+    }
+
+    fn trouble(
+        &mut self,
+        item: u64,
+        started: Tick,
+        tick: Tick,
+        unreachable: bool,
+        random: f64,
+    ) -> Result<(), GiveUp> {
+        self.health
+            .trouble(item, started, tick, unreachable, random);
+        if !self.health.hopeless(self.max_wait) {
+            return Ok(());
+        }
+        let since = self.health.outage.map_or(tick, |o| o.since);
+        Err(GiveUp::Outage(Duration::from_nanos(
+            (tick - since).unsigned_abs(),
+        )))
     }
 
     fn pause_for(&mut self, wait: Duration, now: Now) -> Result<(), GiveUp> {

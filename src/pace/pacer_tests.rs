@@ -211,6 +211,46 @@ fn an_hour_without_a_network_costs_one_probe_per_back_off_step() {
 }
 
 #[test]
+fn a_server_that_only_ever_says_retry_after_is_an_outage_with_an_end() {
+    let mut clock = Clock::new();
+    let mut lim = limits(&[], 8);
+    lim.max_wait = Duration::from_secs(600);
+    let mut pacer = Pacer::new(&lim, &RETRY, false, 1, clock.now());
+    let mut sent = 0;
+    let gave_up = loop {
+        match pacer.turn(clock.now()) {
+            Turn::Go(permit) => {
+                sent += 1;
+                let wait = Signal::RetryAfter(Duration::from_secs(30));
+                if let Err(give_up) = pacer.finish(permit, wait, sent, clock.now()) {
+                    break give_up;
+                }
+                // From the eighth on, failures are the server's and cost no item an attempt.
+                assert_eq!(pacer.in_outage(), sent >= 8);
+            }
+            Turn::Wait(to, _) => clock.at = to.duration_since(clock.base),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(matches!(gave_up, GiveUp::Outage(_)), "{gave_up:?}");
+    assert!(clock.at > Duration::from_secs(540) && sent < 40, "{sent} in {:?}", clock.at);
+}
+
+#[test]
+fn any_answer_ends_an_outage() {
+    let mut clock = Clock::new();
+    let mut pacer = Pacer::new(&limits(&[], 8), &RETRY, false, 1, clock.now());
+    let Turn::Go(permit) = pacer.turn(clock.now()) else { panic!() };
+    pacer.finish(permit, Signal::Unreachable, 1, clock.now()).unwrap();
+    assert!(pacer.in_outage());
+    clock.at += Duration::from_secs(60);
+    let Turn::Go(permit) = pacer.turn(clock.now()) else { panic!() };
+    assert!(matches!(pacer.turn(clock.now()), Turn::Full), "one probe at a time");
+    pacer.finish(permit, Signal::Neutral, 2, clock.now()).unwrap();
+    assert!(!pacer.in_outage());
+}
+
+#[test]
 fn one_bad_item_is_no_outage() {
     let clock = Clock::new();
     let mut pacer = Pacer::new(&limits(&[], 8), &RETRY, false, 1, clock.now());

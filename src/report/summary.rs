@@ -48,7 +48,8 @@ pub(super) fn closing(s: &Summary) -> String {
         }
         let _ = write!(text, " in {}", span(s.elapsed));
         let _ = writeln!(text, ", {} received", bytes(s.bytes));
-        let achieved = s.starts as f64 / s.elapsed.as_secs_f64().max(1e-3);
+        // Between n starts lie n − 1 intervals.
+        let achieved = s.starts.saturating_sub(1) as f64 / s.elapsed.as_secs_f64().max(1e-3);
         let _ = write!(text, "  requests   {} at {}", count(s.starts), rate(achieved));
         if let Some(allowed) = s.allowed {
             let _ = write!(text, " of {} allowed", rate(allowed));

@@ -4,10 +4,10 @@ use super::driver::{Cause, Driver};
 use super::error::RunError;
 use super::Ended;
 use crate::job::OutputTarget;
-use crate::pace::Now;
+use crate::pace::{Now, PauseReason};
 use crate::report::{End, Event, Reporter, Summary};
 use crate::write::{Closing, Files};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 /// The state of committing.
@@ -21,9 +21,8 @@ pub(super) struct Commits {
     pub(super) dirty: bool,
     /// The pacer needs a lease now.
     pub(super) wanted: bool,
-    /// A pause has begun that should outlive the process.
-    pub(super) pause_seen: bool,
-    pause_kept: bool,
+    /// The end of the pause that the last commit holds.
+    pause_kept: Option<SystemTime>,
 }
 
 impl Commits {
@@ -34,8 +33,7 @@ impl Commits {
             under_way: false,
             dirty: false,
             wanted: false,
-            pause_seen: false,
-            pause_kept: false,
+            pause_kept: None,
         }
     }
 }
@@ -46,15 +44,20 @@ impl Driver<'_> {
         if self.commits.under_way {
             return Ok(None);
         }
-        let pause_news = self.commits.pause_seen && !self.commits.pause_kept;
+        // A pause should outlive the process from its beginning on.
+        let pause = self.pacer.pause_view(now).filter(|p| p.reason != PauseReason::Outage);
+        let pause_news = pause.is_some_and(|p| {
+            self.commits
+                .pause_kept
+                .is_none_or(|kept| p.until > kept + Duration::from_secs(1))
+        });
         let lease_low = self.pacer.lease_low(now) && !self.queue.is_empty() && self.stopping.is_none();
         let due = self.commits.last + self.commits.every;
         let by_time = self.commits.dirty && now.instant >= due;
         if !(self.commits.wanted || pause_news || lease_low || by_time) {
             return Ok(self.commits.dirty.then_some(due));
         }
-        self.commits.pause_kept = self.pacer.pause_view(now).is_some();
-        self.commits.pause_seen = false;
+        self.commits.pause_kept = pause.map(|p| p.until);
         self.commits.wanted = false;
         self.commits.dirty = false;
         self.commits.last = now.instant;

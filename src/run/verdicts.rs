@@ -38,9 +38,15 @@ impl Driver<'_> {
         } = attempted;
         let now = Now::read();
         self.stats.bytes += answer.bytes;
+        let was_down = self.pacer.in_outage();
         let finished = self.pacer.finish(permit, answer.signal, work.tag(), now);
-        if self.pacer.pause_view(now).is_some() {
-            self.commits.pause_seen = true;
+        match (was_down, self.pacer.in_outage(), &answer.verdict) {
+            (false, true, Verdict::Again(trouble)) => tracing::warn!(
+                "the server can't be used: {}; one probe per back-off step until it can",
+                trouble.message
+            ),
+            (true, false, _) => tracing::warn!("the server answers again"),
+            _ => {}
         }
         match answer.verdict {
             Verdict::Record(record) => {

@@ -3,7 +3,7 @@
 //! Owns the output, the failures file, and the order of a commit: flush both,
 //! make both durable, then append the block that covers them to the checkpoint
 //! and make that durable. Keeps promise 1 (exactly once: after a kill at any
-//! moment, [`open`] cuts both files back to the last commit and tells what is
+//! moment, [`open()`] cuts both files back to the last commit and tells what is
 //! done) and promise 7 (an item costs 16 bytes until the next commit, and its
 //! bytes go through a buffer of 256 KiB).
 //!

@@ -17,6 +17,13 @@ use std::time::UNIX_EPOCH;
 mod kills;
 mod refusals;
 
+/// In memory where that exists: these tests fsync thousands of times.
+fn quick_folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
+}
+
 fn options(output: &Path) -> OpenOptions {
     OpenOptions {
         output: output.to_path_buf(),

@@ -27,7 +27,11 @@ fn all_mistakes_are_told_at_once_in_the_files_order() {
     let lines: Vec<Option<usize>> = error
         .diagnostics()
         .iter()
-        .map(|d| d.span.clone().map(|span| 1 + text[..span.start].matches('\n').count()))
+        .map(|d| {
+            d.span
+                .clone()
+                .map(|span| 1 + text[..span.start].matches('\n').count())
+        })
         .collect();
     assert_eq!(lines, [Some(2), Some(3), Some(5), Some(6), None]);
 }
@@ -37,7 +41,10 @@ fn syntax_errors_are_told_alone() {
     let error = parse("[limits]\nrate = \n[request\nurl = 5\nconcurrency = 8 9\n").unwrap_err();
     assert!(error.diagnostics().len() >= 2, "{error}");
     for diagnostic in error.diagnostics() {
-        assert!(diagnostic.message.starts_with("this is not TOML"), "{diagnostic:?}");
+        assert!(
+            diagnostic.message.starts_with("this is not TOML"),
+            "{diagnostic:?}"
+        );
     }
     assert!(error.to_string().contains("x.toml:2:"), "{error}");
 }
@@ -71,7 +78,10 @@ fn neither_errors_nor_jobs_show_secrets() {
     let job = parse(secrets).unwrap();
     assert!(!format!("{job:?}").contains("hunter2"));
     let broken = secrets
-        .replace("token_url", "password = \"hunter2\"\ntokken = \"hunter2\"\ntoken_url")
+        .replace(
+            "token_url",
+            "password = \"hunter2\"\ntokken = \"hunter2\"\ntoken_url",
+        )
         .replace("X-Key", "\"X Key\"");
     let error = parse(&broken).unwrap_err();
     assert!(error.diagnostics().len() >= 3);
@@ -91,18 +101,51 @@ fn the_command_line_wins() {
     assert_eq!(job.limits.rates, []);
     assert_eq!(job.limits.concurrency, 3);
     let target = OutputTarget::File(PathBuf::from("here/out.tsv"));
-    assert_eq!(job.output.target, target, "relative to the working directory");
-    assert_eq!(job.output.format, OutputFormat::Delimited { delimiter: b'\t' });
+    assert_eq!(
+        job.output.target, target,
+        "relative to the working directory"
+    );
+    assert_eq!(
+        job.output.format,
+        OutputFormat::Delimited { delimiter: b'\t' }
+    );
 }
 
 #[test]
 fn impossible_options_are_told_too() {
-    let zero = Rate { count: 0, window: std::time::Duration::ZERO };
+    let zero = Rate {
+        count: 0,
+        window: std::time::Duration::ZERO,
+    };
     for (change, part) in [
-        (LoadOptions { concurrency: Some(0), ..options() }, "--concurrency must be from 1"),
-        (LoadOptions { rates: Some(vec![zero]), ..options() }, "--rate must be over 0"),
-        (LoadOptions { output: Some("x.gz".to_owned()), ..options() }, ".gz files yet"),
-        (LoadOptions { output: Some("-".to_owned()), ..options() }, "--output names an NDJSON file"),
+        (
+            LoadOptions {
+                concurrency: Some(0),
+                ..options()
+            },
+            "--concurrency must be from 1",
+        ),
+        (
+            LoadOptions {
+                rates: Some(vec![zero]),
+                ..options()
+            },
+            "--rate must be over 0",
+        ),
+        (
+            LoadOptions {
+                output: Some("x.gz".to_owned()),
+                ..options()
+            },
+            ".gz files yet",
+        ),
+        (
+            LoadOptions {
+                output: Some("-".to_owned()),
+                ..options()
+            },
+            "--output names an NDJSON file",
+        ),
     ] {
         let error = decode(Path::new("x.toml"), JOB, &change).unwrap_err();
         assert_eq!(error.diagnostics().len(), 1, "{error}");
@@ -128,14 +171,24 @@ fn variables_come_from_a_dot_env_beside_the_job() {
     let path = folder.path().join("x.toml");
     let auth = "[auth]\ntype = \"bearer\"\ntoken = \"${TOKEN_FOR_THIS_TEST}\"\n";
     fs::write(&path, format!("{JOB}{auth}")).unwrap();
-    assert!(matches!(load(&path, &options()).unwrap().auth, Auth::Bearer { .. }));
-    fs::write(folder.path().join(".env"), "ok=1\nnot an assignment hunter2\n").unwrap();
+    assert!(matches!(
+        load(&path, &options()).unwrap().auth,
+        Auth::Bearer { .. }
+    ));
+    fs::write(
+        folder.path().join(".env"),
+        "ok=1\nnot an assignment hunter2\n",
+    )
+    .unwrap();
     let headers = "[request.headers]\na = \"${B}\"\n";
     fs::write(&path, format!("{JOB}{auth}{headers}")).unwrap();
     let error = load(&path, &options()).unwrap_err();
     assert_eq!(error.diagnostics().len(), 1, "told once: {error}");
     let shown = error.to_string();
-    assert!(shown.contains(".env`, line 2") && !shown.contains("hunter2"), "{shown}");
+    assert!(
+        shown.contains(".env`, line 2") && !shown.contains("hunter2"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -149,14 +202,28 @@ fn a_byte_order_mark_and_windows_line_ends_do_not_matter() {
 #[test]
 fn an_empty_file_is_told_what_is_missing() {
     let shown = parse("").unwrap_err().to_string();
-    for part in ["[ids] names no items", "`url` is missing", "`path` is missing", "x.toml"] {
+    for part in [
+        "[ids] names no items",
+        "`url` is missing",
+        "`path` is missing",
+        "x.toml",
+    ] {
         assert!(shown.contains(part), "{part} in\n{shown}");
     }
 }
 
 /// Words that job files are made of, and words that break them.
 fn fragment() -> impl Strategy<Value = String> {
-    let keys = ["ids", "request", "auth", "limits", "retry", "output", "columns", "checkpoint"];
+    let keys = [
+        "ids",
+        "request",
+        "auth",
+        "limits",
+        "retry",
+        "output",
+        "columns",
+        "checkpoint",
+    ];
     let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
     let mut words: Vec<String> = keys.iter().map(|key| format!("\n[{key}]\n")).collect();
     for key in keys {
@@ -165,11 +232,49 @@ fn fragment() -> impl Strategy<Value = String> {
         }
     }
     let values = [
-        "\"10/s\"", "\"0s\"", "0", "-1", "99999999999999999999", "1.5", "true", "[]", "[1, \"a\"]",
-        "{ a = \"${SECRET}\" }", "{}", "\"bearer\"", "\"api_key\"", "\"basic\"", "\"client_credentials\"",
-        "\"https://h/{id}\"", "\"http://{id}\"", "\"$.a\"", "\"a.csv\"", "\"a.ndjson\"", "\"-\"", "\"${\"",
-        "\"${NOPE}\"", "\"$${x}\"", "\"{\"", "\"é\"", "\"\"\"", "'''", "\"", "=", ".", ",", "{", "[", "]",
-        "\u{feff}", "\0", "\r", "#", "1979-05-27", "inf", "\"1s..\"", "\"..\"",
+        "\"10/s\"",
+        "\"0s\"",
+        "0",
+        "-1",
+        "99999999999999999999",
+        "1.5",
+        "true",
+        "[]",
+        "[1, \"a\"]",
+        "{ a = \"${SECRET}\" }",
+        "{}",
+        "\"bearer\"",
+        "\"api_key\"",
+        "\"basic\"",
+        "\"client_credentials\"",
+        "\"https://h/{id}\"",
+        "\"http://{id}\"",
+        "\"$.a\"",
+        "\"a.csv\"",
+        "\"a.ndjson\"",
+        "\"-\"",
+        "\"${\"",
+        "\"${NOPE}\"",
+        "\"$${x}\"",
+        "\"{\"",
+        "\"é\"",
+        "\"\"\"",
+        "'''",
+        "\"",
+        "=",
+        ".",
+        ",",
+        "{",
+        "[",
+        "]",
+        "\u{feff}",
+        "\0",
+        "\r",
+        "#",
+        "1979-05-27",
+        "inf",
+        "\"1s..\"",
+        "\"..\"",
     ];
     words.extend(values.map(str::to_owned));
     prop_oneof![4 => prop::sample::select(words), 1 => "\\PC{0,4}"]

@@ -67,7 +67,11 @@ fn stars(text: &str) -> String {
             rest = &rest[kept..];
         } else {
             // `$$` goes as one: what follows an escape is no reference.
-            let width = if rest.starts_with("$$") { 2 } else { c.len_utf8() };
+            let width = if rest.starts_with("$$") {
+                2
+            } else {
+                c.len_utf8()
+            };
             out.extend(std::iter::repeat_n('*', width));
             rest = &rest[width..];
         }

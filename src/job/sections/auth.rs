@@ -76,9 +76,7 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<AuthPart> 
 /// Tells the keys that belong to another type.
 fn check_keys(reader: &mut Reader, section: &Section<'_>, kind: Kind) {
     for field in section.fields() {
-        let owner = KINDS
-            .iter()
-            .find(|(_, _, keys)| keys.contains(&field.name));
+        let owner = KINDS.iter().find(|(_, _, keys)| keys.contains(&field.name));
         let Some((owner, _, _)) = owner.filter(|(_, owner, _)| *owner != kind) else {
             continue;
         };
@@ -191,7 +189,10 @@ fn basic(reader: &mut Reader, section: &Section<'_>) -> Option<Auth> {
 }
 
 fn api_key(reader: &mut Reader, section: &Section<'_>) -> Option<Auth> {
-    let words = [("header", ApiKeyPlace::Header), ("query", ApiKeyPlace::Query)];
+    let words = [
+        ("header", ApiKeyPlace::Header),
+        ("query", ApiKeyPlace::Query),
+    ];
     let place = section.optional("in", ApiKeyPlace::Header, |field| {
         reader.choice(field, &words)
     });
@@ -214,12 +215,7 @@ fn api_key(reader: &mut Reader, section: &Section<'_>) -> Option<Auth> {
 }
 
 /// A credential that has to be there.
-fn secret(
-    reader: &mut Reader,
-    section: &Section<'_>,
-    name: &str,
-    example: &str,
-) -> Option<String> {
+fn secret(reader: &mut Reader, section: &Section<'_>, name: &str, example: &str) -> Option<String> {
     let field = reader.required(section, name, example)?;
     let text = reader.full_text(field, StandIn::InSandbox)?;
     Some(text.value())

@@ -32,7 +32,11 @@ pub(super) fn check(reader: &mut Reader, request: &RequestPart, auth: &AuthPart)
 fn tell_exposed(reader: &mut Reader, name: &str, span: &Range<usize>) {
     let message = format!("`{name}` would send credentials over plain http");
     let mistake = Diagnostic::new(message).at(span.clone());
-    reader.push(mistake.label("everybody on the way can read them").help(ALLOW));
+    reader.push(
+        mistake
+            .label("everybody on the way can read them")
+            .help(ALLOW),
+    );
 }
 
 /// Plain http that leaves this machine.

@@ -105,13 +105,21 @@ fn read_file(reader: &mut Reader, section: &Section<'_>, field: &Field<'_>) -> O
             return None;
         }
         Ending::Unknown => {
-            reader.impossible(field, "the ending of `file` does not say what it is", ENDINGS);
+            reader.impossible(
+                field,
+                "the ending of `file` does not say what it is",
+                ENDINGS,
+            );
             return None;
         }
     };
     if let Some(column) = column.filter(|_| !column_fits) {
         let message = "`column` is for .csv and .tsv files";
-        reader.push(Diagnostic::new(message).at(column.key.clone()).help(ENDINGS));
+        reader.push(
+            Diagnostic::new(message)
+                .at(column.key.clone())
+                .help(ENDINGS),
+        );
     }
     if let Some(path) = path.filter(|_| !path_fits) {
         let message = "`field` is for .ndjson and .jsonl files";

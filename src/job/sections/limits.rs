@@ -16,15 +16,21 @@ pub(super) fn read(
     options: &LoadOptions,
 ) -> Option<Limits> {
     let section = reader.section(root, "limits");
-    let rates = section.optional("rate", vec![DEFAULT_RATE], |field| read_rates(reader, field));
-    let concurrency =
-        section.optional("concurrency", 8, |field| reader.integer(field, 1, MOST));
+    let rates = section.optional("rate", vec![DEFAULT_RATE], |field| {
+        read_rates(reader, field)
+    });
+    let concurrency = section.optional("concurrency", 8, |field| reader.integer(field, 1, MOST));
     let range = Duration::ZERO..=LONGEST;
     let max_wait = section.optional("max_wait", Duration::from_secs(3600), |field| {
         reader.duration(field, range, "at most 366 days")
     });
-    if options.concurrency.is_some_and(|n| !(1..=MOST).contains(&n)) {
-        reader.push(Diagnostic::new(format!("--concurrency must be from 1 to {MOST}")));
+    if options
+        .concurrency
+        .is_some_and(|n| !(1..=MOST).contains(&n))
+    {
+        reader.push(Diagnostic::new(format!(
+            "--concurrency must be from 1 to {MOST}"
+        )));
     }
     let is_impossible = |rate: &Rate| rate.count == 0 || rate.window.is_zero();
     if options.rates.iter().flatten().any(is_impossible) {

@@ -37,7 +37,10 @@ pub(super) fn read(
                 .map(|format| (target(&own, resolved), format))
         }),
     };
-    let words = [("body", RecordForm::Body), ("envelope", RecordForm::Envelope)];
+    let words = [
+        ("body", RecordForm::Body),
+        ("envelope", RecordForm::Envelope),
+    ];
     let record = section.optional("record", RecordForm::Body, |field| {
         reader.choice(field, &words)
     });
@@ -87,13 +90,10 @@ fn format_of(path: &str) -> Result<OutputFormat, Diagnostic> {
 
 /// Only the default order is there yet.
 fn read_order(reader: &mut Reader, field: &Field<'_>) {
-    match reader.choice(field, &[("completion", false), ("input", true)]) {
-        Some(true) => reader.impossible(
-            field,
-            "`order = \"input\"` is not supported by this version yet",
-            "leave `order` out or say \"completion\"",
-        ),
-        Some(false) | None => {}
+    let words = [("completion", false), ("input", true)];
+    if reader.choice(field, &words) == Some(true) {
+        let message = "`order = \"input\"` is not supported by this version yet";
+        reader.impossible(field, message, "leave `order` out or say \"completion\"");
     }
 }
 

@@ -49,7 +49,14 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
         }
         Some(size)
     });
-    let (query, headers) = (query?, headers?);
+    let (url, query, headers) = (url?, query?, headers?);
+    if let Some(field) = url_field
+        && !url.has_id()
+        && !query.iter().any(|pair| pair.value.has_id())
+    {
+        let message = "there is no `{id}` in `url` or in the values of `query`";
+        reader.impossible(field, message, URL_EXAMPLE);
+    }
     for (index, header) in headers.iter().enumerate() {
         let same = |other: &Pair| other.name.eq_ignore_ascii_case(&header.name);
         if headers[..index].iter().any(same) {
@@ -61,7 +68,7 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
         url: url_field?.span(),
         headers: headers.iter().map(|pair| pair.key.clone()).collect(),
         value: Request {
-            url: url?,
+            url,
             method: method?,
             query: query.into_iter().map(Pair::into_value).collect(),
             headers: headers.into_iter().map(Pair::into_value).collect(),
@@ -122,8 +129,7 @@ fn read_header(reader: &mut Reader, field: &Field<'_>) -> Option<Template> {
 fn read_url(reader: &mut Reader, field: &Field<'_>) -> Option<UrlTemplate> {
     let text = reader.text(field, StandIn::Never)?;
     let mistake = match UrlTemplate::new(&text) {
-        Ok(url) if url.has_id() => return Some(url),
-        Ok(_) => ("`url` has no `{id}` in its path or query".to_owned(), URL_EXAMPLE),
+        Ok(url) => return Some(url),
         Err(UrlMistake::Hole(error)) => {
             reader.bad_hole(field, &error);
             return None;
@@ -137,9 +143,14 @@ fn read_url(reader: &mut Reader, field: &Field<'_>) -> Option<UrlTemplate> {
 /// A mistake in `url`, in words: what, and what to do.
 fn explain(mistake: &UrlMistake) -> (String, &'static str) {
     let (message, help) = match mistake {
-        UrlMistake::Syntax(reason) => return (format!("`url` is not a URL: {reason}"), URL_EXAMPLE),
+        UrlMistake::Syntax(reason) => {
+            return (format!("`url` is not a URL: {reason}"), URL_EXAMPLE);
+        }
         UrlMistake::Hole(_) => ("`url` is not a URL", URL_EXAMPLE),
-        UrlMistake::Scheme => ("`url` must begin with `https://` or `http://` and a host", URL_EXAMPLE),
+        UrlMistake::Scheme => (
+            "`url` must begin with `https://` or `http://` and a host",
+            URL_EXAMPLE,
+        ),
         UrlMistake::Credentials => (
             "`url` holds a user or password",
             "credentials belong in [auth]: `type = \"basic\"`",
@@ -155,6 +166,10 @@ fn explain(mistake: &UrlMistake) -> (String, &'static str) {
         UrlMistake::IdInOrigin => (
             "`{id}` cannot be in the scheme, host or port of `url`",
             "put it in the path or the query",
+        ),
+        UrlMistake::CutEscape => (
+            "`{id}` stands just after a `%` in `url`",
+            "write `%25` for a literal `%`",
         ),
         UrlMistake::IdFolded => (
             "`{id}` stands where `..` takes it away again",

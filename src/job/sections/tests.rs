@@ -93,15 +93,24 @@ fn ids_of_every_form() {
         delimiter,
         column: column.map(str::to_owned),
     };
-    assert_eq!(file("[ids]\nfile = \"a.csv\"").format, delimited(b',', None));
+    assert_eq!(
+        file("[ids]\nfile = \"a.csv\"").format,
+        delimited(b',', None)
+    );
     let tsv = file("[ids]\nfile = \"a.tsv\"\ncolumn = \"c\"");
     assert_eq!(tsv.format, delimited(b'\t', Some("c")));
-    assert!(matches!(file("[ids]\nfile = \"a.jsonl\"\nfield = \"$.id\"").format, IdFormat::Ndjson { .. }));
+    assert!(matches!(
+        file("[ids]\nfile = \"a.jsonl\"\nfield = \"$.id\"").format,
+        IdFormat::Ndjson { .. }
+    ));
     let stdin = |rest: &str| file(&format!("[ids]\nfile = \"-\"\n{rest}"));
     assert_eq!(stdin("").format, IdFormat::Lines);
     assert_eq!(stdin("").source, IdSource::Stdin);
     assert_eq!(stdin("column = \"c\"").format, delimited(b',', Some("c")));
-    assert!(matches!(stdin("field = \"$\"").format, IdFormat::Ndjson { .. }));
+    assert!(matches!(
+        stdin("field = \"$\"").format,
+        IdFormat::Ndjson { .. }
+    ));
 }
 
 #[test]
@@ -110,18 +119,42 @@ fn impossible_ids() {
     expect("[ids]\nlist = []", &["names no items"]);
     expect("[ids]\nlist = [\"\"]", &["cannot be empty"]);
     expect("[ids]\nlist = [\"a\\u0000\"]", &["control characters"]);
-    expect("[ids]\nlist = [1.5]", &["`list` must be strings or integers, found a float"]);
-    expect("[ids]\nlist = \"a\"", &["must be an array of IDs, found a string"]);
+    expect(
+        "[ids]\nlist = [1.5]",
+        &["`list` must be strings or integers, found a float"],
+    );
+    expect(
+        "[ids]\nlist = \"a\"",
+        &["must be an array of IDs, found a string"],
+    );
     expect("[ids]\nfile = \"a.gz\"", &["does not read .gz files yet"]);
     expect("[ids]\nfile = \"a.xlsx\"", &["ending of `file`", ".ndjson"]);
     expect("[ids]\nfile = \"a\"", &["ending of `file`"]);
-    expect("[ids]\nfile = \"a.txt\"\ncolumn = \"c\"", &["`column` is for .csv"]);
-    expect("[ids]\nfile = \"a.csv\"\nfield = \"$\"", &["`field` is for .ndjson"]);
-    expect("[ids]\nfile = \"-\"\nfield = \"$\"\ncolumn = \"c\"", &["`column` is for"]);
-    expect("[ids]\nfile = \"a.ndjson\"", &["`field` is missing in [ids]"]);
-    expect("[ids]\nfile = \"a.ndjson\"\nfield = \"id\"", &["not a JSONPath: at position", "`$.id`"]);
+    expect(
+        "[ids]\nfile = \"a.txt\"\ncolumn = \"c\"",
+        &["`column` is for .csv"],
+    );
+    expect(
+        "[ids]\nfile = \"a.csv\"\nfield = \"$\"",
+        &["`field` is for .ndjson"],
+    );
+    expect(
+        "[ids]\nfile = \"-\"\nfield = \"$\"\ncolumn = \"c\"",
+        &["`column` is for"],
+    );
+    expect(
+        "[ids]\nfile = \"a.ndjson\"",
+        &["`field` is missing in [ids]"],
+    );
+    expect(
+        "[ids]\nfile = \"a.ndjson\"\nfield = \"id\"",
+        &["not a JSONPath: at position", "`$.id`"],
+    );
     expect("[ids]\nlist = [1]\ncolumn = \"c\"", &["there is none"]);
-    expect("[ids]\nlist = [1]\nrepeats = \"Once\"", &["\"once\" or \"each\"", "did you mean \"once\"?"]);
+    expect(
+        "[ids]\nlist = [1]\nrepeats = \"Once\"",
+        &["\"once\" or \"each\"", "did you mean \"once\"?"],
+    );
 }
 
 #[test]
@@ -141,38 +174,88 @@ fn a_whole_request() {
     assert_eq!(names(&request.headers), ["X-B", "X-A"]);
     assert!(request.headers[0].1.is_secret() && !request.headers[1].1.is_secret());
     let url = request.url.build("i/d", &request.query, None).unwrap();
-    assert_eq!(url.as_str(), "https://h.example/i%2Fd?q=hunter2&z=i%2Fd&a=1");
+    assert_eq!(
+        url.as_str(),
+        "https://h.example/i%2Fd?q=hunter2&z=i%2Fd&a=1"
+    );
     assert_eq!(request.max_body, 1_000);
+}
+
+#[test]
+fn the_id_may_be_in_the_query_table_alone() {
+    let job = good("[request]\nurl = \"https://h/search\"\nquery = { q = \"{id}\" }");
+    let url = job.request.url.build("a&b", &job.request.query, None);
+    assert_eq!(url.unwrap().as_str(), "https://h/search?q=a%26b");
+    expect(
+        "[request]\nurl = \"https://h/x\"\nheaders = { a = \"{id}\" }",
+        &["there is no `{id}`"],
+    );
 }
 
 #[test]
 fn impossible_requests() {
     let url = |url: &str| format!("[request]\nurl = \"{url}\"");
-    expect("[request]\n", &["`url` is missing in [request]", "add `url"]);
-    expect(&url("https://h/x"), &["no `{id}`"]);
-    expect(&url("https://h/{foo}"), &["unknown placeholder `{foo}`", "only placeholder is `{id}`"]);
+    expect(
+        "[request]\n",
+        &["`url` is missing in [request]", "add `url"],
+    );
+    expect(&url("https://h/x"), &["there is no `{id}` in `url` or"]);
+    expect(
+        &url("https://h/{foo}"),
+        &["unknown placeholder `{foo}`", "only placeholder is `{id}`"],
+    );
     expect(&url("https://h/{id"), &["never closed"]);
     expect(&url("https://{id}.h/"), &["scheme, host or port"]);
     expect(&url("https://h/#{id}"), &["fragment"]);
     expect(&url("ftp://h/{id}"), &["`https://` or `http://`"]);
     expect(&url("h/{id}"), &["`https://` or `http://`"]);
     expect(&url("https://h:port/{id}"), &["not a URL: invalid port"]);
-    expect(&url("https://me:hunter2@h/{id}"), &["user or password", "[auth]"]);
-    expect(&url("https://h/{foo}?key=hunter2"), &["unknown placeholder `{foo}`"]);
+    expect(
+        &url("https://me:hunter2@h/{id}"),
+        &["user or password", "[auth]"],
+    );
+    expect(
+        &url("https://h/{foo}?key=hunter2"),
+        &["unknown placeholder `{foo}`"],
+    );
     let more = |more: &str| format!("{REQUEST}{more}");
-    expect(&more("method = \"get\""), &["\"GET\" or \"POST\"", "did you mean \"GET\"?"]);
+    expect(
+        &more("method = \"get\""),
+        &["\"GET\" or \"POST\"", "did you mean \"GET\"?"],
+    );
     expect(&more("timeout = \"0s\""), &["`timeout` must be over 0"]);
-    expect(&more("timeout = 30"), &["must be a string, found an integer"]);
+    expect(
+        &more("timeout = 30"),
+        &["must be a string, found an integer"],
+    );
     expect(&more("timeout = \"30\""), &["expected a length of time"]);
     expect(&more("max_body = \"0\""), &["`max_body` must be over 0"]);
     expect(&more("max_body = \"16 MiBs\""), &["expected a size"]);
-    expect(&more("query = { a = 5 }"), &["`a` must be a string, found an integer"]);
-    expect(&more("query = \"a=5\""), &["`query` must be a table, found a string"]);
+    expect(
+        &more("query = { a = 5 }"),
+        &["`a` must be a string, found an integer"],
+    );
+    expect(
+        &more("query = \"a=5\""),
+        &["`query` must be a table, found a string"],
+    );
     expect(&more("query = { \"\" = \"5\" }"), &["needs a name"]);
-    expect(&more("query = { a = \"{nope}\" }"), &["unknown placeholder `{nope}`"]);
-    expect(&more("headers = { \"a b\" = \"5\" }"), &["not a header's name"]);
-    expect(&more("headers = { a = \"x\\ny hunter2\" }"), &["`a` cannot be sent"]);
-    expect(&more("headers = { a = \"1\", A = \"2\" }"), &["`A` is there twice"]);
+    expect(
+        &more("query = { a = \"{nope}\" }"),
+        &["unknown placeholder `{nope}`"],
+    );
+    expect(
+        &more("headers = { \"a b\" = \"5\" }"),
+        &["not a header's name"],
+    );
+    expect(
+        &more("headers = { a = \"x\\ny hunter2\" }"),
+        &["`a` cannot be sent"],
+    );
+    expect(
+        &more("headers = { a = \"1\", A = \"2\" }"),
+        &["`A` is there twice"],
+    );
 }
 
 const CLIENT: &str = "[auth]\ntype = \"client_credentials\"\ntoken_url = \"https://a.example/t\"\n\
@@ -210,31 +293,89 @@ fn every_type_of_auth() {
 #[test]
 fn impossible_auth() {
     let auth = |text: &str| format!("[auth]\n{text}");
-    expect(&auth("type = \"bear\""), &["\"none\" or \"client_credentials\"", "did you mean \"bearer\"?"]);
-    expect(&auth("type = \"bearer\""), &["`token` is missing in [auth]"]);
-    expect(&auth("type = \"bearer\"\ntoken = \"\""), &["`token` is empty"]);
-    expect(&auth("type = \"bearer\"\ntoken = \"${EMPTY}\""), &["`token` is empty", "but empty"]);
-    expect(&auth("type = \"bearer\"\ntoken = \"hunter2\\n\""), &["cannot be sent in a header"]);
-    expect(&auth("type = \"bearer\"\ntoken = 42"), &["`token` must be a string"]);
-    expect(&auth("token = \"hunter2\""), &["does not belong to `type = \"none\"`", "add `type = \"bearer\"`"]);
+    expect(
+        &auth("type = \"bear\""),
+        &[
+            "\"none\" or \"client_credentials\"",
+            "did you mean \"bearer\"?",
+        ],
+    );
+    expect(
+        &auth("type = \"bearer\""),
+        &["`token` is missing in [auth]"],
+    );
+    expect(
+        &auth("type = \"bearer\"\ntoken = \"\""),
+        &["`token` is empty"],
+    );
+    expect(
+        &auth("type = \"bearer\"\ntoken = \"${EMPTY}\""),
+        &["`token` is empty", "but empty"],
+    );
+    expect(
+        &auth("type = \"bearer\"\ntoken = \"hunter2\\n\""),
+        &["cannot be sent in a header"],
+    );
+    expect(
+        &auth("type = \"bearer\"\ntoken = 42"),
+        &["`token` must be a string"],
+    );
+    expect(
+        &auth("token = \"hunter2\""),
+        &[
+            "does not belong to `type = \"none\"`",
+            "add `type = \"bearer\"`",
+        ],
+    );
     expect(
         &auth("type = \"bearer\"\ntoken = \"x\"\npassword = \"hunter2\""),
-        &["`password` does not belong to `type = \"bearer\"`", "\"basic\"", "takes `token`"],
+        &[
+            "`password` does not belong to `type = \"bearer\"`",
+            "\"basic\"",
+            "takes `token`",
+        ],
     );
-    expect(&auth("type = \"basic\"\nusername = \"a:b\"\npassword = \"x\""), &["colon"]);
-    expect(&auth("type = \"api_key\"\nname = \"a b\"\nvalue = \"hunter2\""), &["not a header's name"]);
-    expect(&auth("type = \"api_key\"\nname = \"a\"\nvalue = \"hunter2\\n\""), &["cannot be sent"]);
+    expect(
+        &auth("type = \"basic\"\nusername = \"a:b\"\npassword = \"x\""),
+        &["colon"],
+    );
+    expect(
+        &auth("type = \"api_key\"\nname = \"a b\"\nvalue = \"hunter2\""),
+        &["not a header's name"],
+    );
+    expect(
+        &auth("type = \"api_key\"\nname = \"a\"\nvalue = \"hunter2\\n\""),
+        &["cannot be sent"],
+    );
     assert_eq!(bad(&auth("type = \"api_key\"")).len(), 2);
     assert_eq!(bad(&auth("type = \"client_credentials\"")).len(), 3);
     let changed = |from: &str, to: &str| CLIENT.replace(from, to);
-    expect(&changed("https://a.example/t", "a.example"), &["`token_url` is not a URL"]);
+    expect(
+        &changed("https://a.example/t", "a.example"),
+        &["`token_url` is not a URL"],
+    );
     expect(&changed("https://", "ftp://"), &["`token_url` must begin"]);
-    expect(&changed("https://", "https://me:hunter2@"), &["user or password"]);
+    expect(
+        &changed("https://", "https://me:hunter2@"),
+        &["user or password"],
+    );
     expect(&changed("/t\"", "/t#x\""), &["fragment"]);
-    expect(&format!("{CLIENT}params = {{ scope = \"hunter2\" }}"), &["not one of `params`"]);
-    expect(&format!("{CLIENT}clientsecret = \"hunter2\""), &["unknown key", "did you mean `client_secret`?"]);
-    expect(&changed("${SECRET}", "hunter2${x"), &["never closed", "$${"]);
-    expect(&changed("${SECRET}", "${x hunter2}"), &["neither a variable's name"]);
+    expect(
+        &format!("{CLIENT}params = {{ scope = \"hunter2\" }}"),
+        &["not one of `params`"],
+    );
+    expect(
+        &format!("{CLIENT}clientsecret = \"hunter2\""),
+        &["unknown key", "did you mean `client_secret`?"],
+    );
+    expect(
+        &changed("${SECRET}", "hunter2${x"),
+        &["never closed", "$${"],
+    );
+    expect(
+        &changed("${SECRET}", "${x hunter2}"),
+        &["neither a variable's name"],
+    );
 }
 
 #[test]
@@ -261,25 +402,49 @@ fn a_missing_variable_says_what_to_do() {
         panic!("not client credentials");
     };
     assert_eq!(grant.client_secret.expose_secret(), "sandbox");
-    let with_url = |url: &str| with(&format!("[request]\nurl = \"{url}\"\nheaders = {{ a = \"${{NOPE}}\" }}"));
+    let with_url = |url: &str| {
+        with(&format!(
+            "[request]\nurl = \"{url}\"\nheaders = {{ a = \"${{NOPE}}\" }}"
+        ))
+    };
     assert!(decode(Path::new("x.toml"), &with_url("http://h/{id}"), &options).is_ok());
-    assert!(decode(Path::new("x.toml"), &with_url("http://${NOPE}/{id}"), &options).is_err());
+    assert!(
+        decode(
+            Path::new("x.toml"),
+            &with_url("http://${NOPE}/{id}"),
+            &options
+        )
+        .is_err()
+    );
     let no_token_url = CLIENT.replace("https://a.example/t", "${NOPE}");
     assert!(decode(Path::new("x.toml"), &with(&no_token_url), &options).is_ok());
 }
 
 #[test]
 fn credentials_never_leave_over_plain_http_unasked() {
-    let request = |host: &str, more: &str| format!("[request]\nurl = \"http://{host}/{{id}}\"\n{more}\n");
+    let request =
+        |host: &str, more: &str| format!("[request]\nurl = \"http://{host}/{{id}}\"\n{more}\n");
     let token = "[auth]\ntype = \"bearer\"\ntoken = \"t\"\n";
     let exposed = "`url` would send credentials over plain http";
     expect(&(request("h", "") + token), &[exposed, "allow_http = true"]);
     expect(&request("h", "query = { k = \"${SECRET}\" }"), &[exposed]);
     expect(&request("h", "headers = { k = \"${SECRET}\" }"), &[exposed]);
-    expect(&request("h", "headers = { authorization = \"x\" }"), &[exposed]);
-    expect(&request("128.0.0.1", "headers = { k = \"${SECRET}\" }"), &[exposed]);
-    expect(&request("localhost.example", "headers = { k = \"${SECRET}\" }"), &[exposed]);
-    expect(&CLIENT.replace("https", "http"), &["`token_url` would send"]);
+    expect(
+        &request("h", "headers = { authorization = \"x\" }"),
+        &[exposed],
+    );
+    expect(
+        &request("128.0.0.1", "headers = { k = \"${SECRET}\" }"),
+        &[exposed],
+    );
+    expect(
+        &request("localhost.example", "headers = { k = \"${SECRET}\" }"),
+        &[exposed],
+    );
+    expect(
+        &CLIENT.replace("https", "http"),
+        &["`token_url` would send"],
+    );
     good(&request("h", "headers = { k = \"open\" }"));
     good(&(request("h", "") + token + "allow_http = true"));
     good(&(request("h", "query = { k = \"${SECRET}\" }") + "[auth]\nallow_http = true"));
@@ -291,10 +456,15 @@ fn credentials_never_leave_over_plain_http_unasked() {
 
 #[test]
 fn two_credentials_in_one_place_are_refused() {
-    let request = format!("{REQUEST}headers = {{ authorization = \"hunter2\", x = \"hunter2\" }}\nquery = {{ q = \"1\" }}\n");
+    let request = format!(
+        "{REQUEST}headers = {{ authorization = \"hunter2\", x = \"hunter2\" }}\nquery = {{ q = \"1\" }}\n"
+    );
     good(&request);
     let auth = |text: &str| format!("{request}[auth]\n{text}");
-    expect(&auth("type = \"bearer\"\ntoken = \"t\""), &["header `authorization` and [auth]"]);
+    expect(
+        &auth("type = \"bearer\"\ntoken = \"t\""),
+        &["header `authorization` and [auth]"],
+    );
     let request = request.replace("authorization = \"hunter2\", ", "");
     let key = |more: &str| format!("{request}[auth]\ntype = \"api_key\"\nvalue = \"t\"\n{more}");
     expect(&key("name = \"X\""), &["`name` names, too"]);
@@ -312,22 +482,37 @@ fn limits_retry_and_checkpoint() {
     let bad_limits = |text: &str, part: &str| expect(&format!("[limits]\n{text}"), &[part]);
     bad_limits("rate = \"0/s\"", "a rate of 0 would never send anything");
     bad_limits("rate = \"${RATE}\"", "expected requests per window");
-    bad_limits("rate = 10", "must be a string such as \"10/s\", or an array of them, found an integer");
+    bad_limits(
+        "rate = 10",
+        "must be a string such as \"10/s\", or an array of them, found an integer",
+    );
     bad_limits("rate = []", "names no rate");
     bad_limits("rate = [\"unlimited\"]", "expected requests per window");
     bad_limits("concurrency = 0", "must be from 1 to 10000");
     bad_limits("concurrency = -1", "must be from 1 to 10000");
     bad_limits("concurrency = 10001", "must be from 1 to 10000");
-    bad_limits("concurrency = \"8\"", "`concurrency` must be an integer, found a string");
+    bad_limits(
+        "concurrency = \"8\"",
+        "`concurrency` must be an integer, found a string",
+    );
     bad_limits("max_wait = \"soon\"", "expected a length of time");
     let retry = |text: &str| good(&format!("[retry]\n{text}")).retry;
     assert_eq!(retry("attempts = 1").attempts, 1);
-    assert_eq!(retry("backoff = \"2s\"").backoff_last, Duration::from_secs(2));
-    assert_eq!(retry("backoff = \"1s .. 1m\"").backoff_last, Duration::from_secs(60));
+    assert_eq!(
+        retry("backoff = \"2s\"").backoff_last,
+        Duration::from_secs(2)
+    );
+    assert_eq!(
+        retry("backoff = \"1s .. 1m\"").backoff_last,
+        Duration::from_secs(60)
+    );
     expect("[retry]\nattempts = 0", &["must be at least 1"]);
     expect("[retry]\nbackoff = \"60s..1s\"", &["ends before it begins"]);
     expect("[retry]\nbackoff = \"0s..1s\"", &["must be over 0"]);
-    assert_eq!(good("[checkpoint]\nevery = \"100ms\"").checkpoint.every, Duration::from_millis(100));
+    assert_eq!(
+        good("[checkpoint]\nevery = \"100ms\"").checkpoint.every,
+        Duration::from_millis(100)
+    );
     expect("[checkpoint]\nevery = \"99ms\"", &["from `100ms` to `1h`"]);
     expect("[checkpoint]\nevery = \"2h\"", &["from `100ms` to `1h`"]);
 }
@@ -337,8 +522,14 @@ fn outputs_of_every_form() {
     let output = |text: &str| good(&format!("[output]\n{text}")).output;
     assert_eq!(output("path = \"-\"").target, OutputTarget::Stdout);
     assert_eq!(output("path = \"a.JSONL\"").format, OutputFormat::Ndjson);
-    assert_eq!(output("path = \"a.tsv\"").format, OutputFormat::Delimited { delimiter: b'\t' });
-    assert_eq!(output("path = \"a.ndjson\"\nrecord = \"envelope\"\norder = \"completion\"").record, RecordForm::Envelope);
+    assert_eq!(
+        output("path = \"a.tsv\"").format,
+        OutputFormat::Delimited { delimiter: b'\t' }
+    );
+    assert_eq!(
+        output("path = \"a.ndjson\"\nrecord = \"envelope\"\norder = \"completion\"").record,
+        RecordForm::Envelope
+    );
     let columns = output("path = \"a.csv\"\ncolumns = { z = \"$.id\", a = \"$.b[*].c\" }").columns;
     assert_eq!(columns[0].0, "z", "the file's order");
     assert_eq!(columns[1].1.to_string(), "$.b[*].c");
@@ -349,17 +540,41 @@ fn impossible_outputs() {
     let output = |text: &str, parts: &[&str]| expect(&format!("[output]\n{text}"), parts);
     output("", &["`path` is missing in [output]"]);
     output("path = \"a.gz\"", &["does not write .gz files yet"]);
-    output("path = \"a.ndjson.zst\"", &["does not write .zst files yet", ".ndjson"]);
-    output("path = \"a.parquet\"", &["does not write .parquet files yet"]);
+    output(
+        "path = \"a.ndjson.zst\"",
+        &["does not write .zst files yet", ".ndjson"],
+    );
+    output(
+        "path = \"a.parquet\"",
+        &["does not write .parquet files yet"],
+    );
     output("path = \"a.json\"", &["does not say its format", ".ndjson"]);
     output("path = \"a.txt\"", &["does not say its format"]);
-    output("path = \"a.csv\"\norder = \"input\"", &["not supported by this version yet", "say \"completion\""]);
-    output("path = \"a.csv\"\norder = \"sorted\"", &["\"completion\" or \"input\""]);
+    output(
+        "path = \"a.csv\"\norder = \"input\"",
+        &["not supported by this version yet", "say \"completion\""],
+    );
+    output(
+        "path = \"a.csv\"\norder = \"sorted\"",
+        &["\"completion\" or \"input\""],
+    );
     output("path = \"a.csv\"\n[output.columns]", &["names no columns"]);
-    output("path = \"a.ndjson\"\n[output.columns]\na = \"$.a\"", &["for .csv and .tsv outputs"]);
-    output("path = \"a.csv\"\n[output.columns]\na = \"b\"", &["`a` is not a JSONPath: at position"]);
-    output("path = \"a.csv\"\n[output.columns]\na = \"${RATE}\"", &["`a` is not a JSONPath |"]);
-    output("path = \"a.csv\"\n[output.columns]\na = 1", &["`a` must be a string"]);
+    output(
+        "path = \"a.ndjson\"\n[output.columns]\na = \"$.a\"",
+        &["for .csv and .tsv outputs"],
+    );
+    output(
+        "path = \"a.csv\"\n[output.columns]\na = \"b\"",
+        &["`a` is not a JSONPath: at position"],
+    );
+    output(
+        "path = \"a.csv\"\n[output.columns]\na = \"${RATE}\"",
+        &["`a` is not a JSONPath |"],
+    );
+    output(
+        "path = \"a.csv\"\n[output.columns]\na = 1",
+        &["`a` must be a string"],
+    );
     output(
         "path = \"a.csv\"\nrecord = \"envelope\"\n[output.columns]\nstatus = \"$.a\"",
         &["the envelope has a column `status` already"],
@@ -368,14 +583,44 @@ fn impossible_outputs() {
 
 #[test]
 fn misspelled_and_misplaced_names() {
-    expect("[limits]\nconncurrency = 8", &["unknown key `conncurrency` in [limits]", "did you mean `concurrency`?"]);
-    expect("[limits]\nzzz = 8", &["[limits] knows `rate`, `concurrency` and `max_wait`"]);
-    expect("[limits]\ntimeout = \"8s\"", &["unknown key `timeout` in [limits]", "`timeout` belongs in [request]"]);
-    expect("[limts]\nrate = \"8/s\"", &["unknown section `limts`", "did you mean [limits]?"]);
-    expect("[zzz]\ntoken = \"hunter2\"", &["the sections are `ids`, `request`"]);
-    expect("rate = \"8/s\"", &["unknown section `rate`", "`rate` belongs in [limits]"]);
-    expect("limits = 3", &["`limits` must be a section `[limits]`, found an integer"]);
-    expect("[[limits]]\nrate = \"8/s\"", &["must be a section `[limits]`, found an array"]);
+    expect(
+        "[limits]\nconncurrency = 8",
+        &[
+            "unknown key `conncurrency` in [limits]",
+            "did you mean `concurrency`?",
+        ],
+    );
+    expect(
+        "[limits]\nzzz = 8",
+        &["[limits] knows `rate`, `concurrency` and `max_wait`"],
+    );
+    expect(
+        "[limits]\ntimeout = \"8s\"",
+        &[
+            "unknown key `timeout` in [limits]",
+            "`timeout` belongs in [request]",
+        ],
+    );
+    expect(
+        "[limts]\nrate = \"8/s\"",
+        &["unknown section `limts`", "did you mean [limits]?"],
+    );
+    expect(
+        "[zzz]\ntoken = \"hunter2\"",
+        &["the sections are `ids`, `request`"],
+    );
+    expect(
+        "rate = \"8/s\"",
+        &["unknown section `rate`", "`rate` belongs in [limits]"],
+    );
+    expect(
+        "limits = 3",
+        &["`limits` must be a section `[limits]`, found an integer"],
+    );
+    expect(
+        "[[limits]]\nrate = \"8/s\"",
+        &["must be a section `[limits]`, found an array"],
+    );
 }
 
 #[test]
@@ -383,11 +628,21 @@ fn the_schema_and_the_reader_know_the_same_keys() {
     let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
     let keys = |value: &serde_json::Value| -> BTreeSet<String> {
         assert_eq!(value["additionalProperties"], false);
-        value["properties"].as_object().unwrap().keys().cloned().collect()
+        value["properties"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect()
     };
-    let owned = |names: &[&str]| -> BTreeSet<String> { names.iter().map(|n| (*n).to_owned()).collect() };
+    let owned =
+        |names: &[&str]| -> BTreeSet<String> { names.iter().map(|n| (*n).to_owned()).collect() };
     assert_eq!(keys(&schema), owned(&SECTIONS.map(|(section, _)| section)));
     for (section, names) in SECTIONS {
-        assert_eq!(keys(&schema["properties"][section]), owned(names), "[{section}]");
+        assert_eq!(
+            keys(&schema["properties"][section]),
+            owned(names),
+            "[{section}]"
+        );
     }
 }

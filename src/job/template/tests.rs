@@ -70,9 +70,28 @@ fn an_id_becomes_one_segment() {
 }
 
 #[test]
+fn text_that_looks_like_a_mark_stays() {
+    for text in ["x00", "x00x", "0x000x", "`00", "x", "0"] {
+        let raw = format!("http://h/{text}{{id}}{text}/{{id}}?{text}={{id}}{text}");
+        let built = url(&raw).build("7", &[], None).unwrap();
+        let kept = text.replace('`', "%60");
+        let expected = format!("http://h/{kept}7{kept}/7?{text}=7{text}");
+        assert_eq!(built.as_str(), expected);
+    }
+}
+
+#[test]
 fn a_dot_beside_the_hole_is_watched_too() {
-    for raw in ["http://h/a/.{id}", "http://h/a/%2e{id}/b", "http://h/a/{id}%2E"] {
-        assert_eq!(url(raw).build(".", &[], None), Err(TemplateError::DotSegment), "{raw}");
+    for raw in [
+        "http://h/a/.{id}",
+        "http://h/a/%2e{id}/b",
+        "http://h/a/{id}%2E",
+    ] {
+        assert_eq!(
+            url(raw).build(".", &[], None),
+            Err(TemplateError::DotSegment),
+            "{raw}"
+        );
         assert!(url(raw).build("x", &[], None).is_ok(), "{raw}");
     }
     assert!(url("http://h/a?x={id}").build("..", &[], None).is_ok());
@@ -80,12 +99,18 @@ fn a_dot_beside_the_hole_is_watched_too() {
 
 #[test]
 fn query_is_appended_and_encoded() {
-    let pairs = [("m n".to_owned(), value("U&S")), ("i".to_owned(), value("<{id}>"))];
+    let pairs = [
+        ("m n".to_owned(), value("U&S")),
+        ("i".to_owned(), value("<{id}>")),
+    ];
     let built = |raw| url(raw).build("a b", &pairs, None).unwrap().to_string();
     let tail = "m%20n=U%26S&i=%3Ca%20b%3E";
     assert_eq!(built("http://h/{id}"), format!("http://h/a%20b?{tail}"));
     assert_eq!(built("http://h/{id}?"), format!("http://h/a%20b?{tail}"));
-    assert_eq!(built("http://h?q={id}"), format!("http://h/?q=a%20b&{tail}"));
+    assert_eq!(
+        built("http://h?q={id}"),
+        format!("http://h/?q=a%20b&{tail}")
+    );
 }
 
 #[test]
@@ -93,7 +118,9 @@ fn a_base_takes_the_origins_place() {
     let template = url("HTTPS://API.example.com:443/x/{id}?a=1");
     assert_eq!(template.origin(), "https://api.example.com");
     assert_eq!(template.host(), "api.example.com");
-    let built = template.build("7", &[], Some("http://127.0.0.1:4000/")).unwrap();
+    let built = template
+        .build("7", &[], Some("http://127.0.0.1:4000/"))
+        .unwrap();
     assert_eq!(built.as_str(), "http://127.0.0.1:4000/x/7?a=1");
     assert_eq!(url("http://h:8080/{id}").origin(), "http://h:8080");
 }
@@ -101,7 +128,12 @@ fn a_base_takes_the_origins_place() {
 #[test]
 fn impossible_urls() {
     let mistake = |raw| UrlTemplate::new(&typed(raw)).err();
-    for raw in ["https://{id}.example.com/", "https://h:{id}/", "{id}://h/", "https://{id}"] {
+    for raw in [
+        "https://{id}.example.com/",
+        "https://h:{id}/",
+        "{id}://h/",
+        "https://{id}",
+    ] {
         assert_eq!(mistake(raw), Some(UrlMistake::IdInOrigin), "{raw}");
     }
     assert_eq!(mistake("https://h/#{id}"), Some(UrlMistake::Fragment));
@@ -110,9 +142,18 @@ fn impossible_urls() {
     assert_eq!(mistake("https://u:p@h/{id}"), Some(UrlMistake::Credentials));
     assert_eq!(mistake("https://h/ {id}"), Some(UrlMistake::Characters));
     assert_eq!(mistake("https:\\\\h\\{id}"), Some(UrlMistake::Characters));
-    for raw in ["", "h/{id}", "https://", "https:///", "https://h:x/{id}", "https://[/{id}"] {
+    for raw in [
+        "",
+        "h/{id}",
+        "https://",
+        "https:///",
+        "https://h:x/{id}",
+        "https://[/{id}",
+    ] {
         assert!(mistake(raw).is_some(), "{raw}");
     }
+    assert_eq!(mistake("https://h/%{id}"), Some(UrlMistake::CutEscape));
+    assert_eq!(mistake("https://h/%4{id}"), Some(UrlMistake::CutEscape));
     assert!(!url("https://h/x").has_id());
 }
 

@@ -43,7 +43,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
     #[test]
     fn exactly_the_committed_items_survive(events in proptest::collection::vec(event(), 1..30)) {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = quick_folder();
         let output = folder.path().join("out.ndjson");
         let files = Files::of(&output).unwrap();
         let (mut committed, mut pending) = (BTreeSet::new(), BTreeSet::new());

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn any_flipped_bit_is_refused_or_undone() {
     for last in [Closing::No, Closing::Finished] {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = quick_folder();
         let (output, bytes) = sample(folder.path(), last);
         let mut undone = 0;
         for bit in 0..bytes[2].len() * 8 {
@@ -28,7 +28,7 @@ fn any_flipped_bit_is_refused_or_undone() {
 
 #[test]
 fn any_cut_of_the_checkpoint_is_resumed_from_a_good_start() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = quick_folder();
     let (output, bytes) = sample(folder.path(), Closing::No);
     let (mut starts, mut refused) = (BTreeSet::new(), 0);
     for cut in 0..bytes[2].len() {
@@ -56,7 +56,7 @@ fn any_cut_of_the_checkpoint_is_resumed_from_a_good_start() {
 
 #[test]
 fn an_edited_output_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = quick_folder();
     for last in [Closing::No, Closing::Finished] {
         let folder = folder.path().join(format!("{last:?}"));
         fs::create_dir(&folder).unwrap();
@@ -113,7 +113,7 @@ fn an_edited_output_is_refused() {
 
 #[test]
 fn another_job_s_or_nobody_s_output_is_refused_unless_fresh() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = quick_folder();
     let (output, _) = sample(folder.path(), Closing::Finished);
     let mut other = options(&output);
     other.shape.fields[0].1 = "http://y/{id}".to_owned();

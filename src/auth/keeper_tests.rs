@@ -1,0 +1,151 @@
+//! Promise 5 under paused time, with a scripted token endpoint.
+
+use super::*;
+use oauth2::AccessToken;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+type Script = Arc<dyn Fn(usize) -> (Duration, Result<Granted, GrantError>) + Send + Sync>;
+
+struct Endpoint {
+    asked: Arc<Mutex<Vec<Instant>>>,
+    at_once: Arc<AtomicUsize>,
+}
+
+fn endpoint(script: Script, max_wait: Duration) -> (Endpoint, TokenKeeper, SharedToken) {
+    let asked: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let under_way: Arc<AtomicUsize> = Arc::default();
+    let at_once: Arc<AtomicUsize> = Arc::default();
+    let endpoint = Endpoint {
+        asked: Arc::clone(&asked),
+        at_once: Arc::clone(&at_once),
+    };
+    let ask = move || -> BoxFuture<'static, Result<Granted, GrantError>> {
+        let number = {
+            let mut asked = asked.lock().unwrap();
+            asked.push(Instant::now());
+            asked.len()
+        };
+        let (script, under_way, at_once) = (script.clone(), under_way.clone(), at_once.clone());
+        Box::pin(async move {
+            at_once.fetch_max(under_way.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            let (takes, answer) = script(number);
+            tokio::time::sleep(takes).await;
+            under_way.fetch_sub(1, Ordering::SeqCst);
+            answer
+        })
+    };
+    let (keeper, shared) = TokenKeeper::asking(Box::new(ask), max_wait, None);
+    (endpoint, keeper, shared)
+}
+
+fn granted(number: usize, life: Option<u64>) -> Result<Granted, GrantError> {
+    Ok(Granted {
+        access_token: AccessToken::new(format!("token-{number}")),
+        life: life.map(Duration::from_secs),
+    })
+}
+
+fn down() -> Result<Granted, GrantError> {
+    Err(GrantError::Unavailable {
+        message: "down".into(),
+        after: None,
+    })
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+async fn token(shared: &mut SharedToken) -> Arc<Token> {
+    loop {
+        if let Some(token) = shared.current(Instant::now()) {
+            return token;
+        }
+        shared.changed().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_renewed_ahead_of_its_expiry_once_per_life() {
+    let script: Script = Arc::new(|n| (Duration::from_millis(50), granted(n, Some(2))));
+    let (endpoint, keeper, mut shared) = endpoint(script, HOUR);
+    let task = tokio::spawn(keeper.keep());
+    token(&mut shared).await;
+    let began = Instant::now();
+    // Whenever somebody asks, there is a live token.
+    while began.elapsed() < Duration::from_secs(60) {
+        assert!(shared.current(Instant::now()).is_some(), "at {:?}", began.elapsed());
+        tokio::time::sleep(Duration::from_millis(7)).await;
+    }
+    let asked = endpoint.asked.lock().unwrap().len();
+    assert!((30..=36).contains(&asked), "{asked} requests in 30 lives");
+    assert_eq!(endpoint.at_once.load(Ordering::SeqCst), 1);
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_drops_the_refused_token_once() {
+    let script: Script = Arc::new(|n| (Duration::from_millis(300), granted(n, None)));
+    let (endpoint, keeper, mut shared) = endpoint(script, HOUR);
+    let task = tokio::spawn(keeper.keep());
+    let first = token(&mut shared).await;
+    for _ in 0..8 {
+        shared.refuse(first.generation);
+    }
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert!(shared.current(Instant::now()).is_none());
+    let second = token(&mut shared).await;
+    assert_eq!(second.generation, 2);
+    // Stragglers that were sent with the first token.
+    shared.refuse(first.generation);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(token(&mut shared).await.generation, 2);
+    assert_eq!(endpoint.asked.lock().unwrap().len(), 2);
+    assert_eq!(endpoint.at_once.load(Ordering::SeqCst), 1);
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_old_token_stays_in_use_while_the_endpoint_is_down() {
+    let script: Script = Arc::new(|n| {
+        let answer = if (2..=4).contains(&n) { down() } else { granted(n, Some(600)) };
+        (Duration::from_millis(20), answer)
+    });
+    let (endpoint, keeper, mut shared) = endpoint(script, HOUR);
+    let task = tokio::spawn(keeper.keep());
+    token(&mut shared).await;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(595) {
+        assert!(shared.current(Instant::now()).is_some());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(endpoint.asked.lock().unwrap().len(), 5);
+    assert!(shared.state().trouble.is_none());
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_is_down_is_waited_out_up_to_max_wait() {
+    let script: Script = Arc::new(|_| (Duration::from_millis(20), down()));
+    let (_, keeper, shared) = endpoint(script, Duration::from_secs(120));
+    let began = Instant::now();
+    keeper.keep().await;
+    let waited = began.elapsed();
+    assert!(waited >= Duration::from_secs(120) && waited < Duration::from_secs(200), "{waited:?}");
+    assert!(matches!(shared.state().failed, Some(AuthError::Unavailable { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_credentials_end_it_at_once() {
+    let script: Script = Arc::new(|_| {
+        let refused = GrantError::Refused {
+            error: "invalid_client".into(),
+            description: ": no".into(),
+        };
+        (Duration::ZERO, Err(refused))
+    });
+    let (endpoint, keeper, shared) = endpoint(script, HOUR);
+    keeper.keep().await;
+    assert_eq!(endpoint.asked.lock().unwrap().len(), 1);
+    let failed = shared.state().failed.unwrap().to_string();
+    assert!(failed.contains("invalid_client: no"), "{failed}");
+}

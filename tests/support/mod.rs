@@ -1,0 +1,207 @@
+//! What the tests share: the built binary, the embedded API as a process of
+//! its own with its request log, job files in a temporary folder.
+#![allow(dead_code, missing_docs)]
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use tempfile::TempDir;
+
+/// The binary under test, with no credentials and no proxies in its environment.
+pub fn harvest() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_harvest"));
+    for name in ["SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET", "http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"] {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// The real data that lies beside the checkout. Where CI runs it must be there.
+pub fn real_data() -> Option<PathBuf> {
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/spotify");
+    if place.join("track_ids.csv").exists() {
+        return Some(place);
+    }
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "CI must have the real test data in ../shared/data/spotify"
+    );
+    eprintln!("skipped: no real test data in ../shared/data/spotify");
+    None
+}
+
+/// A folder for one test.
+pub struct Place(TempDir);
+
+impl Place {
+    pub fn new() -> Place {
+        Place(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// The lines of a file, none if it is not there; the last must be whole.
+    pub fn lines(&self, name: &str) -> Vec<String> {
+        let Ok(text) = fs::read_to_string(self.path(name)) else { return Vec::new() };
+        assert!(text.is_empty() || text.ends_with('\n'), "{name} ends in half a line");
+        text.lines().map(str::to_owned).collect()
+    }
+
+    pub fn json_lines(&self, name: &str) -> Vec<Value> {
+        self.lines(name)
+            .iter()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{name}: {e}: {line}")))
+            .collect()
+    }
+
+    /// How often each `id` is in the output and in the failures file.
+    pub fn fates(&self, output: &str) -> BTreeMap<String, (u32, u32)> {
+        let mut fates: BTreeMap<String, (u32, u32)> = BTreeMap::new();
+        for record in self.json_lines(output) {
+            fates.entry(record["id"].as_str().unwrap().to_owned()).or_default().0 += 1;
+        }
+        for failure in self.json_lines(&format!("{output}.failed.ndjson")) {
+            fates.entry(failure["id"].as_str().unwrap().to_owned()).or_default().1 += 1;
+        }
+        fates
+    }
+
+    /// Every one of `ids` exactly once, in the output or in the failures file, and nothing else.
+    pub fn assert_exactly_once<'a>(&self, output: &str, ids: impl IntoIterator<Item = &'a str>) {
+        let mut fates = self.fates(output);
+        for id in ids {
+            let (records, failures) = fates.remove(id).unwrap_or_default();
+            assert_eq!(records + failures, 1, "{id}: {records} records, {failures} failures");
+        }
+        assert!(fates.is_empty(), "not asked for: {fates:?}");
+    }
+}
+
+/// `harvest sandbox` as a process.
+pub struct Api {
+    child: Child,
+    pub base: String,
+    log: PathBuf,
+    _place: TempDir,
+}
+
+/// One line of the API's request log.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub t: f64,
+    pub method: String,
+    pub path: String,
+    pub status: Option<u64>,
+    pub token: Option<String>,
+    pub issued: Option<String>,
+}
+
+impl Api {
+    pub fn start(arguments: &[&str]) -> Api {
+        let place = tempfile::tempdir().unwrap();
+        let log = place.path().join("requests.ndjson");
+        let mut child = harvest()
+            .args(["sandbox", "--port", "0", "--log"])
+            .arg(&log)
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+        let base = first.trim().strip_prefix("listening on ").expect("the address").to_owned();
+        Api { child, base, log, _place: place }
+    }
+
+    /// The request log so far.
+    pub fn seen(&self) -> Vec<Seen> {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        text.lines()
+            .map(|line| {
+                let v: Value = serde_json::from_str(line).unwrap();
+                let text = |name: &str| v[name].as_str().map(str::to_owned);
+                Seen {
+                    t: v["t"].as_f64().unwrap(),
+                    method: text("method").unwrap(),
+                    path: text("path").unwrap(),
+                    status: v["status"].as_u64(),
+                    token: text("token"),
+                    issued: text("issued"),
+                }
+            })
+            .collect()
+    }
+
+    /// Item requests (not the tokens').
+    pub fn items(&self) -> Vec<Seen> {
+        self.seen().into_iter().filter(|s| s.method == "GET").collect()
+    }
+
+    /// A job file for this API: client credentials, tracks. `more` is appended.
+    pub fn job(&self, ids: &str, limits: &str, output: &str, more: &str) -> String {
+        format!(
+            "[ids]\n{ids}\n[request]\nurl = \"{base}/v1/tracks/{{id}}\"\n\
+             [auth]\ntype = \"client_credentials\"\ntoken_url = \"{base}/api/token\"\n\
+             client_id = \"test-client\"\nclient_secret = \"s3cr3t-of-the-test\"\n\
+             [limits]\n{limits}\n[output]\n{output}\n{more}\n",
+            base = self.base
+        )
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A made-up track ID: 22 base-62 characters, never ending in 404.
+pub fn track_id(number: usize) -> String {
+    format!("{number:021}x")
+}
+
+/// The output of a command, for people who read a failed test.
+pub fn told(output: &Output) -> String {
+    format!(
+        "exit {:?}\n--- stdout\n{}\n--- stderr\n{}",
+        output.status.code(),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// Fails unless the command ended with `code`.
+#[track_caller]
+pub fn assert_exit(output: &Output, code: i32) {
+    assert_eq!(output.status.code(), Some(code), "{}", told(output));
+}
+
+/// The most events in any half-open window of `seconds`.
+pub fn most_in_window(times: &mut [f64], seconds: f64) -> usize {
+    times.sort_by(f64::total_cmp);
+    let (mut from, mut most) = (0, 0);
+    for to in 0..times.len() {
+        while times[to] - times[from] >= seconds {
+            from += 1;
+        }
+        most = most.max(to - from + 1);
+    }
+    most
+}
