@@ -44,7 +44,8 @@ impl Credentials {
                 "token",
             ),
             Auth::Basic { username, password } => {
-                let pair = BASE64_STANDARD.encode(format!("{username}:{}", password.expose_secret()));
+                let pair =
+                    BASE64_STANDARD.encode(format!("{username}:{}", password.expose_secret()));
                 header(AUTHORIZATION, &format!("Basic {pair}"), "password")
             }
             Auth::ApiKey { place, name, value } => match place {

@@ -28,7 +28,10 @@ fn endpoint(script: Script, max_wait: Duration) -> (Endpoint, TokenKeeper, Share
         };
         let (script, under_way, at_once) = (script.clone(), under_way.clone(), at_once.clone());
         Box::pin(async move {
-            at_once.fetch_max(under_way.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            at_once.fetch_max(
+                under_way.fetch_add(1, Ordering::SeqCst) + 1,
+                Ordering::SeqCst,
+            );
             let (takes, answer) = script(number);
             tokio::time::sleep(takes).await;
             under_way.fetch_sub(1, Ordering::SeqCst);
@@ -73,7 +76,11 @@ async fn a_token_is_renewed_ahead_of_its_expiry_once_per_life() {
     let began = Instant::now();
     // Whenever somebody asks, there is a live token.
     while began.elapsed() < Duration::from_secs(60) {
-        assert!(shared.current(Instant::now()).is_some(), "at {:?}", began.elapsed());
+        assert!(
+            shared.current(Instant::now()).is_some(),
+            "at {:?}",
+            began.elapsed()
+        );
         tokio::time::sleep(Duration::from_millis(7)).await;
     }
     let asked = endpoint.asked.lock().unwrap().len();
@@ -107,7 +114,11 @@ async fn a_refusal_drops_the_refused_token_once() {
 #[tokio::test(start_paused = true)]
 async fn the_old_token_stays_in_use_while_the_endpoint_is_down() {
     let script: Script = Arc::new(|n| {
-        let answer = if (2..=4).contains(&n) { down() } else { granted(n, Some(600)) };
+        let answer = if (2..=4).contains(&n) {
+            down()
+        } else {
+            granted(n, Some(600))
+        };
         (Duration::from_millis(20), answer)
     });
     let (endpoint, keeper, mut shared) = endpoint(script, HOUR);
@@ -130,8 +141,14 @@ async fn an_endpoint_that_is_down_is_waited_out_up_to_max_wait() {
     let began = Instant::now();
     keeper.keep().await;
     let waited = began.elapsed();
-    assert!(waited >= Duration::from_secs(120) && waited < Duration::from_secs(200), "{waited:?}");
-    assert!(matches!(shared.state().failed, Some(AuthError::Unavailable { .. })));
+    assert!(
+        waited >= Duration::from_secs(120) && waited < Duration::from_secs(200),
+        "{waited:?}"
+    );
+    assert!(matches!(
+        shared.state().failed,
+        Some(AuthError::Unavailable { .. })
+    ));
 }
 
 #[tokio::test(start_paused = true)]

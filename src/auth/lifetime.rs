@@ -33,13 +33,29 @@ mod tests {
 
     #[test]
     fn expires_in_missing_or_absurd_is_not_believed() {
-        for nothing in [json!(null), json!(0), json!(-5), json!("soon"), json!([1]), json!("NaN")] {
+        for nothing in [
+            json!(null),
+            json!(0),
+            json!(-5),
+            json!("soon"),
+            json!([1]),
+            json!("NaN"),
+        ] {
             assert_eq!(believable(Some(&nothing)), None, "{nothing}");
         }
         assert_eq!(believable(None), None);
-        assert_eq!(believable(Some(&json!(3600))), Some(Duration::from_secs(3600)));
-        assert_eq!(believable(Some(&json!("3600"))), Some(Duration::from_secs(3600)));
-        assert_eq!(believable(Some(&json!(1.5))), Some(Duration::from_millis(1500)));
+        assert_eq!(
+            believable(Some(&json!(3600))),
+            Some(Duration::from_secs(3600))
+        );
+        assert_eq!(
+            believable(Some(&json!("3600"))),
+            Some(Duration::from_secs(3600))
+        );
+        assert_eq!(
+            believable(Some(&json!(1.5))),
+            Some(Duration::from_millis(1500))
+        );
         assert_eq!(believable(Some(&json!(1e300))), Some(LONGEST));
         assert_eq!(believable(Some(&json!(u64::MAX))), Some(LONGEST));
     }

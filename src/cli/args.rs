@@ -266,7 +266,10 @@ mod tests {
 
     #[test]
     fn a_job_file_needs_no_command_word() {
-        let cli = Cli::try_parse_from(["harvest", "a.toml", "--limit", "3", "--rate", "10/s", "--rate", "5/m"]).unwrap();
+        let cli = Cli::try_parse_from([
+            "harvest", "a.toml", "--limit", "3", "--rate", "10/s", "--rate", "5/m",
+        ])
+        .unwrap();
         assert!(cli.command.is_none());
         assert_eq!(cli.run.limit, Some(3));
         assert_eq!(cli.run.overrides.load_options().rates.unwrap().len(), 2);
@@ -276,8 +279,15 @@ mod tests {
 
     #[test]
     fn wrong_values_are_refused() {
-        for wrong in [["--rate", "fast"], ["--concurrency", "0"], ["--limit", "-1"]] {
-            assert!(Cli::try_parse_from([["harvest", "a.toml"], wrong].concat()).is_err(), "{wrong:?}");
+        for wrong in [
+            ["--rate", "fast"],
+            ["--concurrency", "0"],
+            ["--limit", "-1"],
+        ] {
+            assert!(
+                Cli::try_parse_from([["harvest", "a.toml"], wrong].concat()).is_err(),
+                "{wrong:?}"
+            );
         }
     }
 }

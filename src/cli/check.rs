@@ -5,7 +5,7 @@ use super::{Exit, show};
 use crate::checkpoint::{CheckpointError, Claim, DoneSet, Files, scan};
 use crate::ids::{self, IdsError};
 use crate::job::{Auth, IdSource, Job, OutputTarget, Repeats, load};
-use crate::report::{count, span};
+use crate::report::{count, place, span};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -50,7 +50,11 @@ fn plan(job: &Job) -> Result<String, CheckError> {
     if let OutputTarget::File(output) = &job.output.target {
         let files = Files::of(output)?;
         if let Some(state) = scan(&files.checkpoint, |key| known.insert_done(key))? {
-            misfit = state.shape.differences(&crate::run::shape(job)).first().map(ToString::to_string);
+            misfit = state
+                .shape
+                .differences(&crate::run::shape(job))
+                .first()
+                .map(ToString::to_string);
         }
     }
     let stdin = job
@@ -62,7 +66,10 @@ fn plan(job: &Job) -> Result<String, CheckError> {
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<10} {value}");
     };
-    line("request", format!("{} {}", job.request.method.as_str(), job.request.url.raw()));
+    line(
+        "request",
+        format!("{} {}", job.request.method.as_str(), job.request.url.raw()),
+    );
     line("auth", auth(&job.auth).into());
     if stdin {
         line("items", "from stdin; counted when they come".into());
@@ -83,18 +90,27 @@ fn plan(job: &Job) -> Result<String, CheckError> {
         "limits",
         format!(
             "{}, {} in flight at most",
-            if rates.is_empty() { "no rate".into() } else { rates.join(" and ") },
+            if rates.is_empty() {
+                "no rate".into()
+            } else {
+                rates.join(" and ")
+            },
             job.limits.concurrency
         ),
     );
     match &job.output.target {
-        OutputTarget::Stdout => line("output", "stdout (no checkpoint: a run starts from the beginning)".into()),
-        OutputTarget::File(path) => line("output", path.display().to_string()),
+        OutputTarget::Stdout => line(
+            "output",
+            "stdout (no checkpoint: a run starts from the beginning)".into(),
+        ),
+        OutputTarget::File(path) => line("output", place(path).display().to_string()),
     }
     if let Some(misfit) = misfit {
         line(
             "warning",
-            format!("the checkpoint does not fit this job: {misfit}; --fresh starts over, --output writes elsewhere"),
+            format!(
+                "the checkpoint does not fit this job: {misfit}; --fresh starts over, --output writes elsewhere"
+            ),
         );
     }
     Ok(text)

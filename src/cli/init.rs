@@ -21,7 +21,8 @@ pub(super) fn init(args: &InitArgs) -> Exit {
     if path.as_os_str() == "-" {
         return show::out(starter(kind));
     }
-    let written = File::create_new(&path).and_then(|mut file| file.write_all(starter(kind).as_bytes()));
+    let written =
+        File::create_new(&path).and_then(|mut file| file.write_all(starter(kind).as_bytes()));
     match written {
         Ok(()) => show::out(&format!(
             "wrote {0}: read through it, then try it with `harvest {0} --sandbox`",

@@ -44,7 +44,9 @@ pub(super) fn run(args: &RunArgs) -> Exit {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            show::err(format_args!("the async runtime could not be started: {error}"));
+            show::err(format_args!(
+                "the async runtime could not be started: {error}"
+            ));
             return Exit::Error;
         }
     };
@@ -83,8 +85,14 @@ async fn run_all(args: &RunArgs, jobs: &[Job], screen: &Screen) -> Exit {
         };
         let mut reporter = Reporter::new(screen.clone(), args.progress.into(), args.quiet);
         let exit = match run_one(job, options, &mut reporter, &mut stops).await {
-            Ok(Ended { stopped: Some(Stop::Interrupt), .. }) => return Exit::Interrupted,
-            Ok(Ended { stopped: Some(Stop::Terminate), .. }) => return Exit::Terminated,
+            Ok(Ended {
+                stopped: Some(Stop::Interrupt),
+                ..
+            }) => return Exit::Interrupted,
+            Ok(Ended {
+                stopped: Some(Stop::Terminate),
+                ..
+            }) => return Exit::Terminated,
             Ok(ended) if ended.failed > 0 => Exit::Failures,
             Ok(_) => Exit::Done,
             Err(error) if error.is_pause() => {
@@ -169,11 +177,17 @@ fn ask_to_start_over(job: &Job) -> Result<(), Exit> {
         }
     };
     let what = match done {
-        Some(done) => format!("{} finished items in {}", crate::report::count(done), output.display()),
+        Some(done) => format!(
+            "{} finished items in {}",
+            crate::report::count(done),
+            output.display()
+        ),
         None => format!("{}", output.display()),
     };
     if !io::stdin().is_terminal() {
-        show::err(format_args!("--fresh would remove {what}; add --yes to do it"));
+        show::err(format_args!(
+            "--fresh would remove {what}; add --yes to do it"
+        ));
         return Err(Exit::Usage);
     }
     let mut stderr = io::stderr().lock();

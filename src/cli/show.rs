@@ -19,7 +19,11 @@ pub(super) fn out(text: &str) -> Exit {
 
 /// Prints an error to stderr.
 pub(super) fn err(error: impl Display) {
-    let label = if color() { "\x1b[1;31merror\x1b[0m" } else { "error" };
+    let label = if color() {
+        "\x1b[1;31merror\x1b[0m"
+    } else {
+        "error"
+    };
     let _ = writeln!(io::stderr().lock(), "{label}: {error}");
 }
 

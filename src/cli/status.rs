@@ -4,7 +4,7 @@ use super::args::StatusArgs;
 use super::{Exit, show};
 use crate::checkpoint::{Closing, inspect};
 use crate::job::{LoadOptions, OutputTarget, load};
-use crate::report::count;
+use crate::report::{count, place};
 use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -28,14 +28,17 @@ pub(super) fn status(args: &StatusArgs) -> Exit {
     let state = match inspect(output) {
         Ok(Some(state)) => state,
         Ok(None) => {
-            return show::out(&format!("{}: not begun (no checkpoint)", output.display()));
+            return show::out(&format!(
+                "{}: not begun (no checkpoint)",
+                place(output).display()
+            ));
         }
         Err(error) => {
             show::err(error);
             return Exit::Error;
         }
     };
-    let mut text = format!("{}\n", output.display());
+    let mut text = format!("{}\n", place(output).display());
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<10} {value}");
     };
@@ -54,17 +57,27 @@ pub(super) fn status(args: &StatusArgs) -> Exit {
             .iter()
             .map(|(reason, n)| format!("{reason} {}", count(*n)))
             .collect();
-        line("failed", format!("{} ({})", count(failed), reasons.join(", ")));
+        line(
+            "failed",
+            format!("{} ({})", count(failed), reasons.join(", ")),
+        );
     }
     if let Some(at) = state.committed_at {
-        line("committed", humantime::format_rfc3339_seconds(at).to_string());
+        line(
+            "committed",
+            humantime::format_rfc3339_seconds(at).to_string(),
+        );
     }
     if let Some(note) = state.last_note {
-        let until = UNIX_EPOCH + Duration::from_millis(note.pause_until_ms.min(u64::from(u32::MAX) * 1000));
+        let until =
+            UNIX_EPOCH + Duration::from_millis(note.pause_until_ms.min(u64::from(u32::MAX) * 1000));
         if until > SystemTime::now() {
             line(
                 "paused",
-                format!("the server asked to be left alone until {}", humantime::format_rfc3339_seconds(until)),
+                format!(
+                    "the server asked to be left alone until {}",
+                    humantime::format_rfc3339_seconds(until)
+                ),
             );
         }
     }

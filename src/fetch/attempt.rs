@@ -19,7 +19,9 @@ const ERROR_BODY: u64 = 64 * 1024;
 
 /// A request that no ID can make valid.
 #[derive(Debug, thiserror::Error)]
-#[error("[request] header `{name}` can't be sent: its value holds a character that HTTP does not allow")]
+#[error(
+    "[request] header `{name}` can't be sent: its value holds a character that HTTP does not allow"
+)]
 pub struct FetchSetupError {
     name: String,
 }
@@ -237,7 +239,10 @@ impl Fetcher {
             bytes,
         };
         if body.is_empty() {
-            return again(Reason::EmptyBody, format!("HTTP {status} with an empty body"));
+            return again(
+                Reason::EmptyBody,
+                format!("HTTP {status} with an empty body"),
+            );
         }
         match compact_json(body) {
             Err(error) => again(Reason::MalformedBody, error.to_string()),

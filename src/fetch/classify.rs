@@ -104,9 +104,16 @@ pub(super) fn connection_signal(reason: Reason) -> Signal {
 /// `error.message`, `message`, `error_description`, `error`, `detail`, `title`.
 pub(super) fn server_words(body: &[u8]) -> Option<String> {
     let value: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let text = ["/error/message", "/message", "/error_description", "/error", "/detail", "/title"]
-        .iter()
-        .find_map(|path| value.pointer(path).and_then(serde_json::Value::as_str))?;
+    let text = [
+        "/error/message",
+        "/message",
+        "/error_description",
+        "/error",
+        "/detail",
+        "/title",
+    ]
+    .iter()
+    .find_map(|path| value.pointer(path).and_then(serde_json::Value::as_str))?;
     let text: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
     (!text.is_empty()).then_some(text)
 }
@@ -122,13 +129,18 @@ mod tests {
             match code {
                 401 => assert!(matches!(verdict, Verdict::Unauthorized(..))),
                 403 => assert!(matches!(verdict, Verdict::Forbidden(_))),
-                408 | 425 | 429 | 500..=599 => assert!(matches!(verdict, Verdict::Again(_)), "{code}"),
+                408 | 425 | 429 | 500..=599 => {
+                    assert!(matches!(verdict, Verdict::Again(_)), "{code}")
+                }
                 _ => assert!(matches!(verdict, Verdict::Failed(_)), "{code}"),
             }
             if matches!(code, 429 | 503) {
                 assert_eq!(signal, Signal::Trouble);
                 let wait = Duration::from_secs(9);
-                assert_eq!(status(code, None, Some(wait), None).1, Signal::RetryAfter(wait));
+                assert_eq!(
+                    status(code, None, Some(wait), None).1,
+                    Signal::RetryAfter(wait)
+                );
             }
         }
     }
@@ -136,8 +148,14 @@ mod tests {
     #[test]
     fn the_servers_words_are_found() {
         let words = |s: &str| server_words(s.as_bytes());
-        assert_eq!(words(r#"{"error":{"status":404,"message":"Non existing id"}}"#).as_deref(), Some("Non existing id"));
-        assert_eq!(words(r#"{"error":"invalid","error_description":"no"}"#).as_deref(), Some("no"));
+        assert_eq!(
+            words(r#"{"error":{"status":404,"message":"Non existing id"}}"#).as_deref(),
+            Some("Non existing id")
+        );
+        assert_eq!(
+            words(r#"{"error":"invalid","error_description":"no"}"#).as_deref(),
+            Some("no")
+        );
         assert_eq!(words("[]"), None);
         assert_eq!(words("<html>"), None);
     }

@@ -131,7 +131,11 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_named() {
-        let says = |text: &'static [u8]| compact_json(Bytes::from_static(text)).unwrap_err().to_string();
+        let says = |text: &'static [u8]| {
+            compact_json(Bytes::from_static(text))
+                .unwrap_err()
+                .to_string()
+        };
         assert!(says(b"<html><head><title>Sign in</title>").contains("“Sign in”"));
         assert!(says(b"{\"a\":").contains("ends too early"));
         assert!(says(b"{\"a\":\"\xff\"}").contains("UTF-8"));

@@ -50,12 +50,27 @@ mod tests {
     fn only_the_same_origin_gets_credentials() {
         let from = "https://api.example.com/v1/a";
         assert!(hop(from, "/v2/a").unwrap().same_origin);
-        assert!(hop(from, "https://api.example.com:443/x").unwrap().same_origin);
-        for other in ["https://example.com/", "https://api.example.com:444/", "//evil.test/a"] {
+        assert!(
+            hop(from, "https://api.example.com:443/x")
+                .unwrap()
+                .same_origin
+        );
+        for other in [
+            "https://example.com/",
+            "https://api.example.com:444/",
+            "//evil.test/a",
+        ] {
             assert!(!hop(from, other).unwrap().same_origin, "{other}");
         }
         assert!(hop(from, "http://api.example.com/v1/a").is_err());
         assert!(hop(from, "ftp://api.example.com/").is_err());
-        assert!(next_hop(&Url::parse(from).unwrap(), &Url::parse(from).unwrap(), &HeaderMap::new()).is_err());
+        assert!(
+            next_hop(
+                &Url::parse(from).unwrap(),
+                &Url::parse(from).unwrap(),
+                &HeaderMap::new()
+            )
+            .is_err()
+        );
     }
 }

@@ -6,16 +6,19 @@
 //! worker ever queues on a limiter. Must never do I/O.
 
 mod health;
+mod ledger;
 mod note;
 mod pacer;
 mod quota;
 mod throttle;
+mod turn;
 
 pub use health::Signal;
 pub use note::Note;
-pub use pacer::{GiveUp, Now, Pacer, PauseReason, PauseView, Permit, Turn, Why};
+pub use pacer::Pacer;
 pub use quota::QuotaGate;
 pub use throttle::{backoff_delay, full_jitter};
+pub use turn::{GiveUp, Now, PauseReason, PauseView, Permit, Turn, Why};
 
 /// Nanoseconds since the pacer was made; negative before that.
 ///

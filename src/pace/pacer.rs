@@ -1,104 +1,17 @@
 //! The pacer: quotas, pauses, throttle and health in one decision.
 
 use super::health::{Health, Signal};
+use super::ledger::{LEASE, Ledger};
 use super::quota::QuotaGate;
 use super::throttle::Throttle;
+use super::turn::{GiveUp, Now, PauseReason, PauseView, Permit, Turn, Why};
 use super::{Note, Tick, nanos};
 use crate::job::{Limits, Retry};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
-/// A lease covers this long: three of the shortest commits, so one slow disk does not stall the run.
-const LEASE: Duration = Duration::from_secs(4);
 /// Added to a Retry-After: a server that rounds down must not be asked early.
 const CUSHION: Duration = Duration::from_millis(100);
-
-/// The time, on both clocks: the steady one for waiting, the wall's for what
-/// outlives the process (a steady clock stands still while a laptop sleeps).
-#[derive(Debug, Clone, Copy)]
-pub struct Now {
-    /// The steady clock.
-    pub instant: Instant,
-    /// The wall clock.
-    pub wall: SystemTime,
-}
-
-impl Now {
-    /// Reads both clocks.
-    pub fn read() -> Now {
-        Now {
-            instant: Instant::now(),
-            wall: SystemTime::now(),
-        }
-    }
-}
-
-/// Leave to start one request, now. Whoever holds none may not send.
-#[derive(Debug)]
-pub struct Permit {
-    started: Tick,
-    in_flight: bool,
-}
-
-/// What the pacer answers when it is asked for a permit.
-#[derive(Debug)]
-pub enum Turn {
-    /// Go, at once.
-    Go(Permit),
-    /// Ask again at this time.
-    Wait(Instant, Why),
-    /// Ask again when a request has ended.
-    Full,
-    /// Ask again when a commit has been made: the lease is used up.
-    NeedsLease,
-}
-
-/// What a wait is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    /// The quota.
-    Quota,
-    /// A pause that the server asked for.
-    Pause,
-    /// The next probe in an outage.
-    Outage,
-}
-
-/// Why everyone pauses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PauseReason {
-    /// A Retry-After.
-    RetryAfter,
-    /// A Retry-After that an earlier run was given.
-    Inherited,
-    /// The server is down; probing.
-    Outage,
-}
-
-/// A pause, for people.
-#[derive(Debug, Clone, Copy)]
-pub struct PauseView {
-    /// Why.
-    pub reason: PauseReason,
-    /// Until when, at least.
-    pub until: SystemTime,
-}
-
-/// The run should pause and be resumed later (exit 75).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GiveUp {
-    /// The server asked for a wait until then, longer than `max_wait`.
-    RetryAfter(SystemTime),
-    /// The outage has lasted so long.
-    Outage(Duration),
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Lease {
-    starts: u32,
-    until: Tick,
-    used: u32,
-}
 
 /// The one owner of "when may the next request go".
 #[derive(Debug)]
@@ -111,11 +24,7 @@ pub struct Pacer {
     max_wait: Duration,
     in_flight: usize,
     concurrency: usize,
-    /// Leases are kept only where a checkpoint can make them durable.
-    leased: bool,
-    durable: Lease,
-    pending: Option<Lease>,
-    starts_since_note: u32,
+    ledger: Ledger,
     random: fastrand::Rng,
 }
 
@@ -136,7 +45,7 @@ impl Pacer {
             .collect();
         Pacer {
             epoch: now.instant,
-            leased: leased && !quotas.is_empty(),
+            ledger: Ledger::new(leased && !quotas.is_empty()),
             quotas,
             throttle: Throttle::default(),
             health: Health::new(retry.backoff_first, retry.backoff_last),
@@ -144,9 +53,6 @@ impl Pacer {
             max_wait: limits.max_wait,
             in_flight: 0,
             concurrency: limits.concurrency,
-            durable: Lease::default(),
-            pending: None,
-            starts_since_note: 0,
             random: fastrand::Rng::with_seed(seed),
         }
     }
@@ -171,7 +77,7 @@ impl Pacer {
         if let Some(last) = notes.last() {
             let at = last.lease_until_ms.min(wall);
             remember(at, last.lease);
-            self.starts_since_note = last.lease;
+            self.ledger.inherit(last.lease);
             if last.pause_until_ms > wall {
                 let left = Duration::from_millis(last.pause_until_ms - wall);
                 self.pause = Some((tick + nanos(left), PauseReason::Inherited));
@@ -239,21 +145,13 @@ impl Pacer {
         if earliest > tick {
             return Err(Turn::Wait(self.instant(earliest), Why::Quota));
         }
-        if self.leased {
-            let fits = |l: &Lease| l.used < l.starts && tick < l.until;
-            if !fits(&self.durable) || self.pending.as_ref().is_some_and(|p| p.used >= p.starts) {
-                return Err(Turn::NeedsLease);
-            }
-            self.durable.used += 1;
-            if let Some(pending) = &mut self.pending {
-                pending.used += 1;
-            }
+        if !self.ledger.start(tick) {
+            return Err(Turn::NeedsLease);
         }
         for quota in &mut self.quotas {
             quota.start(tick);
         }
         self.throttle.start(tick);
-        self.starts_since_note = self.starts_since_note.saturating_add(1);
         Ok(())
     }
 
@@ -368,22 +266,13 @@ impl Pacer {
     /// Exactly one of [`Pacer::committed`] follows each note, when it is durable.
     pub fn note(&mut self, now: Now, closing: bool) -> Note {
         let tick = self.tick(now);
-        let starts = std::mem::take(&mut self.starts_since_note);
-        let lease = if self.leased && !closing {
-            Lease {
-                starts: self
-                    .quotas
-                    .iter()
-                    .map(|q| q.most_within(LEASE))
-                    .min()
-                    .unwrap_or(0),
-                until: tick + nanos(LEASE),
-                used: 0,
-            }
-        } else {
-            Lease::default()
-        };
-        self.pending = Some(lease);
+        let most = self
+            .quotas
+            .iter()
+            .map(|q| q.most_within(LEASE))
+            .min()
+            .unwrap_or(0);
+        let (starts, lease) = self.ledger.entry(tick, if closing { 0 } else { most });
         Note {
             at_ms: millis(self.wall(now, tick)),
             starts,
@@ -402,17 +291,12 @@ impl Pacer {
 
     /// The last note is durable: its lease may be used.
     pub fn committed(&mut self) {
-        if let Some(pending) = self.pending.take() {
-            self.durable = pending;
-        }
+        self.ledger.committed();
     }
 
-    /// When the lease wants renewal; `None` without leases.
+    /// Whether the lease wants renewal soon.
     pub fn lease_low(&self, now: Now) -> bool {
-        self.leased
-            && self.pending.is_none()
-            && (self.durable.used.saturating_mul(2) >= self.durable.starts
-                || self.tick(now) + nanos(LEASE) / 2 >= self.durable.until)
+        self.ledger.low(self.tick(now))
     }
 
     /// Starts a second that all quotas allow in the long run; `None` when unlimited.

@@ -72,16 +72,14 @@ fn drive(
         match pacer.turn(clock.now()) {
             Turn::Go(permit) => {
                 starts.push(clock.at);
-                assert_eq!(
-                    pacer.finish(permit, Signal::Fine, 1, clock.now()),
-                    Ok(())
-                );
+                assert_eq!(pacer.finish(permit, Signal::Fine, 1, clock.now()), Ok(()));
             }
             Turn::Wait(to, _) => {
                 let to = to.duration_since(clock.base);
                 assert!(to > clock.at, "a wait must be in the future");
                 // tokio's timers tick in ms, rounding up.
-                let ms = Duration::from_millis(u64::try_from(to.as_micros().div_ceil(1000)).unwrap());
+                let ms =
+                    Duration::from_millis(u64::try_from(to.as_micros().div_ceil(1000)).unwrap());
                 clock.at = ms + late();
             }
             Turn::NeedsLease => {
@@ -110,9 +108,15 @@ fn utilisation(rates: &[(u32, u64)], seconds: u64) {
         .map(|&(n, ms)| f64::from(n) * 1000.0 / ms as f64)
         .fold(f64::MAX, f64::min);
     let share = starts.len() as f64 / (tightest * seconds as f64);
-    assert!(share >= 0.98, "{rates:?}: only {share:.4} of the quota was used");
+    assert!(
+        share >= 0.98,
+        "{rates:?}: only {share:.4} of the quota was used"
+    );
     for &(n, ms) in rates {
-        assert!(most(&starts, Duration::from_millis(ms)) <= n as usize, "{rates:?}");
+        assert!(
+            most(&starts, Duration::from_millis(ms)) <= n as usize,
+            "{rates:?}"
+        );
     }
 }
 
@@ -129,9 +133,18 @@ fn at_least_98_percent_of_the_quota_is_used_from_1_to_5000_a_second() {
 fn a_single_quota_is_spread_evenly_from_the_first_start_on() {
     let mut clock = Clock::new();
     let mut pacer = Pacer::new(&limits(&[(10, 1000)], 8), &RETRY, false, 1, clock.now());
-    let starts = drive(&mut pacer, &mut clock, Duration::from_secs(1), || Duration::ZERO, &mut Vec::new());
+    let starts = drive(
+        &mut pacer,
+        &mut clock,
+        Duration::from_secs(1),
+        || Duration::ZERO,
+        &mut Vec::new(),
+    );
     for pair in starts.windows(2) {
-        assert!(pair[1] - pair[0] >= Duration::from_millis(100), "{starts:?}");
+        assert!(
+            pair[1] - pair[0] >= Duration::from_millis(100),
+            "{starts:?}"
+        );
     }
 }
 
@@ -140,20 +153,34 @@ fn a_retry_after_pauses_everyone_and_outlives_the_process() {
     let mut clock = Clock::new();
     let lim = limits(&[], 8);
     let mut pacer = Pacer::new(&lim, &RETRY, true, 1, clock.now());
-    let Turn::Go(one) = pacer.turn(clock.now()) else { panic!() };
-    let Turn::Go(_other) = pacer.turn(clock.now()) else { panic!() };
+    let Turn::Go(one) = pacer.turn(clock.now()) else {
+        panic!()
+    };
+    let Turn::Go(_other) = pacer.turn(clock.now()) else {
+        panic!()
+    };
     clock.at += Duration::from_secs(1);
     pacer
-        .finish(one, Signal::RetryAfter(Duration::from_secs(100)), 1, clock.now())
+        .finish(
+            one,
+            Signal::RetryAfter(Duration::from_secs(100)),
+            1,
+            clock.now(),
+        )
         .unwrap();
     assert!(matches!(pacer.turn(clock.now()), Turn::Wait(_, Why::Pause)));
-    assert!(matches!(pacer.side_turn(clock.now()), Turn::Wait(_, Why::Pause)));
+    assert!(matches!(
+        pacer.side_turn(clock.now()),
+        Turn::Wait(_, Why::Pause)
+    ));
     let note = pacer.note(clock.now(), true);
     clock.at += Duration::from_secs(50);
     let mut again = Pacer::new(&lim, &RETRY, true, 2, clock.now());
     again.restore(&[note], clock.now());
     assert_eq!(again.check_inherited_pause(clock.now()), Ok(()));
-    let Turn::Wait(until, Why::Pause) = again.turn(clock.now()) else { panic!() };
+    let Turn::Wait(until, Why::Pause) = again.turn(clock.now()) else {
+        panic!()
+    };
     let left = until.duration_since(clock.now().instant).as_secs_f64();
     assert!((50.0..50.3).contains(&left), "{left}");
 }
@@ -163,13 +190,21 @@ fn a_retry_after_longer_than_max_wait_gives_up_now_and_after_a_restart() {
     let clock = Clock::new();
     let lim = limits(&[], 8);
     let mut pacer = Pacer::new(&lim, &RETRY, true, 1, clock.now());
-    let Turn::Go(permit) = pacer.turn(clock.now()) else { panic!() };
+    let Turn::Go(permit) = pacer.turn(clock.now()) else {
+        panic!()
+    };
     let day = Signal::RetryAfter(Duration::from_secs(86_400));
-    assert!(matches!(pacer.finish(permit, day, 1, clock.now()), Err(GiveUp::RetryAfter(_))));
+    assert!(matches!(
+        pacer.finish(permit, day, 1, clock.now()),
+        Err(GiveUp::RetryAfter(_))
+    ));
     let note = pacer.note(clock.now(), true);
     let mut again = Pacer::new(&lim, &RETRY, true, 2, clock.now());
     again.restore(&[note], clock.now());
-    assert!(matches!(again.check_inherited_pause(clock.now()), Err(GiveUp::RetryAfter(_))));
+    assert!(matches!(
+        again.check_inherited_pause(clock.now()),
+        Err(GiveUp::RetryAfter(_))
+    ));
 }
 
 #[test]
@@ -184,7 +219,9 @@ fn an_hour_without_a_network_costs_one_probe_per_back_off_step() {
             Turn::Go(permit) => {
                 sent += 1;
                 clock.at += Duration::from_millis(2);
-                pacer.finish(permit, Signal::Unreachable, sent, clock.now()).unwrap();
+                pacer
+                    .finish(permit, Signal::Unreachable, sent, clock.now())
+                    .unwrap();
             }
             Turn::Wait(to, _) => clock.at = to.duration_since(clock.base),
             other => panic!("{other:?}"),
@@ -233,20 +270,35 @@ fn a_server_that_only_ever_says_retry_after_is_an_outage_with_an_end() {
         }
     };
     assert!(matches!(gave_up, GiveUp::Outage(_)), "{gave_up:?}");
-    assert!(clock.at > Duration::from_secs(540) && sent < 40, "{sent} in {:?}", clock.at);
+    assert!(
+        clock.at > Duration::from_secs(540) && sent < 40,
+        "{sent} in {:?}",
+        clock.at
+    );
 }
 
 #[test]
 fn any_answer_ends_an_outage() {
     let mut clock = Clock::new();
     let mut pacer = Pacer::new(&limits(&[], 8), &RETRY, false, 1, clock.now());
-    let Turn::Go(permit) = pacer.turn(clock.now()) else { panic!() };
-    pacer.finish(permit, Signal::Unreachable, 1, clock.now()).unwrap();
+    let Turn::Go(permit) = pacer.turn(clock.now()) else {
+        panic!()
+    };
+    pacer
+        .finish(permit, Signal::Unreachable, 1, clock.now())
+        .unwrap();
     assert!(pacer.in_outage());
     clock.at += Duration::from_secs(60);
-    let Turn::Go(permit) = pacer.turn(clock.now()) else { panic!() };
-    assert!(matches!(pacer.turn(clock.now()), Turn::Full), "one probe at a time");
-    pacer.finish(permit, Signal::Neutral, 2, clock.now()).unwrap();
+    let Turn::Go(permit) = pacer.turn(clock.now()) else {
+        panic!()
+    };
+    assert!(
+        matches!(pacer.turn(clock.now()), Turn::Full),
+        "one probe at a time"
+    );
+    pacer
+        .finish(permit, Signal::Neutral, 2, clock.now())
+        .unwrap();
     assert!(!pacer.in_outage());
 }
 
@@ -255,7 +307,10 @@ fn one_bad_item_is_no_outage() {
     let clock = Clock::new();
     let mut pacer = Pacer::new(&limits(&[], 8), &RETRY, false, 1, clock.now());
     for _ in 0..50 {
-        let mut at = Clock { base: clock.base, at: clock.at };
+        let mut at = Clock {
+            base: clock.base,
+            at: clock.at,
+        };
         let permit = loop {
             match pacer.turn(at.now()) {
                 Turn::Go(permit) => break permit,

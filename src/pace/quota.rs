@@ -194,8 +194,7 @@ impl QuotaGate {
     /// The most starts that this quota allows within `horizon`, at least 1.
     pub fn most_within(&self, horizon: Duration) -> u32 {
         let horizon = nanos(horizon);
-        let by_window =
-            Tick::from(self.rate.count).saturating_mul(horizon / self.window + 1);
+        let by_window = Tick::from(self.rate.count).saturating_mul(horizon / self.window + 1);
         let by_spacing = self.spacing.as_ref().map_or(Tick::MAX, |s| {
             (horizon / s.interval).saturating_add(Tick::from(s.burst) + 1)
         });

@@ -67,7 +67,9 @@ impl Throttle {
         }
         let full = allowed.unwrap_or(self.observed.max(1.0) * 1.5);
         let present = match self.cap {
-            Some(cap) => (cap.per_second + seconds(now - cap.since) * RECOVERY * cap.full).min(full),
+            Some(cap) => {
+                (cap.per_second + seconds(now - cap.since) * RECOVERY * cap.full).min(full)
+            }
             None => full.min(self.observed.max(1.0)),
         };
         self.cap = Some(Cap {
@@ -89,9 +91,8 @@ impl Throttle {
 
     /// Starts a second at most, while the speed is capped.
     pub(super) fn capped_at(&self, now: Tick) -> Option<f64> {
-        self.cap.map(|c| {
-            c.per_second + seconds((now - c.since).max(0)) * RECOVERY * c.full
-        })
+        self.cap
+            .map(|c| c.per_second + seconds((now - c.since).max(0)) * RECOVERY * c.full)
     }
 }
 

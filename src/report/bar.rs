@@ -18,10 +18,7 @@ pub(super) struct Bar {
 
 impl Bar {
     pub(super) fn new(screen: &Screen) -> Bar {
-        let bar = ProgressBar::with_draw_target(
-            None,
-            ProgressDrawTarget::stderr_with_hz(REDRAWS),
-        );
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(REDRAWS));
         bar.set_style(style(false));
         screen.with_bar(bar.clone());
         Bar { bar, total: None }

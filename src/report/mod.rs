@@ -13,7 +13,7 @@ mod words;
 
 pub use event::{End, Event, Plan, Snapshot, Summary};
 pub use screen::Screen;
-pub use words::{count, span};
+pub use words::{count, place, span};
 
 use bar::Bar;
 use plain::Plain;

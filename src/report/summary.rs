@@ -1,13 +1,13 @@
 //! The first and the last words of a run.
 
 use super::event::{End, Plan, Summary};
-use super::words::{bytes, count, rate, span};
+use super::words::{bytes, count, place, rate, span};
 use std::fmt::Write;
 
 pub(super) fn opening(plan: &Plan) -> String {
     let mut text = format!("harvest {}", plan.job.display());
     if let Some(output) = &plan.output {
-        let _ = write!(text, " → {}", output.display());
+        let _ = write!(text, " → {}", place(output).display());
     }
     let speed = plan.allowed.map_or("unlimited".into(), rate);
     let _ = write!(text, " · {speed}, {} in flight at most", plan.concurrency);
@@ -15,7 +15,11 @@ pub(super) fn opening(plan: &Plan) -> String {
         let _ = write!(text, " · embedded API at {address}");
     }
     if plan.done_before > 0 {
-        let _ = write!(text, "\nresuming: {} items are done", count(plan.done_before));
+        let _ = write!(
+            text,
+            "\nresuming: {} items are done",
+            count(plan.done_before)
+        );
         if plan.dropped_bytes > 0 {
             let _ = write!(
                 text,
@@ -33,7 +37,9 @@ pub(super) fn closing(s: &Summary) -> String {
     let head = match &s.end {
         End::Finished if s.failed_in_all == 0 => "finished: every item has its record".to_owned(),
         End::Finished => "finished: some items failed".to_owned(),
-        End::NothingToDo => "nothing left to do: every item has its fate; nothing was sent".to_owned(),
+        End::NothingToDo => {
+            "nothing left to do: every item has its fate; nothing was sent".to_owned()
+        }
         End::Limit => "stopped at --limit".to_owned(),
         End::Paused(why) => format!("paused: {why}"),
         End::Stopped(signal) => format!("stopped by {signal}; what was done is kept"),
@@ -50,7 +56,12 @@ pub(super) fn closing(s: &Summary) -> String {
         let _ = writeln!(text, ", {} received", bytes(s.bytes));
         // Between n starts lie n − 1 intervals.
         let achieved = s.starts.saturating_sub(1) as f64 / s.elapsed.as_secs_f64().max(1e-3);
-        let _ = write!(text, "  requests   {} at {}", count(s.starts), rate(achieved));
+        let _ = write!(
+            text,
+            "  requests   {} at {}",
+            count(s.starts),
+            rate(achieved)
+        );
         if let Some(allowed) = s.allowed {
             let _ = write!(text, " of {} allowed", rate(allowed));
         }
@@ -63,13 +74,17 @@ pub(super) fn closing(s: &Summary) -> String {
         let _ = writeln!(text);
     }
     if s.repeats > 0 {
-        let _ = writeln!(text, "  repeats    {} listed again, fetched once", count(s.repeats));
+        let _ = writeln!(
+            text,
+            "  repeats    {} listed again, fetched once",
+            count(s.repeats)
+        );
     }
     if let Some(output) = &s.output {
         let _ = writeln!(
             text,
             "  output     {} ({} records)",
-            output.display(),
+            place(output).display(),
             count(s.records_in_all)
         );
     }
@@ -78,12 +93,16 @@ pub(super) fn closing(s: &Summary) -> String {
             let _ = writeln!(
                 text,
                 "  failures   {} ({})",
-                path.display(),
+                place(path).display(),
                 count(s.failed_in_all)
             );
         }
         for (reason, (number, message)) in &s.failed {
-            let _ = writeln!(text, "             {:>6} {reason}: {message}", count(*number));
+            let _ = writeln!(
+                text,
+                "             {:>6} {reason}: {message}",
+                count(*number)
+            );
         }
     }
     if !s.unexpected_fields.is_empty() {

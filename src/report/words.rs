@@ -1,5 +1,6 @@
 //! Numbers and times as people read them.
 
+use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// `1234567` as `1,234,567`.
@@ -51,6 +52,31 @@ pub(crate) fn rate(per_second: f64) -> String {
     }
 }
 
+/// A path as people would type it: `data/x` for `jobs/../data/x`, where that is the same place.
+pub fn place(path: &Path) -> PathBuf {
+    let mut short = PathBuf::new();
+    for part in path.components() {
+        let after_name = matches!(short.components().next_back(), Some(Component::Normal(_)));
+        match part {
+            Component::ParentDir if after_name => {
+                short.pop();
+            }
+            Component::CurDir => {}
+            part => short.push(part),
+        }
+    }
+    // Behind a symbolic link, `a/..` is not where `a` stands.
+    let folder = |path: &Path| match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new(".").canonicalize().ok(),
+        Some(parent) => parent.canonicalize().ok(),
+        None => None,
+    };
+    match (folder(&short), folder(path)) {
+        (Some(a), Some(b)) if a == b => short,
+        _ => path.to_owned(),
+    }
+}
+
 /// Bytes: `3.1 MB`.
 pub(crate) fn bytes(number: u64) -> String {
     let mut value = number as f64;
@@ -70,6 +96,26 @@ pub(crate) fn bytes(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_shortened_only_when_it_stays_the_same_place() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        assert_eq!(
+            place(&dir.path().join("a/../x.csv")),
+            dir.path().join("x.csv")
+        );
+        assert_eq!(
+            place(&dir.path().join("a/./b/../x")),
+            dir.path().join("a/x")
+        );
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(dir.path().join("a/b"), dir.path().join("link")).unwrap();
+            let through = dir.path().join("link/../x");
+            assert_eq!(place(&through), through);
+        }
+    }
 
     #[test]
     fn numbers_read_well() {

@@ -1,42 +1,15 @@
 //! When to ask for a commit, and the last one.
 
-use super::driver::{Cause, Driver};
-use super::error::RunError;
 use super::Ended;
+use super::error::RunError;
+use super::state::{Cause, Driver};
 use crate::job::OutputTarget;
 use crate::pace::{Now, PauseReason};
 use crate::report::{End, Event, Reporter, Summary};
-use crate::write::{Closing, Files};
-use std::time::{Duration, SystemTime};
+use crate::write::Closing;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::time::Instant;
-
-/// The state of committing.
-#[derive(Debug)]
-pub(super) struct Commits {
-    every: Duration,
-    last: Instant,
-    /// A commit is under way.
-    under_way: bool,
-    /// Something was handed on since the last commit.
-    pub(super) dirty: bool,
-    /// The pacer needs a lease now.
-    pub(super) wanted: bool,
-    /// The end of the pause that the last commit holds.
-    pause_kept: Option<SystemTime>,
-}
-
-impl Commits {
-    pub(super) fn new(every: Duration) -> Commits {
-        Commits {
-            every,
-            last: Instant::now(),
-            under_way: false,
-            dirty: false,
-            wanted: false,
-            pause_kept: None,
-        }
-    }
-}
 
 impl Driver<'_> {
     /// Asks for a commit when it is time; returns when it will be.
@@ -45,13 +18,17 @@ impl Driver<'_> {
             return Ok(None);
         }
         // A pause should outlive the process from its beginning on.
-        let pause = self.pacer.pause_view(now).filter(|p| p.reason != PauseReason::Outage);
+        let pause = self
+            .pacer
+            .pause_view(now)
+            .filter(|p| p.reason != PauseReason::Outage);
         let pause_news = pause.is_some_and(|p| {
             self.commits
                 .pause_kept
                 .is_none_or(|kept| p.until > kept + Duration::from_secs(1))
         });
-        let lease_low = self.pacer.lease_low(now) && !self.queue.is_empty() && self.stopping.is_none();
+        let lease_low =
+            self.pacer.lease_low(now) && !self.queue.is_empty() && self.stopping.is_none();
         let due = self.commits.last + self.commits.every;
         let by_time = self.commits.dirty && now.instant >= due;
         if !(self.commits.wanted || pause_news || lease_low || by_time) {
@@ -87,7 +64,11 @@ impl Driver<'_> {
         let mut broken = match cycled {
             Err(error) => Some(error),
             Ok(()) => {
-                let closing = if complete { Closing::Finished } else { Closing::Paused };
+                let closing = if complete {
+                    Closing::Finished
+                } else {
+                    Closing::Paused
+                };
                 // A finished job that is run again changes nothing on disk.
                 if idle && (self.resumed.finished || !complete) {
                     None
@@ -120,7 +101,11 @@ impl Driver<'_> {
             Some(error) => Err(error),
             None => Ok(Ended {
                 complete: stopped.is_none(),
-                failed: if limited { failed_here } else { summary.failed_in_all },
+                failed: if limited {
+                    failed_here
+                } else {
+                    summary.failed_in_all
+                },
                 stopped,
                 summary,
             }),
@@ -142,10 +127,7 @@ impl Driver<'_> {
         let allowed = self.pacer.allowed_per_second();
         let (output, failures) = match &self.job.output.target {
             OutputTarget::Stdout => (None, None),
-            OutputTarget::File(path) => (
-                Some(path.clone()),
-                Files::of(path).ok().map(|files| files.failures),
-            ),
+            OutputTarget::File(path) => (Some(path.clone()), Some(beside(path, ".failed.ndjson"))),
         };
         let elapsed = self.stats.began.elapsed();
         let left = self.writer.end()?;
@@ -168,4 +150,11 @@ impl Driver<'_> {
             elapsed,
         })
     }
+}
+
+/// The path with `ending` behind its name.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(ending);
+    path.into()
 }

@@ -3,27 +3,21 @@
 //! what an attempt means for the run, [`super::commits`] asks for checkpoints.
 
 use super::error::RunError;
-use super::ids_stage::IdStream;
-use super::stats::Stats;
-use super::work::{Attempted, Queue, Work};
-use super::writer_stage::{Reply, WriterStage};
-use super::{Ended, RunOptions, Stop};
-use crate::auth::{Credentials, SharedToken, SidePermitRequests, TokenKeeper};
-use crate::checkpoint::{Claim, DoneSet};
-use crate::fetch::Fetcher;
+use super::state::{Cause, Driver};
+use super::work::{Attempted, Work};
+use super::writer_stage::Reply;
+use super::{Ended, Stop};
+use crate::auth::SharedToken;
+use crate::checkpoint::Claim;
 use crate::ids::{IdsError, Item};
-use crate::job::{Job, Repeats};
+use crate::job::Repeats;
 use crate::outcome::Outcome;
-use crate::pace::{GiveUp, Now, Pacer, Permit, Turn};
+use crate::pace::{GiveUp, Now, Turn};
 use crate::report::{Event, Reporter, Snapshot};
-use crate::write::Resumed;
 use futures::StreamExt;
-use futures::future::LocalBoxFuture;
-use futures::stream::FuturesUnordered;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 /// Progress events a second: 5.
@@ -35,89 +29,7 @@ const MOST_WAITING: usize = 2_000;
 /// Redirects and tokens that wait for a permit at most: more than can be in flight.
 const MOST_SIDE: usize = 16_384;
 
-/// What a driver is made of.
-pub(super) struct Parts<'j> {
-    pub(super) job: &'j Job,
-    pub(super) options: RunOptions,
-    pub(super) pacer: Pacer,
-    pub(super) fetcher: Fetcher,
-    pub(super) credentials: Credentials,
-    pub(super) keeper: Option<TokenKeeper>,
-    pub(super) done: DoneSet,
-    pub(super) resumed: Resumed,
-    pub(super) ids: IdStream,
-    pub(super) writer: WriterStage,
-    pub(super) side_requests: SidePermitRequests,
-}
-
-/// Why nothing new is begun.
-#[derive(Debug)]
-pub(super) enum Cause {
-    Signal(Stop),
-    Broken(RunError),
-}
-
-/// A run under way.
-pub(super) struct Driver<'j> {
-    pub(super) job: &'j Job,
-    pub(super) options: RunOptions,
-    pub(super) pacer: Pacer,
-    fetcher: Arc<Fetcher>,
-    pub(super) credentials: Credentials,
-    token_watch: Option<SharedToken>,
-    keeper: Option<TokenKeeper>,
-    keeping: Option<tokio::task::JoinHandle<()>>,
-    done: DoneSet,
-    pub(super) resumed: Resumed,
-    ids: IdStream,
-    /// The list's end, its error, or the limit has been reached.
-    ids_ended: bool,
-    pub(super) limited: bool,
-    taken: u64,
-    listed: Option<u64>,
-    pub(super) queue: Queue,
-    in_flight: FuturesUnordered<LocalBoxFuture<'static, Attempted>>,
-    side_requests: SidePermitRequests,
-    side_waiting: VecDeque<oneshot::Sender<Permit>>,
-    pub(super) writer: WriterStage,
-    pub(super) commits: super::commits::Commits,
-    pub(super) stats: Stats,
-    pub(super) judged: super::verdicts::Judged,
-    pub(super) stopping: Option<(Cause, Instant)>,
-    waiting_for_token: bool,
-}
-
-impl<'j> Driver<'j> {
-    pub(super) fn new(parts: Parts<'j>) -> Driver<'j> {
-        Driver {
-            commits: super::commits::Commits::new(parts.job.checkpoint.every),
-            job: parts.job,
-            options: parts.options,
-            pacer: parts.pacer,
-            fetcher: Arc::new(parts.fetcher),
-            token_watch: parts.credentials.shared_token().cloned(),
-            credentials: parts.credentials,
-            keeper: parts.keeper,
-            keeping: None,
-            done: parts.done,
-            resumed: parts.resumed,
-            ids: parts.ids,
-            ids_ended: false,
-            limited: false,
-            taken: 0,
-            listed: None,
-            queue: Queue::default(),
-            in_flight: FuturesUnordered::new(),
-            side_requests: parts.side_requests,
-            side_waiting: VecDeque::new(),
-            writer: parts.writer,
-            stats: Stats::new(),
-            judged: super::verdicts::Judged::default(),
-            stopping: None,
-            waiting_for_token: false,
-        }
-    }
-
+impl Driver<'_> {
     /// Runs to the end of the list, or to whatever comes before it.
     pub(super) async fn drive(
         mut self,
@@ -203,12 +115,18 @@ impl<'j> Driver<'j> {
             };
             match self.pacer.turn(now) {
                 Turn::Go(permit) => {
-                    let Some(work) = self.queue.pop(now.instant) else { return far };
+                    let Some(work) = self.queue.pop(now.instant) else {
+                        return far;
+                    };
                     self.stats.starts += 1;
                     let fetcher = Arc::clone(&self.fetcher);
                     self.in_flight.push(Box::pin(async move {
                         let answer = fetcher.attempt(&work.id, presented, &permit).await;
-                        Attempted { work, permit, answer }
+                        Attempted {
+                            work,
+                            permit,
+                            answer,
+                        }
                     }));
                 }
                 Turn::Wait(at, _) => return at,

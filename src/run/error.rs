@@ -27,13 +27,19 @@ pub enum RunError {
     #[error(transparent)]
     Credential(#[from] CredentialError),
     /// A thread could not be started.
-    #[error("a thread could not be started: {0}; the system is out of processes or memory, perhaps")]
+    #[error(
+        "a thread could not be started: {0}; the system is out of processes or memory, perhaps"
+    )]
     Thread(#[source] io::Error),
     /// The grant was refused.
-    #[error("{0}\n  check client_id, client_secret and token_url in [auth]; nothing was recorded as failed, so the same command goes on from here")]
+    #[error(
+        "{0}\n  check client_id, client_secret and token_url in [auth]; nothing was recorded as failed, so the same command goes on from here"
+    )]
     Auth(#[source] AuthError),
     /// The API refuses the credentials.
-    #[error("the API refused the credentials: {0}\n  nothing was recorded as failed because of it: correct [auth] and run the same command again")]
+    #[error(
+        "the API refused the credentials: {0}\n  nothing was recorded as failed because of it: correct [auth] and run the same command again"
+    )]
     Refused(String),
     /// To be resumed later: exit 75.
     #[error("{0}")]

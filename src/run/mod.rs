@@ -11,6 +11,7 @@ mod driver;
 mod error;
 mod ids_stage;
 mod shape;
+mod state;
 mod stats;
 mod verdicts;
 mod work;
@@ -85,13 +86,7 @@ pub async fn run(
     let (writer, done, resumed) = open(job, &options)?;
     let leased = matches!(job.output.target, OutputTarget::File(_));
     let now = Now::read();
-    let mut pacer = Pacer::new(
-        &job.limits,
-        &job.retry,
-        leased,
-        fastrand::u64(..),
-        now,
-    );
+    let mut pacer = Pacer::new(&job.limits, &job.retry, leased, fastrand::u64(..), now);
     let resumed = resumed.unwrap_or_default();
     pacer.restore(&resumed.notes, now);
 
@@ -112,7 +107,7 @@ pub async fn run(
 
     let ids = ids_stage::start(&job.ids)?;
     let writer = writer_stage::start(writer)?;
-    let driver = driver::Driver::new(driver::Parts {
+    let driver = state::Driver::new(state::Parts {
         job,
         options,
         pacer,
@@ -183,8 +178,8 @@ fn credentials(
             grant.token_url = url;
         }
     }
-    let same_host = options.base.is_some()
-        || grant.token_url.host_str() == Some(job.request.url.host());
+    let same_host =
+        options.base.is_some() || grant.token_url.host_str() == Some(job.request.url.host());
     let (keeper, shared) = TokenKeeper::new(
         grant,
         client.clone(),

@@ -20,7 +20,10 @@ pub fn shape(job: &Job) -> Shape {
                 request.url.origin()
             },
         ),
-        ("request.method".to_owned(), request.method.as_str().to_owned()),
+        (
+            "request.method".to_owned(),
+            request.method.as_str().to_owned(),
+        ),
         ("request.url".to_owned(), request.url.raw().to_owned()),
     ];
     for (name, value) in &request.query {

@@ -51,8 +51,7 @@ impl Stats {
     /// Starts a second over the last seconds.
     pub(super) fn rate(&mut self, now: Instant) -> f64 {
         self.samples.push_back((now, self.starts));
-        while self.samples.len() > 2
-            && self.samples.get(1).is_some_and(|s| now - s.0 >= RATE_SPAN)
+        while self.samples.len() > 2 && self.samples.get(1).is_some_and(|s| now - s.0 >= RATE_SPAN)
         {
             self.samples.pop_front();
         }

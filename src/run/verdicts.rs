@@ -1,8 +1,8 @@
 //! What an attempt's verdict means for the run: a record, another try, a
 //! failure, or the end of it all.
 
-use super::driver::{Cause, Driver};
 use super::error::RunError;
+use super::state::{Cause, Driver};
 use super::work::{Attempted, Work};
 use crate::auth::AuthError;
 use crate::fetch::{Trouble, Verdict};
@@ -15,18 +15,6 @@ use std::time::{Duration, SystemTime};
 const ALL_FORBIDDEN: usize = 20;
 /// So many tokens in a row, all refused and nothing let through between, are no accident.
 const TOKENS_REFUSED: u32 = 3;
-
-/// What has been seen of the API's temper, across items.
-#[derive(Debug, Default)]
-pub(super) struct Judged {
-    /// 403s that are not failures until some other answer has come.
-    held: Vec<Outcome>,
-    /// Some request was not refused.
-    let_through: bool,
-    /// Tokens refused since a request was let through, and the last of them.
-    tokens_refused: u32,
-    last_refused: u64,
-}
 
 impl Driver<'_> {
     /// Takes in an attempt that has ended.
@@ -99,7 +87,11 @@ impl Driver<'_> {
         }
         tracing::debug!(id = work.id, reason = %trouble.reason, attempt = work.attempts, "to be tried again: {}", trouble.message);
         self.stats.retries += 1;
-        let ceiling = backoff_delay(step, self.job.retry.backoff_first, self.job.retry.backoff_last);
+        let ceiling = backoff_delay(
+            step,
+            self.job.retry.backoff_first,
+            self.job.retry.backoff_last,
+        );
         let delay = full_jitter(ceiling, fastrand::f64());
         self.queue.push_at(now.instant + delay, work);
         Ok(())
@@ -148,7 +140,10 @@ impl Driver<'_> {
         }
         if self.judged.tokens_refused >= TOKENS_REFUSED {
             self.refused(
-                format!("{TOKENS_REFUSED} fresh access tokens in a row were refused ({})", trouble.message),
+                format!(
+                    "{TOKENS_REFUSED} fresh access tokens in a row were refused ({})",
+                    trouble.message
+                ),
                 now,
             );
             return Ok(());
@@ -182,15 +177,21 @@ impl Driver<'_> {
 
     /// Looks why there is no token; stops the run when there won't be one.
     pub(super) fn check_token(&mut self, now: Now) {
-        let Some(failed) = self.credentials.shared_token().and_then(|t| t.state().failed) else {
+        let Some(failed) = self
+            .credentials
+            .shared_token()
+            .and_then(|t| t.state().failed)
+        else {
             return;
         };
         let error = match &failed {
             AuthError::Refused(_) => RunError::Auth(failed),
-            AuthError::Unavailable { .. } | AuthError::RetryAfter { .. } => RunError::Paused(format!(
-                "{failed}, longer than max_wait ({}); run the same command again later",
-                humantime::format_duration(self.job.limits.max_wait)
-            )),
+            AuthError::Unavailable { .. } | AuthError::RetryAfter { .. } => {
+                RunError::Paused(format!(
+                    "{failed}, longer than max_wait ({}); run the same command again later",
+                    humantime::format_duration(self.job.limits.max_wait)
+                ))
+            }
         };
         self.stop(Cause::Broken(error), now);
     }

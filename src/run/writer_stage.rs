@@ -113,8 +113,6 @@ impl WriterStage {
     pub(super) fn end(self) -> Result<Final, RunError> {
         drop(self.messages);
         drop(self.replies);
-        self.thread
-            .join()
-            .map_err(|_| RunError::StageGone("write"))
+        self.thread.join().map_err(|_| RunError::StageGone("write"))
     }
 }

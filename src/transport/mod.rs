@@ -47,7 +47,11 @@ pub fn client(concurrency: usize, loopback_only: bool) -> Result<reqwest::Client
 pub fn connection_failure(error: &reqwest::Error, in_body: bool) -> (Reason, String) {
     if error.is_timeout() {
         return (
-            if error.is_connect() { Reason::Connect } else { Reason::Timeout },
+            if error.is_connect() {
+                Reason::Connect
+            } else {
+                Reason::Timeout
+            },
             "timed out".into(),
         );
     }
@@ -112,7 +116,10 @@ fn io_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
         {
             return Some(io);
         }
-        source = match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        source = match cause
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
             Some(inner) => Some(inner as &(dyn Error + 'static)),
             None => cause.source(),
         };

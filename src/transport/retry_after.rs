@@ -54,7 +54,16 @@ mod tests {
 
     #[test]
     fn nonsense_says_nothing_and_huge_is_a_year() {
-        for text in ["", "-1", "soon", "0", "NaN", "Tue, 24 Nov 2026 09:00:00 GMT", "-1.5", "1e"] {
+        for text in [
+            "",
+            "-1",
+            "soon",
+            "0",
+            "NaN",
+            "Tue, 24 Nov 2026 09:00:00 GMT",
+            "-1.5",
+            "1e",
+        ] {
             assert_eq!(read(text), None, "{text}");
         }
         for text in ["99999999999999999999999", "1e300", "400000000"] {

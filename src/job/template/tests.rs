@@ -1,6 +1,7 @@
 //! An ID ends up where its hole is and nowhere else.
 
 use super::*;
+use crate::job::interpolate::{Piece, Text};
 use percent_encoding::percent_decode_str;
 use proptest::prelude::*;
 

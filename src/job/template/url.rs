@@ -1,0 +1,230 @@
+//! The URL of one item.
+//!
+//! Keeps the promise that an ID ends up where its hole is and nowhere else: it
+//! is percent-encoded down to RFC 3986 unreserved characters, and an ID that
+//! would make the URL parser take another path is refused.
+
+use super::{HoleError, Part, Template, TemplateError, parts, push_text};
+use crate::job::interpolate::{Piece, Text};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Url;
+use std::fmt;
+
+/// Everything but RFC 3986 unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// Longer URLs are refused by HTTP libraries (and by every server).
+const URL_LIMIT: usize = 65_000;
+
+/// What is wrong with a URL template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::job) enum UrlMistake {
+    Hole(HoleError),
+    /// The URL parser's words; they never repeat the text.
+    Syntax(String),
+    Scheme,
+    Credentials,
+    Characters,
+    Fragment,
+    /// `{id}` in the scheme, host or port.
+    IdInOrigin,
+    /// `{id}` in a path that is folded away (`/{id}/..`).
+    IdFolded,
+    /// `%{id}`: the ID would become part of an escape.
+    CutEscape,
+}
+
+/// The URL of one item, with `{id}` holes in its path or query.
+#[derive(Clone)]
+pub struct UrlTemplate {
+    raw: String,
+    origin: String,
+    host: String,
+    path: Vec<Part>,
+    query: Option<Vec<Part>>,
+    secret: bool,
+}
+
+impl UrlTemplate {
+    pub(in crate::job) fn new(text: &Text) -> Result<UrlTemplate, UrlMistake> {
+        let parts = parts(text).map_err(UrlMistake::Hole)?;
+        let typed: String = parts.iter().map(|part| part.text("")).collect();
+        // What the parser would drop or turn into something else.
+        if typed.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
+            return Err(UrlMistake::Characters);
+        }
+        if typed.contains('#') {
+            return Err(UrlMistake::Fragment);
+        }
+        let mark = mark_for(&typed);
+        let marked: String = parts.iter().map(|part| part.text(&mark)).collect();
+        let holes = parts.iter().filter(|part| part.is_id()).count();
+        if authority(&marked).contains(&mark) {
+            return Err(UrlMistake::IdInOrigin);
+        }
+        // The parser would also take `https:host` and `https:///host`.
+        let after_scheme = marked.split_once("://").map(|(_, rest)| rest);
+        if after_scheme.is_none_or(|rest| rest.starts_with('/')) {
+            return Err(UrlMistake::Scheme);
+        }
+        let url = Url::parse(&marked).map_err(|error| UrlMistake::Syntax(error.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(UrlMistake::Scheme);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(UrlMistake::Credentials);
+        }
+        let host = url.host_str().unwrap_or_default().to_owned();
+        if hyper::Uri::try_from(url.as_str()).is_err() || host.is_empty() {
+            return Err(UrlMistake::Syntax("characters that no URL has".to_owned()));
+        }
+        let path = split_at_mark(url.path(), &mark);
+        let query = url.query().map(|query| split_at_mark(query, &mark));
+        let all = path.iter().chain(query.iter().flatten());
+        if all.filter(|part| part.is_id()).count() != holes {
+            return Err(UrlMistake::IdFolded);
+        }
+        if path.iter().chain(query.iter().flatten()).any(cuts_escape) {
+            return Err(UrlMistake::CutEscape);
+        }
+        Ok(UrlTemplate {
+            raw: text.raw.clone(),
+            origin: url.origin().ascii_serialization(),
+            host,
+            path,
+            query,
+            secret: filled_after_origin(text),
+        })
+    }
+
+    /// As the job file says it, `${…}` not filled in.
+    pub fn raw(&self) -> &str {
+        &self.raw
+    }
+
+    /// Scheme, host, and port when it is not the scheme's own: `https://api.spotify.com`.
+    pub fn origin(&self) -> String {
+        self.origin.clone()
+    }
+
+    /// The host, as it is connected to.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The path or query holds a value from the environment or a file.
+    pub fn is_secret(&self) -> bool {
+        self.secret
+    }
+
+    pub(in crate::job) fn has_id(&self) -> bool {
+        let mut all = self.path.iter().chain(self.query.iter().flatten());
+        all.any(Part::is_id)
+    }
+
+    /// The URL of one item: the ID percent-encoded into its holes, `query`
+    /// appended to the URL's own. `base` (`http://127.0.0.1:4000`) takes the
+    /// place of scheme, host and port.
+    pub fn build(
+        &self,
+        id: &str,
+        query: &[(String, Template)],
+        base: Option<&str>,
+    ) -> Result<Url, TemplateError> {
+        if id.is_empty() {
+            return Err(TemplateError::EmptyId);
+        }
+        if id.len() > URL_LIMIT {
+            return Err(TemplateError::TooLong);
+        }
+        let encoded = utf8_percent_encode(id, RESERVED).to_string();
+        let mut text = base
+            .map_or(self.origin.as_str(), |base| base.trim_end_matches('/'))
+            .to_owned();
+        let path_start = text.len();
+        text.extend(self.path.iter().map(|part| part.text(&encoded)));
+        let path_end = text.len();
+        let mut separator = '?';
+        if let Some(own) = &self.query {
+            text.push('?');
+            text.extend(own.iter().map(|part| part.text(&encoded)));
+            separator = '&';
+        }
+        for (name, value) in query {
+            if !text.ends_with('?') {
+                text.push(separator);
+            }
+            separator = '&';
+            text.extend(utf8_percent_encode(name, RESERVED));
+            text.push('=');
+            for part in &value.parts {
+                match part {
+                    Part::Text(value) => text.extend(utf8_percent_encode(value, RESERVED)),
+                    Part::Id => text.push_str(&encoded),
+                }
+            }
+        }
+        if text.len() > URL_LIMIT {
+            return Err(TemplateError::TooLong);
+        }
+        let url = Url::parse(&text).map_err(|error| TemplateError::Url(error.to_string()))?;
+        // The parser folds `.` and `..` (also as `%2e`): that would be another item's path.
+        if text.get(path_start..path_end) != Some(url.path()) {
+            return Err(TemplateError::DotSegment);
+        }
+        Ok(url)
+    }
+}
+
+impl fmt::Debug for UrlTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("UrlTemplate").field(&self.raw).finish()
+    }
+}
+
+/// A word that no URL parser touches and that stands in `text` nowhere, not
+/// even partly in `text` and partly in another mark: its run of zeros is longer
+/// than any other (percent-encoding, `%60`, lengthens one by one zero).
+fn mark_for(text: &str) -> String {
+    let runs = text.split(|c| c != '0').map(str::len);
+    let longest = runs.max().unwrap_or(0);
+    format!("x{}x", "0".repeat(longest + 2))
+}
+
+/// Scheme, host and port: everything before the path.
+fn authority(url: &str) -> &str {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let end = url[start..].find(['/', '?', '#']);
+    end.map_or(url, |end| &url[..start + end])
+}
+
+/// Whether a filled-in piece reaches beyond the authority.
+fn filled_after_origin(text: &Text) -> bool {
+    let end = authority(&text.value()).len();
+    let mut at = 0;
+    text.pieces.iter().any(|piece| {
+        at += piece.text().len();
+        matches!(piece, Piece::Filled(_) | Piece::StandIn) && at > end
+    })
+}
+
+/// The text ends inside a percent-escape: `%` or `%2`.
+fn cuts_escape(part: &Part) -> bool {
+    let text = part.text("").as_bytes();
+    text.iter().rev().take(2).any(|b| *b == b'%')
+}
+
+fn split_at_mark(text: &str, mark: &str) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for (index, run) in text.split(mark).enumerate() {
+        if index > 0 {
+            parts.push(Part::Id);
+        }
+        push_text(&mut parts, &mut run.to_owned());
+    }
+    parts
+}

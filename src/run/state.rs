@@ -1,0 +1,147 @@
+//! All that a run under way knows. Owned by one task, the driver's; the other
+//! files of this folder say what it does with it.
+
+use super::error::RunError;
+use super::ids_stage::IdStream;
+use super::stats::Stats;
+use super::work::{Attempted, Queue};
+use super::writer_stage::WriterStage;
+use super::{RunOptions, Stop};
+use crate::auth::{Credentials, SharedToken, SidePermitRequests, TokenKeeper};
+use crate::checkpoint::DoneSet;
+use crate::fetch::Fetcher;
+use crate::job::Job;
+use crate::outcome::Outcome;
+use crate::pace::{Pacer, Permit};
+use crate::write::Resumed;
+use futures::future::LocalBoxFuture;
+use futures::stream::FuturesUnordered;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// What a driver is made of.
+pub(super) struct Parts<'j> {
+    pub(super) job: &'j Job,
+    pub(super) options: RunOptions,
+    pub(super) pacer: Pacer,
+    pub(super) fetcher: Fetcher,
+    pub(super) credentials: Credentials,
+    pub(super) keeper: Option<TokenKeeper>,
+    pub(super) done: DoneSet,
+    pub(super) resumed: Resumed,
+    pub(super) ids: IdStream,
+    pub(super) writer: WriterStage,
+    pub(super) side_requests: SidePermitRequests,
+}
+
+/// Why nothing new is begun.
+#[derive(Debug)]
+pub(super) enum Cause {
+    Signal(Stop),
+    Broken(RunError),
+}
+
+/// A run under way.
+pub(super) struct Driver<'j> {
+    pub(super) job: &'j Job,
+    pub(super) options: RunOptions,
+    pub(super) pacer: Pacer,
+    pub(super) fetcher: Arc<Fetcher>,
+    pub(super) credentials: Credentials,
+    pub(super) token_watch: Option<SharedToken>,
+    pub(super) keeper: Option<TokenKeeper>,
+    pub(super) keeping: Option<tokio::task::JoinHandle<()>>,
+    pub(super) done: DoneSet,
+    pub(super) resumed: Resumed,
+    pub(super) ids: IdStream,
+    /// The list's end, its error, or the limit has been reached.
+    pub(super) ids_ended: bool,
+    pub(super) limited: bool,
+    pub(super) taken: u64,
+    pub(super) listed: Option<u64>,
+    pub(super) queue: Queue,
+    pub(super) in_flight: FuturesUnordered<LocalBoxFuture<'static, Attempted>>,
+    pub(super) side_requests: SidePermitRequests,
+    pub(super) side_waiting: VecDeque<oneshot::Sender<Permit>>,
+    pub(super) writer: WriterStage,
+    pub(super) commits: Commits,
+    pub(super) stats: Stats,
+    pub(super) judged: Judged,
+    pub(super) stopping: Option<(Cause, Instant)>,
+    pub(super) waiting_for_token: bool,
+}
+
+impl<'j> Driver<'j> {
+    pub(super) fn new(parts: Parts<'j>) -> Driver<'j> {
+        Driver {
+            commits: Commits::new(parts.job.checkpoint.every),
+            job: parts.job,
+            options: parts.options,
+            pacer: parts.pacer,
+            fetcher: Arc::new(parts.fetcher),
+            token_watch: parts.credentials.shared_token().cloned(),
+            credentials: parts.credentials,
+            keeper: parts.keeper,
+            keeping: None,
+            done: parts.done,
+            resumed: parts.resumed,
+            ids: parts.ids,
+            ids_ended: false,
+            limited: false,
+            taken: 0,
+            listed: None,
+            queue: Queue::default(),
+            in_flight: FuturesUnordered::new(),
+            side_requests: parts.side_requests,
+            side_waiting: VecDeque::new(),
+            writer: parts.writer,
+            stats: Stats::new(),
+            judged: Judged::default(),
+            stopping: None,
+            waiting_for_token: false,
+        }
+    }
+}
+
+/// The state of committing.
+#[derive(Debug)]
+pub(super) struct Commits {
+    pub(super) every: Duration,
+    pub(super) last: Instant,
+    /// A commit is under way.
+    pub(super) under_way: bool,
+    /// Something was handed on since the last commit.
+    pub(super) dirty: bool,
+    /// The pacer needs a lease now.
+    pub(super) wanted: bool,
+    /// The end of the pause that the last commit holds.
+    pub(super) pause_kept: Option<SystemTime>,
+}
+
+impl Commits {
+    pub(super) fn new(every: Duration) -> Commits {
+        Commits {
+            every,
+            last: Instant::now(),
+            under_way: false,
+            dirty: false,
+            wanted: false,
+            pause_kept: None,
+        }
+    }
+}
+
+/// What has been seen of the API's temper, across items.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    /// 403s that are not failures until some other answer has come.
+    pub(super) held: Vec<Outcome>,
+    /// Some request was not refused.
+    pub(super) let_through: bool,
+    /// Tokens refused since a request was let through, and the last of them.
+    pub(super) tokens_refused: u32,
+    pub(super) last_refused: u64,
+}
