@@ -181,12 +181,12 @@ impl QuotaGate {
             .checked_sub(2)
             .and_then(|i| self.log.get(i))
             .map(|e| e.0);
-        if let (Some(last), Some(before)) = (self.log.back_mut(), before_last) {
-            if at - before < grain {
-                last.0 = last.0.max(at);
-                last.1 = last.1.saturating_add(count);
-                return;
-            }
+        if let (Some(last), Some(before)) = (self.log.back_mut(), before_last)
+            && at - before < grain
+        {
+            last.0 = last.0.max(at);
+            last.1 = last.1.saturating_add(count);
+            return;
         }
         self.log.push_back((at, count));
     }

@@ -2,7 +2,7 @@
 //!
 //! The only place that knows all stages. [`run`] opens the output, starts the
 //! reader of IDs and the writer on threads of their own, and drives the rest
-//! on one task: the [`driver`] takes items, asks the pacer for permits, keeps
+//! on one task: the driver takes items, asks the pacer for permits, keeps
 //! the attempts in flight and hands outcomes on. Must never write a file or
 //! judge an answer itself.
 
