@@ -32,6 +32,9 @@ pub enum GrantError {
         /// RFC 6749 `error_description`, with `": "` before it, or nothing.
         description: String,
     },
+    /// The endpoint's certificate is not trusted.
+    #[error("the token endpoint: {0}; is token_url right, and this machine's clock?")]
+    Untrusted(String),
     /// Worth another try, after `after` when the endpoint said so.
     #[error("{message}")]
     Unavailable {
@@ -197,10 +200,16 @@ async fn send(
         let request = oauth2::http::Request::from_parts(head, body)
             .try_into()
             .map_err(|_| unavailable("the token request could not be made"))?;
-        let mut response = client
-            .execute(request)
-            .await
-            .map_err(|e| unavailable(&crate::transport::connection_message(&e)))?;
+        let mut response =
+            client.execute(request).await.map_err(
+                |e| match crate::transport::certificate_problem(&e) {
+                    Some(problem) => GrantError::Untrusted(problem),
+                    None => unavailable(&format!(
+                        "the token endpoint: {}",
+                        crate::transport::connection_message(&e)
+                    )),
+                },
+            )?;
         let status = response.status();
         let after = crate::transport::retry_after(response.headers(), std::time::SystemTime::now());
         if status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429) {

@@ -259,6 +259,14 @@ impl TokenKeeper {
                     self.fail(AuthError::Refused(refused));
                     return false;
                 }
+                // Trusted before: the hotel's log-in page, perhaps; waited out.
+                Err(GrantError::Untrusted(problem)) if generation > 1 => {
+                    (format!("the token endpoint: {problem}"), None)
+                }
+                Err(untrusted @ GrantError::Untrusted(_)) => {
+                    self.fail(AuthError::Refused(untrusted));
+                    return false;
+                }
                 Err(GrantError::Unavailable { message, after }) => (message, after),
             };
             let since = *failing_since.get_or_insert(asked);

@@ -8,7 +8,7 @@ use crate::auth::{Presented, SidePermits};
 use crate::job::{Method, Request, Template, UrlTemplate};
 use crate::outcome::{Reason, Record};
 use crate::pace::{Permit, Signal};
-use crate::transport::{connection_failure, retry_after};
+use crate::transport::{certificate_problem, connection_failure, retry_after};
 use reqwest::Url;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
@@ -171,10 +171,22 @@ impl Fetcher {
         let mut response = match self.client.execute(request).await {
             Ok(response) => response,
             Err(error) => {
-                let (reason, message) = connection_failure(&error, false);
+                let (signal, verdict) = match certificate_problem(&error) {
+                    Some(message) if trusted => (
+                        Signal::Unreachable,
+                        Verdict::Untrusted(Trouble::new(None, Reason::Connect, message)),
+                    ),
+                    _ => {
+                        let (reason, message) = connection_failure(&error, false);
+                        (
+                            classify::connection_signal(reason),
+                            Verdict::Again(Trouble::new(None, reason, message)),
+                        )
+                    }
+                };
                 return Step::Answer(Answer {
-                    signal: classify::connection_signal(reason),
-                    verdict: Verdict::Again(Trouble::new(None, reason, message)),
+                    signal,
+                    verdict,
                     bytes: 0,
                 });
             }

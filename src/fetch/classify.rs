@@ -26,6 +26,8 @@ pub enum Verdict {
     Forbidden(Trouble),
     /// Worth another try.
     Again(Trouble),
+    /// The server's certificate is not trusted: stop, unless it was trusted before.
+    Untrusted(Trouble),
     /// 401, to the token of this generation; `None` with credentials that don't change.
     Unauthorized(Option<u64>, Trouble),
 }

@@ -41,6 +41,11 @@ pub enum RunError {
         "the API refused the credentials: {0}\n  nothing was recorded as failed because of it: correct [auth] and run the same command again"
     )]
     Refused(String),
+    /// The server's certificate is not trusted.
+    #[error(
+        "{0}: {1}\n  is [request] url right, and this machine's clock? Nothing was recorded as failed because of it"
+    )]
+    Certificate(String, String),
     /// To be resumed later: exit 75.
     #[error("{0}")]
     Paused(String),

@@ -57,6 +57,17 @@ impl Driver<'_> {
                 self.unauthorized(work, generation, trouble, now).await?;
             }
             Verdict::Again(trouble) => self.again(work, trouble, now).await?,
+            // Trusted before: the hotel's log-in page, perhaps, and an outage like any other.
+            Verdict::Untrusted(trouble) if self.judged.let_through => {
+                self.again(work, trouble, now).await?;
+            }
+            Verdict::Untrusted(trouble) => {
+                let host = self.job.request.url.host().to_owned();
+                self.stop(
+                    Cause::Broken(RunError::Certificate(host, trouble.message)),
+                    now,
+                );
+            }
         }
         if let Err(give_up) = finished {
             self.give_up(give_up, now);

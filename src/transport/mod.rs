@@ -43,6 +43,16 @@ pub fn client(concurrency: usize, loopback_only: bool) -> Result<reqwest::Client
         .map_err(|e| ClientError(chain(&e.without_url())))
 }
 
+/// Why the server's certificate is not trusted, when that is what failed.
+/// Unlike other connection errors, waiting does not mend it.
+pub fn certificate_problem(error: &reqwest::Error) -> Option<String> {
+    let problem = causes(error).find_map(|cause| match cause.downcast_ref::<rustls::Error>() {
+        Some(rustls::Error::InvalidCertificate(problem)) => Some(problem.to_string()),
+        _ => None,
+    })?;
+    Some(format!("its TLS certificate is not trusted: {problem}"))
+}
+
 /// What became of a request that got no whole answer, and in what words.
 pub fn connection_failure(error: &reqwest::Error, in_body: bool) -> (Reason, String) {
     if error.is_timeout() {
@@ -109,20 +119,23 @@ fn chain(error: &reqwest::Error) -> String {
 }
 
 fn io_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
-    let mut source = Some(error);
-    while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref::<io::Error>()
-            && io.get_ref().is_none()
-        {
-            return Some(io);
-        }
-        source = match cause
+    causes(error).find_map(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .filter(|io| io.get_ref().is_none())
+    })
+}
+
+/// The error and all that is behind it. An `io::Error` hides its inner error from `source`.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(
+        Some(error),
+        |&cause: &&'a (dyn Error + 'static)| match cause
             .downcast_ref::<io::Error>()
             .and_then(io::Error::get_ref)
         {
             Some(inner) => Some(inner as &(dyn Error + 'static)),
             None => cause.source(),
-        };
-    }
-    None
+        },
+    )
 }

@@ -1,6 +1,6 @@
 //! What the tests share: the built binary, the embedded API as a process of
 //! its own with its request log, job files in a temporary folder.
-#![allow(dead_code, missing_docs)]
+#![allow(dead_code, missing_docs, unreachable_pub)]
 
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -13,7 +13,15 @@ use tempfile::TempDir;
 /// The binary under test, with no credentials and no proxies in its environment.
 pub fn harvest() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_harvest"));
-    for name in ["SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET", "http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"] {
+    for name in [
+        "SPOTIFY_CLIENT_ID",
+        "SPOTIFY_CLIENT_SECRET",
+        "http_proxy",
+        "HTTP_PROXY",
+        "https_proxy",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+    ] {
         command.env_remove(name);
     }
     command.stdin(Stdio::null());
@@ -58,15 +66,22 @@ impl Place {
 
     /// The lines of a file, none if it is not there; the last must be whole.
     pub fn lines(&self, name: &str) -> Vec<String> {
-        let Ok(text) = fs::read_to_string(self.path(name)) else { return Vec::new() };
-        assert!(text.is_empty() || text.ends_with('\n'), "{name} ends in half a line");
+        let Ok(text) = fs::read_to_string(self.path(name)) else {
+            return Vec::new();
+        };
+        assert!(
+            text.is_empty() || text.ends_with('\n'),
+            "{name} ends in half a line"
+        );
         text.lines().map(str::to_owned).collect()
     }
 
     pub fn json_lines(&self, name: &str) -> Vec<Value> {
         self.lines(name)
             .iter()
-            .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{name}: {e}: {line}")))
+            .map(|line| {
+                serde_json::from_str(line).unwrap_or_else(|e| panic!("{name}: {e}: {line}"))
+            })
             .collect()
     }
 
@@ -74,10 +89,16 @@ impl Place {
     pub fn fates(&self, output: &str) -> BTreeMap<String, (u32, u32)> {
         let mut fates: BTreeMap<String, (u32, u32)> = BTreeMap::new();
         for record in self.json_lines(output) {
-            fates.entry(record["id"].as_str().unwrap().to_owned()).or_default().0 += 1;
+            fates
+                .entry(record["id"].as_str().unwrap().to_owned())
+                .or_default()
+                .0 += 1;
         }
         for failure in self.json_lines(&format!("{output}.failed.ndjson")) {
-            fates.entry(failure["id"].as_str().unwrap().to_owned()).or_default().1 += 1;
+            fates
+                .entry(failure["id"].as_str().unwrap().to_owned())
+                .or_default()
+                .1 += 1;
         }
         fates
     }
@@ -87,7 +108,11 @@ impl Place {
         let mut fates = self.fates(output);
         for id in ids {
             let (records, failures) = fates.remove(id).unwrap_or_default();
-            assert_eq!(records + failures, 1, "{id}: {records} records, {failures} failures");
+            assert_eq!(
+                records + failures,
+                1,
+                "{id}: {records} records, {failures} failures"
+            );
         }
         assert!(fates.is_empty(), "not asked for: {fates:?}");
     }
@@ -124,9 +149,20 @@ impl Api {
             .spawn()
             .unwrap();
         let mut first = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
-        let base = first.trim().strip_prefix("listening on ").expect("the address").to_owned();
-        Api { child, base, log, _place: place }
+        BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut first)
+            .unwrap();
+        let base = first
+            .trim()
+            .strip_prefix("listening on ")
+            .expect("the address")
+            .to_owned();
+        Api {
+            child,
+            base,
+            log,
+            _place: place,
+        }
     }
 
     /// The request log so far.
@@ -150,7 +186,10 @@ impl Api {
 
     /// Item requests (not the tokens').
     pub fn items(&self) -> Vec<Seen> {
-        self.seen().into_iter().filter(|s| s.method == "GET").collect()
+        self.seen()
+            .into_iter()
+            .filter(|s| s.method == "GET")
+            .collect()
     }
 
     /// A job file for this API: client credentials, tracks. `more` is appended.
@@ -204,4 +243,19 @@ pub fn most_in_window(times: &mut [f64], seconds: f64) -> usize {
         most = most.max(to - from + 1);
     }
     most
+}
+
+impl Api {
+    /// The request log so far, as it stands: with `fault`, which [`Seen`] has not.
+    pub fn raw(&self) -> Vec<Value> {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// Bytes of the request log: cheap to ask often.
+    pub fn log_bytes(&self) -> u64 {
+        fs::metadata(&self.log).map_or(0, |m| m.len())
+    }
 }
