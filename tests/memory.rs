@@ -1,5 +1,12 @@
 //! Promise 7: memory does not grow with the list.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    unreachable_pub,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
 #![cfg(target_os = "linux")]
 
 mod support;

@@ -1,6 +1,13 @@
 //! Promise 5: one token. By the log of an API whose tokens live two seconds,
 //! and with credentials or a token endpoint that are no good.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    unreachable_pub,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
 
 mod support;
 
@@ -155,10 +162,7 @@ fn a_wrong_secret_stops_the_run_and_fails_no_item() {
             .replace("\"wrong\"", "\"right\""),
     );
     assert_exit(&harvest().arg(&job).output().unwrap(), 0);
-    place.assert_exactly_once(
-        "out.ndjson",
-        [track_id(1).as_str(), track_id(2).as_str()],
-    );
+    place.assert_exactly_once("out.ndjson", [track_id(1).as_str(), track_id(2).as_str()]);
 }
 
 #[test]

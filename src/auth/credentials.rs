@@ -91,4 +91,21 @@ impl Credentials {
             Credentials::Token(shared) => Presented::Token(shared.current(now)?),
         })
     }
+
+    /// Waits until there is something live to present. `None` when there won't be.
+    pub async fn wait_until_live(&self) -> Option<()> {
+        let Credentials::Token(shared) = self else {
+            return Some(());
+        };
+        let mut shared = shared.clone();
+        loop {
+            if shared.current(tokio::time::Instant::now()).is_some() {
+                return Some(());
+            }
+            if shared.state().failed.is_some() {
+                return None;
+            }
+            shared.changed().await;
+        }
+    }
 }

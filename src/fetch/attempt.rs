@@ -1,10 +1,10 @@
 //! One attempt: the request, its redirects, its body, its verdict.
 
 use super::body;
-use super::classify::{self, Answer, Trouble, Verdict};
+use super::classify::{self, Answer, Refused, Trouble, Verdict};
 use super::json::compact_json;
 use super::redirect::{MOST_HOPS, next_hop};
-use crate::auth::{Presented, SidePermits};
+use crate::auth::{Credentials, Presented, SidePermits};
 use crate::job::{Method, Request, Template, UrlTemplate};
 use crate::outcome::{Reason, Record};
 use crate::pace::{Permit, Signal};
@@ -13,6 +13,7 @@ use reqwest::Url;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
 
 /// Of an error answer's body, so much is read for the server's words.
 const ERROR_BODY: u64 = 64 * 1024;
@@ -40,6 +41,7 @@ pub struct Fetcher {
     timeout: Duration,
     max_body: u64,
     permits: SidePermits,
+    credentials: Credentials,
 }
 
 enum Step {
@@ -54,6 +56,7 @@ impl Fetcher {
         base: Option<String>,
         client: reqwest::Client,
         permits: SidePermits,
+        credentials: Credentials,
     ) -> Result<Fetcher, FetchSetupError> {
         let mut fixed_headers = HeaderMap::new();
         fixed_headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -83,30 +86,13 @@ impl Fetcher {
             timeout: request.timeout,
             max_body: request.max_body,
             permits,
+            credentials,
         })
     }
 
     /// Makes one attempt for `id`. The permit is the leave to send its first
-    /// request, now; further hops ask for their own.
+    /// request, now; further hops ask for their own, and take the token anew.
     pub async fn attempt(&self, id: &str, presented: Presented, _leave: &Permit) -> Answer {
-        match tokio::time::timeout(self.timeout, self.exchange(id, &presented)).await {
-            Ok(answer) => answer,
-            Err(_) => Answer {
-                signal: Signal::Trouble,
-                verdict: Verdict::Again(Trouble::new(
-                    None,
-                    Reason::Timeout,
-                    format!(
-                        "no whole answer within {}",
-                        humantime::format_duration(self.timeout)
-                    ),
-                )),
-                bytes: 0,
-            },
-        }
-    }
-
-    async fn exchange(&self, id: &str, presented: &Presented) -> Answer {
         let invalid = |message: String| Answer {
             signal: Signal::NotSent,
             verdict: Verdict::Failed(Trouble::new(None, Reason::InvalidId, message)),
@@ -123,13 +109,23 @@ impl Fetcher {
                 None => return invalid(format!("the ID can't be sent in the header {name}")),
             };
         }
-        let mut url = with_key(home.clone(), presented);
+        let mut presented = presented;
+        let mut url = with_key(home.clone(), &presented);
         let mut trusted = true;
         for hop in 0..=MOST_HOPS {
-            if hop > 0 && self.permits.permit().await.is_none() {
-                return invalid("the run ended".into());
+            if hop > 0 {
+                match self.leave_to_go_on(trusted).await {
+                    Some(anew) => presented = anew,
+                    None => return ended(),
+                }
             }
-            match self.send(url.clone(), &headers, presented, trusted).await {
+            // A wait for a permit is ours and not the server's: the time runs from here.
+            let sent = self.send(url.clone(), &headers, &presented, trusted);
+            let step = match tokio::time::timeout(self.timeout, sent).await {
+                Ok(step) => step,
+                Err(_) => return self.too_slow(),
+            };
+            match step {
                 Step::Answer(answer) => return answer,
                 Step::Redirect(answered) => match next_hop(&home, &url, &answered) {
                     Ok(next) => {
@@ -144,6 +140,36 @@ impl Fetcher {
         redirect_failure(format!("more than {MOST_HOPS} redirects"))
     }
 
+    /// Waits for a permit and a live token, both at the same moment. `None`
+    /// when there won't be any.
+    async fn leave_to_go_on(&self, trusted: bool) -> Option<Presented> {
+        if !trusted {
+            return self.permits.permit().await.map(|_| Presented::None);
+        }
+        loop {
+            self.credentials.wait_until_live().await?;
+            self.permits.permit().await?;
+            // Had the token died while we waited, a late start could crowd a
+            // window: that permit is spent for nothing, and we wait again.
+            if let Some(presented) = self.credentials.present(Instant::now()) {
+                return Some(presented);
+            }
+        }
+    }
+
+    fn too_slow(&self) -> Answer {
+        let limit = humantime::format_duration(self.timeout);
+        Answer {
+            signal: Signal::Trouble,
+            verdict: Verdict::Again(Trouble::new(
+                None,
+                Reason::Timeout,
+                format!("no whole answer within {limit}"),
+            )),
+            bytes: 0,
+        }
+    }
+
     async fn send(
         &self,
         url: Url,
@@ -152,18 +178,18 @@ impl Fetcher {
         trusted: bool,
     ) -> Step {
         let mut request = reqwest::Request::new(self.method.clone(), url);
-        let mut generation = None;
+        let mut token = None;
         if trusted {
             *request.headers_mut() = headers.clone();
             match presented {
                 Presented::Header(name, value) => {
                     request.headers_mut().insert(name.clone(), value.clone());
                 }
-                Presented::Token(token) => {
-                    generation = Some(token.generation);
+                Presented::Token(present) => {
+                    token = Some(present);
                     request
                         .headers_mut()
-                        .insert(AUTHORIZATION, token.header.clone());
+                        .insert(AUTHORIZATION, present.header.clone());
                 }
                 Presented::None | Presented::Query(..) => {}
             }
@@ -202,7 +228,11 @@ impl Fetcher {
             let words = body::read(&mut response, ERROR_BODY).await.ok();
             let bytes = words.as_ref().map_or(0, |b| b.len() as u64);
             let said = words.and_then(|b| classify::server_words(&b));
-            let (mut verdict, signal) = classify::status(status, said, after, generation);
+            let refused = token.map(|token| Refused {
+                generation: token.generation,
+                expired: !token.is_live(Instant::now()),
+            });
+            let (mut verdict, signal) = classify::status(status, said, after, refused);
             if !trusted
                 && let Verdict::Unauthorized(_, trouble) | Verdict::Forbidden(trouble) = verdict
             {
@@ -268,6 +298,15 @@ impl Fetcher {
                 bytes,
             },
         }
+    }
+}
+
+/// The run is over: whatever became of this attempt, it is made anew next time.
+fn ended() -> Answer {
+    Answer {
+        signal: Signal::NotSent,
+        verdict: Verdict::Again(Trouble::new(None, Reason::ConnectionLost, "the run ended")),
+        bytes: 0,
     }
 }
 

@@ -28,8 +28,17 @@ pub enum Verdict {
     Again(Trouble),
     /// The server's certificate is not trusted: stop, unless it was trusted before.
     Untrusted(Trouble),
-    /// 401, to the token of this generation; `None` with credentials that don't change.
-    Unauthorized(Option<u64>, Trouble),
+    /// 401, to this token; `None` with credentials that don't change.
+    Unauthorized(Option<Refused>, Trouble),
+}
+
+/// The token that a 401 was the answer to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    /// Which one.
+    pub generation: u64,
+    /// It died on the way: the refusal says nothing about the item or the credentials.
+    pub expired: bool,
 }
 
 /// Why there is no record.
@@ -59,7 +68,7 @@ pub(super) fn status(
     status: u16,
     said: Option<String>,
     after: Option<Duration>,
-    generation: Option<u64>,
+    refused: Option<Refused>,
 ) -> (Verdict, Signal) {
     let message = match said {
         Some(said) => format!("HTTP {status}: {said}"),
@@ -69,7 +78,7 @@ pub(super) fn status(
     let busy = after.map_or(Signal::Trouble, Signal::RetryAfter);
     match status {
         401 => (
-            Verdict::Unauthorized(generation, trouble(Reason::Unauthorized)),
+            Verdict::Unauthorized(refused, trouble(Reason::Unauthorized)),
             Signal::Neutral,
         ),
         403 => (
@@ -79,7 +88,10 @@ pub(super) fn status(
         404 => (Verdict::Failed(trouble(Reason::NotFound)), Signal::Fine),
         410 => (Verdict::Failed(trouble(Reason::Gone)), Signal::Fine),
         408 | 425 => (Verdict::Again(trouble(Reason::ServerBusy)), busy),
-        429 => (Verdict::Again(trouble(Reason::RateLimited)), busy),
+        429 => (
+            Verdict::Again(trouble(Reason::RateLimited)),
+            after.map_or(Signal::Overloaded, Signal::RetryAfter),
+        ),
         400..=499 => (Verdict::Failed(trouble(Reason::ClientError)), Signal::Fine),
         // Gateways speak for a server that can't (520 to 530: Cloudflare's).
         502..=504 | 520..=530 => (Verdict::Again(trouble(Reason::ServerError)), busy),
@@ -137,7 +149,7 @@ mod tests {
                 _ => assert!(matches!(verdict, Verdict::Failed(_)), "{code}"),
             }
             if matches!(code, 429 | 503) {
-                assert_eq!(signal, Signal::Trouble);
+                assert!(matches!(signal, Signal::Trouble | Signal::Overloaded));
                 let wait = Duration::from_secs(9);
                 assert_eq!(
                     status(code, None, Some(wait), None).1,

@@ -12,5 +12,5 @@ mod json;
 mod redirect;
 
 pub use attempt::{FetchSetupError, Fetcher};
-pub use classify::{Answer, Trouble, Verdict};
+pub use classify::{Answer, Refused, Trouble, Verdict};
 pub use json::{JsonError, compact_json};

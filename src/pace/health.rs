@@ -13,6 +13,12 @@ const TROUBLES: u32 = 8;
 /// … for so many different items, and none fine between: an outage.
 const ITEMS: usize = 4;
 
+/// The share of troubled answers looks back on about twenty of them …
+const SHARE_WEIGHT: f64 = 0.05;
+/// … and above this one, the whole run slows down: a server that fails one
+/// request in fifty is not helped by half the speed.
+const STRAINED: f64 = 0.15;
+
 /// What an answer (or its absence) says about the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
@@ -20,7 +26,9 @@ pub enum Signal {
     Fine,
     /// It answered, and badly: says nothing about other items (500, a malformed body).
     Neutral,
-    /// It has too much, or something in front of it fails (429, 502, 503, 504, time-out, lost connection).
+    /// It said that it has too much (429 without Retry-After).
+    Overloaded,
+    /// It or something in front of it fails (502, 503, 504, time-out, lost connection).
     Trouble,
     /// It said how long to leave it alone.
     RetryAfter(Duration),
@@ -47,6 +55,8 @@ pub(super) struct Health {
     items: Vec<u64>,
     first_trouble: Option<Tick>,
     last_fine: Tick,
+    /// The troubled share of the last answers, as a moving average.
+    share: f64,
     pub(super) outage: Option<Outage>,
 }
 
@@ -59,6 +69,7 @@ impl Health {
             items: Vec::new(),
             first_trouble: None,
             last_fine: Tick::MIN,
+            share: 0.0,
             outage: None,
         }
     }
@@ -69,6 +80,7 @@ impl Health {
         self.items.clear();
         self.first_trouble = None;
         self.last_fine = now;
+        self.share -= self.share * SHARE_WEIGHT;
         self.outage.take().is_some()
     }
 
@@ -89,6 +101,7 @@ impl Health {
         unreachable: bool,
         random: f64,
     ) -> bool {
+        self.share += (1.0 - self.share) * SHARE_WEIGHT;
         if let Some(outage) = &mut self.outage {
             // Only the probe of this step moves it on; stragglers from before don't.
             if started >= outage.next_probe {
@@ -117,6 +130,11 @@ impl Health {
             return true;
         }
         false
+    }
+
+    /// Whether so many answers are troubled that it is more than bad luck.
+    pub(super) fn is_strained(&self) -> bool {
+        self.share > STRAINED
     }
 
     /// Whether the outage will have lasted longer than `max_wait` at its next probe.

@@ -187,10 +187,16 @@ impl Pacer {
                 self.pause_for(wait, now)?;
                 self.trouble(item, started, tick, false, random)?;
             }
-            Signal::Trouble | Signal::Unreachable => {
+            Signal::Overloaded => {
                 self.throttle.slow_down(started, tick, allowed, 0.5);
+                self.trouble(item, started, tick, false, random)?;
+            }
+            Signal::Trouble | Signal::Unreachable => {
                 let unreachable = signal == Signal::Unreachable;
                 self.trouble(item, started, tick, unreachable, random)?;
+                if self.health.is_strained() {
+                    self.throttle.slow_down(started, tick, allowed, 0.5);
+                }
             }
         }
         Ok(())

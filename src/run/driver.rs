@@ -54,10 +54,11 @@ impl Driver<'_> {
         loop {
             let now = Now::read();
             let mut wake = next_tick;
+            // What is under way goes on before something new is begun.
+            wake = wake.min(self.serve_side(now));
             if self.stopping.is_none() {
                 wake = wake.min(self.begin_due(now));
             }
-            wake = wake.min(self.serve_side(now));
             if let Some(due) = self.commit_if_due(now).await? {
                 wake = wake.min(due);
             }

@@ -93,7 +93,13 @@ pub async fn run(
     let client = crate::transport::client(job.limits.concurrency, options.base.is_some())?;
     let (side_permits, side_requests) = SidePermits::channel();
     let (credentials, keeper) = credentials(job, &options, &client, &side_permits)?;
-    let fetcher = Fetcher::new(&job.request, options.base.clone(), client, side_permits)?;
+    let fetcher = Fetcher::new(
+        &job.request,
+        options.base.clone(),
+        client,
+        side_permits,
+        credentials.clone(),
+    )?;
 
     reporter.on(&Event::Started(Plan {
         job: job.path.clone(),

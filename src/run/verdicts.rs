@@ -5,7 +5,7 @@ use super::error::RunError;
 use super::state::{Cause, Driver};
 use super::work::{Attempted, Work};
 use crate::auth::AuthError;
-use crate::fetch::{Trouble, Verdict};
+use crate::fetch::{Refused, Trouble, Verdict};
 use crate::job::Auth;
 use crate::outcome::{Failure, Outcome, Reason};
 use crate::pace::{Now, backoff_delay, full_jitter};
@@ -53,8 +53,8 @@ impl Driver<'_> {
                 self.hand_on(failed(work, trouble, 1)).await?;
             }
             Verdict::Forbidden(trouble) => self.forbidden(work, trouble, now).await?,
-            Verdict::Unauthorized(generation, trouble) => {
-                self.unauthorized(work, generation, trouble, now).await?;
+            Verdict::Unauthorized(refused, trouble) => {
+                self.unauthorized(work, refused, trouble, now).await?;
             }
             Verdict::Again(trouble) => self.again(work, trouble, now).await?,
             // Trusted before: the hotel's log-in page, perhaps, and an outage like any other.
@@ -127,11 +127,15 @@ impl Driver<'_> {
     async fn unauthorized(
         &mut self,
         mut work: Work,
-        generation: Option<u64>,
+        refused: Option<Refused>,
         trouble: Trouble,
         now: Now,
     ) -> Result<(), RunError> {
-        let Some(generation) = generation else {
+        let Some(Refused {
+            generation,
+            expired,
+        }) = refused
+        else {
             if matches!(self.job.auth, Auth::None) {
                 return self.forbidden(work, trouble, now).await;
             }
@@ -140,6 +144,11 @@ impl Driver<'_> {
         };
         if let Some(shared) = self.credentials.shared_token() {
             shared.refuse(generation);
+        }
+        if expired {
+            self.stats.retries += 1;
+            self.queue.push_at(now.instant, work);
+            return Ok(());
         }
         if generation > self.judged.last_refused {
             self.judged.last_refused = generation;
