@@ -6,6 +6,8 @@
 
 use super::lifetime::believable;
 use crate::job::{ClientAuth, ClientCredentials};
+use crate::transport::redact;
+use base64::prelude::{BASE64_STANDARD, Engine};
 use oauth2::basic::{
     BasicErrorResponse, BasicErrorResponseType, BasicRevocationErrorResponse,
     BasicTokenIntrospectionResponse,
@@ -14,12 +16,20 @@ use oauth2::{
     AccessToken, AuthType, ClientId, ClientSecret, HttpRequest, HttpResponse, RefreshToken,
     RequestTokenError, Scope, StandardRevocableToken, TokenResponse, TokenType, TokenUrl,
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// A token response is a few kB; more is not one.
 const MAX_RESPONSE: usize = 256 * 1024;
+
+/// What application/x-www-form-urlencoded leaves as it is, beside letters and digits.
+const FORM: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'*')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_');
 
 /// Why a token request gave no token.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -259,15 +269,27 @@ async fn send(
         .unwrap_or_else(|_| Err(unavailable("the token endpoint did not answer in time")))
 }
 
-/// A server's words as a message may show them: short, printable, and without
-/// the credentials that a careless server repeats.
+/// A server's words as a message may show them: without the credentials that
+/// we sent, in the spellings that we sent them in.
 fn shown(text: &str, grant: &ClientCredentials) -> String {
-    let mut clean: String = text.chars().filter(|c| !c.is_control()).take(300).collect();
-    for secret in [&grant.client_secret, &grant.client_id] {
-        let secret = secret.expose_secret();
-        if secret.len() >= 4 {
-            clean = clean.replace(secret, "[redacted]");
-        }
-    }
-    clean
+    let form = |text: &str| {
+        percent_encoding::utf8_percent_encode(text, FORM)
+            .to_string()
+            .replace("%20", "+")
+    };
+    let (id, secret) = (
+        grant.client_id.expose_secret(),
+        grant.client_secret.expose_secret(),
+    );
+    let basic = BASE64_STANDARD.encode(format!("{}:{}", form(id), form(secret)));
+    let plain = BASE64_STANDARD.encode(format!("{id}:{secret}"));
+    redact(
+        text,
+        [
+            basic.as_bytes(),
+            plain.as_bytes(),
+            secret.as_bytes(),
+            id.as_bytes(),
+        ],
+    )
 }

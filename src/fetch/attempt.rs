@@ -8,7 +8,7 @@ use crate::auth::{Credentials, Presented, SidePermits};
 use crate::job::{Method, Request, Template, UrlTemplate};
 use crate::outcome::{Reason, Record};
 use crate::pace::{Permit, Signal};
-use crate::transport::{certificate_problem, connection_failure, retry_after};
+use crate::transport::{certificate_problem, connection_failure, redact, retry_after};
 use reqwest::Url;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
@@ -126,7 +126,14 @@ impl Fetcher {
                 Err(_) => return self.too_slow(),
             };
             match step {
-                Step::Answer(answer) => return answer,
+                Step::Answer(mut answer) => {
+                    if let Some(trouble) = answer.verdict.trouble_mut() {
+                        let secrets = secrets(&headers, &presented);
+                        trouble.message =
+                            redact(&trouble.message, secrets.iter().map(Vec::as_slice));
+                    }
+                    return answer;
+                }
                 Step::Redirect(answered) => match next_hop(&home, &url, &answered) {
                     Ok(next) => {
                         // Once away from home, nothing brings the credentials back.
@@ -299,6 +306,29 @@ impl Fetcher {
             },
         }
     }
+}
+
+/// What was sent and must not be told: sensitive headers (with and without
+/// their scheme) and the key in the query.
+fn secrets(headers: &HeaderMap, presented: &Presented) -> Vec<Vec<u8>> {
+    let mut secrets: Vec<Vec<u8>> = headers
+        .values()
+        .filter(|value| value.is_sensitive())
+        .map(|value| value.as_bytes().to_vec())
+        .collect();
+    match presented {
+        Presented::None => {}
+        Presented::Header(_, value) => secrets.push(value.as_bytes().to_vec()),
+        Presented::Token(token) => secrets.push(token.header.as_bytes().to_vec()),
+        Presented::Query(_, value) => secrets.push(value.expose_secret().as_bytes().to_vec()),
+    }
+    let bare = |value: &Vec<u8>| {
+        let space = value.iter().position(|&b| b == b' ')?;
+        Some(value.get(space + 1..)?.to_vec())
+    };
+    let without_scheme: Vec<_> = secrets.iter().filter_map(bare).collect();
+    secrets.extend(without_scheme);
+    secrets
 }
 
 /// The run is over: whatever became of this attempt, it is made anew next time.

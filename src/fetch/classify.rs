@@ -32,6 +32,20 @@ pub enum Verdict {
     Unauthorized(Option<Refused>, Trouble),
 }
 
+impl Verdict {
+    /// The trouble, unless it is a record.
+    pub(super) fn trouble_mut(&mut self) -> Option<&mut Trouble> {
+        match self {
+            Verdict::Record(_) => None,
+            Verdict::Failed(trouble)
+            | Verdict::Forbidden(trouble)
+            | Verdict::Again(trouble)
+            | Verdict::Untrusted(trouble)
+            | Verdict::Unauthorized(_, trouble) => Some(trouble),
+        }
+    }
+}
+
 /// The token that a 401 was the answer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused {
@@ -128,8 +142,7 @@ pub(super) fn server_words(body: &[u8]) -> Option<String> {
     ]
     .iter()
     .find_map(|path| value.pointer(path).and_then(serde_json::Value::as_str))?;
-    let text: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
-    (!text.is_empty()).then_some(text)
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 #[cfg(test)]

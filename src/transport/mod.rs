@@ -4,8 +4,10 @@
 //! follow a redirect or try again by itself: both cost a permit, and the pacer
 //! alone gives those. No message from here holds a URL: it may carry a key.
 
+mod redact;
 mod retry_after;
 
+pub use redact::redact;
 pub use retry_after::retry_after;
 
 use crate::outcome::Reason;
