@@ -1,5 +1,7 @@
 //! A server that can't prove who it is stops the run before work is burnt.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::sync::Arc;

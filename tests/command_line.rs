@@ -595,21 +595,13 @@ fn rate_and_concurrency_override_the_job() {
     }
     // Two quotas: 3/s among them holds.
     let before = seen.len();
-    let output = run(
-        &job,
-        &[
-            "--rate",
-            "100/s",
-            "--rate",
-            "3/s",
-            "--concurrency",
-            "4",
-            "--output",
-            "b.ndjson",
-            "--limit",
-            "7",
-        ],
-    );
+    let output = harvest()
+        .arg(&job)
+        .args(["--rate", "100/s", "--rate", "3/s", "--concurrency", "4"])
+        .args(["--limit", "7", "--output", "b.ndjson"])
+        .current_dir(place.path("."))
+        .output()
+        .unwrap();
     assert_exit(&output, 0);
     let seen = slow.seen();
     assert_eq!(seen.len() - before, 7);

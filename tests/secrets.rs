@@ -122,60 +122,58 @@ fn nor_does_one_that_logs_json() {
 }
 
 fn troubled_run(log: [&str; 4]) {
-    {
-        let api = Api::start(&[
-            "--token-lifetime",
-            "1s",
-            "--latency",
-            "300ms",
-            "--fault-rate",
-            "0.1",
-        ]);
-        let mut ids: Vec<String> = (0..90).map(track_id).collect();
-        ids.extend((200..220).map(|n| format!("redirect-{}", track_id(n))));
-        for bad in [
-            "status-400",
-            "status-401",
-            "status-403",
-            "status-500",
-            "html",
-            "malformed",
-            "204",
-            "empty",
-        ] {
-            ids.push(bad.into());
-        }
-        ids.push(format!("{:019}404", 7));
-        let place = Place::new();
-        place.write("ids.txt", &(ids.join("\n") + "\n"));
-        let text = api
-            .job(
-                "file = \"ids.txt\"",
-                "rate = \"60/s\"\nconcurrency = 32",
-                "path = \"out.ndjson\"",
-                "[retry]\nattempts = 3\nbackoff = \"50ms..200ms\"",
-            )
-            .replace(SECRET, "${TEST_SECRET}");
-        let job = place.write("job.toml", &text);
-        let mut secrets = forms("test-client", SECRET);
-        let mut command = harvest();
-        command.arg(&job).args(log).env("TEST_SECRET", SECRET);
-
-        let output = watched(command, &secrets);
-
-        assert_exit(&output, 3);
-        let seen = api.seen();
-        secrets.extend(seen.iter().filter_map(|s| s.issued.clone()));
-        assert!(seen.iter().filter(|s| s.issued.is_some()).count() >= 2);
-        assert!(
-            seen.iter()
-                .any(|s| s.method == "GET" && s.status == Some(401)),
-            "no request was refused: the test shows nothing"
-        );
-        assert!(seen.iter().any(|s| s.status == Some(302)));
-        assert!(place.path("out.ndjson.checkpoint").exists());
-        assert_hidden(&output, &place, secrets.iter().map(String::as_str));
+    let api = Api::start(&[
+        "--token-lifetime",
+        "1s",
+        "--latency",
+        "300ms",
+        "--fault-rate",
+        "0.1",
+    ]);
+    let mut ids: Vec<String> = (0..90).map(track_id).collect();
+    ids.extend((200..220).map(|n| format!("redirect-{}", track_id(n))));
+    for bad in [
+        "status-400",
+        "status-401",
+        "status-403",
+        "status-500",
+        "html",
+        "malformed",
+        "204",
+        "empty",
+    ] {
+        ids.push(bad.into());
     }
+    ids.push(format!("{:019}404", 7));
+    let place = Place::new();
+    place.write("ids.txt", &(ids.join("\n") + "\n"));
+    let text = api
+        .job(
+            "file = \"ids.txt\"",
+            "rate = \"60/s\"\nconcurrency = 32",
+            "path = \"out.ndjson\"",
+            "[retry]\nattempts = 3\nbackoff = \"50ms..200ms\"",
+        )
+        .replace(SECRET, "${TEST_SECRET}");
+    let job = place.write("job.toml", &text);
+    let mut secrets = forms("test-client", SECRET);
+    let mut command = harvest();
+    command.arg(&job).args(log).env("TEST_SECRET", SECRET);
+
+    let output = watched(command, &secrets);
+
+    assert_exit(&output, 3);
+    let seen = api.seen();
+    secrets.extend(seen.iter().filter_map(|s| s.issued.clone()));
+    assert!(seen.iter().filter(|s| s.issued.is_some()).count() >= 2);
+    assert!(
+        seen.iter()
+            .any(|s| s.method == "GET" && s.status == Some(401)),
+        "no request was refused: the test shows nothing"
+    );
+    assert!(seen.iter().any(|s| s.status == Some(302)));
+    assert!(place.path("out.ndjson.checkpoint").exists());
+    assert_hidden(&output, &place, secrets.iter().map(String::as_str));
 }
 
 /// A raw API with tokens that it revokes after a few uses: every item request
@@ -213,8 +211,6 @@ fn revoked_tokens_are_not_shown() {
             .chain(["500", "reset", "html", "hop"].map(str::to_owned))
             .collect();
         let base = api.base();
-        place.write("job.secret", "placeholder\n");
-        fs::remove_file(place.path("job.secret")).unwrap();
         let elsewhere = Place::new();
         let secret_file = elsewhere.write("secret", &format!("{SECRET}\n"));
         let job = place.write(
@@ -242,34 +238,116 @@ fn revoked_tokens_are_not_shown() {
     }
 }
 
-/// What a careless server repeats in its errors must not end in our files.
-#[test]
-fn a_server_that_repeats_a_token_in_its_error_does_not_make_us_show_it() {
+/// What a careless server repeats of the request must not end in our files.
+fn repeated(ids: &[&str], auth: &str, more: &str) {
+    let secret = "k3y-of/the+test.1";
     let api = Raw::start(|request, _| {
-        let sent = request.header("authorization").unwrap_or("none");
+        let told = request.head.replace("\r\n", " | ").replace('"', "'");
+        let json = format!("{{\"message\":\"no use with {told}\"}}");
         match request.last() {
-            "good" => ok("{}"),
-            _ => answer(
+            "400" => answer("400 Bad Request", "", json),
+            "403" => answer("403 Forbidden", "", json),
+            "500" => answer("500 Oh", "", json),
+            "title" => ok(format!("<html><title>{told}</title>")),
+            "late" => answer(
                 "400 Bad Request",
                 "",
-                format!("{{\"message\":\"no use with {sent}\"}}"),
+                format!("{{\"message\":\"{}{told}\"}}", "x".repeat(200)),
             ),
+            _ => ok("{}"),
         }
     });
     let place = Place::new();
     let job = place.write(
         "job.toml",
         &format!(
-            "[ids]\nlist = [\"good\", \"bad\"]\n[request]\nurl = \"{}/{{id}}\"\n\
-             [auth]\ntype = \"bearer\"\ntoken = \"b3arer-token-of-the-test\"\n[output]\npath = \"out.ndjson\"\n",
+            "[ids]\nlist = {ids:?}\n\
+                 [request]\nurl = \"{}/items/{{id}}\"\n{more}\n[auth]\n{auth}\n\
+                 [limits]\nrate = \"200/s\"\n[retry]\nattempts = 2\nbackoff = \"10ms..20ms\"\n\
+                 [output]\npath = \"out.ndjson\"\n",
             api.base()
         ),
     );
 
-    let output = harvest().arg(&job).args(EVERY_LOG[0]).output().unwrap();
+    let output = harvest()
+        .arg(&job)
+        .args(EVERY_LOG[0])
+        .env("TEST_KEY", secret)
+        .output()
+        .unwrap();
 
     assert_exit(&output, 3);
-    assert_hidden(&output, &place, ["b3arer-token-of-the-test"]);
+    let pair = BASE64_STANDARD.encode(format!("me:{secret}"));
+    let secrets = [secret, "k3y-of%2Fthe%2Btest.1", "k3y-of", &pair];
+    assert_hidden(&output, &place, secrets);
+}
+
+const IN_ERRORS: [&str; 5] = ["good", "400", "403", "500", "late"];
+const KEY_IN_HEADER: &str = "type = \"api_key\"\nname = \"X-Api-Key\"\nvalue = \"${TEST_KEY}\"";
+const KEY_IN_QUERY: &str =
+    "type = \"api_key\"\nin = \"query\"\nname = \"key\"\nvalue = \"${TEST_KEY}\"";
+
+#[test]
+fn a_token_that_the_server_repeats_is_not_shown() {
+    repeated(&IN_ERRORS, "type = \"bearer\"\ntoken = \"${TEST_KEY}\"", "");
+}
+
+#[test]
+fn a_password_that_the_server_repeats_is_not_shown() {
+    let auth = "type = \"basic\"\nusername = \"me\"\npassword = \"${TEST_KEY}\"";
+    repeated(&IN_ERRORS, auth, "");
+}
+
+#[test]
+fn a_key_in_a_header_that_the_server_repeats_is_not_shown() {
+    repeated(&IN_ERRORS, KEY_IN_HEADER, "");
+}
+
+/// It is in the URL, percent-encoded: `-` and `.` as they are, `/` and `+` not.
+#[test]
+fn a_key_in_the_query_that_the_server_repeats_is_not_shown() {
+    repeated(&IN_ERRORS, KEY_IN_QUERY, "");
+}
+
+#[test]
+fn a_secret_header_that_the_server_repeats_is_not_shown() {
+    let more = "headers = { \"X-Own-Key\" = \"${TEST_KEY}\" }";
+    repeated(&IN_ERRORS, "type = \"none\"", more);
+}
+
+#[test]
+fn a_secret_query_that_the_server_repeats_is_not_shown() {
+    let more = "query = { key = \"${TEST_KEY}\" }";
+    repeated(&IN_ERRORS, "type = \"none\"", more);
+}
+
+/// A title is shown, but cut: the secret must be taken out before.
+#[test]
+fn a_key_in_the_title_of_a_web_page_is_not_shown() {
+    repeated(&["good", "title"], KEY_IN_HEADER, "");
+}
+
+/// Nor what it repeats when that ends the run.
+#[test]
+fn what_a_server_repeats_as_it_refuses_us_is_not_shown() {
+    for status in ["401 Unauthorized", "403 Forbidden"] {
+        let api = Raw::start(move |request, _| {
+            let sent = request.header("authorization").unwrap_or("none");
+            answer(status, "", format!("{{\"error\":\"no use with {sent}\"}}"))
+        });
+        let place = Place::new();
+        let job = place.write(
+            "job.toml",
+            &format!(
+                "[ids]\nlist = [\"a\", \"b\"]\n[request]\nurl = \"{}/{{id}}\"\n[auth]\ntype = \"bearer\"\n\
+                 token = \"b3arer-token-of-the-test\"\n[output]\npath = \"out.ndjson\"\n",
+                api.base()
+            ),
+        );
+        let output = harvest().arg(&job).args(EVERY_LOG[0]).output().unwrap();
+        assert_exit(&output, 1);
+        assert_hidden(&output, &place, ["b3arer-token-of-the-test"]);
+    }
 }
 
 fn redirecting(to: String) -> Raw {

@@ -1,6 +1,15 @@
 //! What the tests share: the built binary, the embedded API as a process of
 //! its own with its request log, job files in a temporary folder.
-#![allow(dead_code, missing_docs, unreachable_pub)]
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
 
 use serde_json::Value;
 use std::collections::BTreeMap;
