@@ -128,7 +128,7 @@ impl Fetcher {
             match step {
                 Step::Answer(mut answer) => {
                     if let Some(trouble) = answer.verdict.trouble_mut() {
-                        let secrets = secrets(&headers, &presented);
+                        let secrets = self.secrets(id, &home, &headers, &presented);
                         trouble.message =
                             redact(&trouble.message, secrets.iter().map(Vec::as_slice));
                     }
@@ -175,6 +175,49 @@ impl Fetcher {
             )),
             bytes: 0,
         }
+    }
+
+    /// What was sent and must not be told: sensitive headers (with and without
+    /// their scheme), keys in the query, whatever `${…}` brought into the URL.
+    fn secrets(
+        &self,
+        id: &str,
+        home: &Url,
+        headers: &HeaderMap,
+        presented: &Presented,
+    ) -> Vec<Vec<u8>> {
+        let mut secrets: Vec<Vec<u8>> = headers
+            .values()
+            .filter(|value| value.is_sensitive())
+            .map(|value| value.as_bytes().to_vec())
+            .collect();
+        match presented {
+            Presented::None => {}
+            Presented::Header(_, value) => secrets.push(value.as_bytes().to_vec()),
+            Presented::Token(token) => secrets.push(token.header.as_bytes().to_vec()),
+            Presented::Query(_, value) => secrets.push(value.expose_secret().as_bytes().to_vec()),
+        }
+        let bare = |value: &Vec<u8>| {
+            let space = value.iter().position(|&b| b == b' ')?;
+            Some(value.get(space + 1..)?.to_vec())
+        };
+        let without_scheme: Vec<_> = secrets.iter().filter_map(bare).collect();
+        secrets.extend(without_scheme);
+        for (_, template) in self.query.iter().filter(|(_, t)| t.is_secret()) {
+            secrets.push(template.expand_value(id).into_bytes());
+        }
+        if self.url.is_secret() {
+            // Which part of it is the secret, nobody remembers: all of it, then, but the ID.
+            let values = home.query_pairs().map(|(_, value)| value.into_owned());
+            let segments = home
+                .path_segments()
+                .into_iter()
+                .flatten()
+                .map(str::to_owned);
+            let parts = values.chain(segments).filter(|part| part != id);
+            secrets.extend(parts.map(String::into_bytes));
+        }
+        secrets
     }
 
     async fn send(
@@ -306,29 +349,6 @@ impl Fetcher {
             },
         }
     }
-}
-
-/// What was sent and must not be told: sensitive headers (with and without
-/// their scheme) and the key in the query.
-fn secrets(headers: &HeaderMap, presented: &Presented) -> Vec<Vec<u8>> {
-    let mut secrets: Vec<Vec<u8>> = headers
-        .values()
-        .filter(|value| value.is_sensitive())
-        .map(|value| value.as_bytes().to_vec())
-        .collect();
-    match presented {
-        Presented::None => {}
-        Presented::Header(_, value) => secrets.push(value.as_bytes().to_vec()),
-        Presented::Token(token) => secrets.push(token.header.as_bytes().to_vec()),
-        Presented::Query(_, value) => secrets.push(value.expose_secret().as_bytes().to_vec()),
-    }
-    let bare = |value: &Vec<u8>| {
-        let space = value.iter().position(|&b| b == b' ')?;
-        Some(value.get(space + 1..)?.to_vec())
-    };
-    let without_scheme: Vec<_> = secrets.iter().filter_map(bare).collect();
-    secrets.extend(without_scheme);
-    secrets
 }
 
 /// The run is over: whatever became of this attempt, it is made anew next time.

@@ -94,7 +94,6 @@ fn title(html: &str) -> Option<String> {
         .get(from..to)?
         .chars()
         .filter(|c| !c.is_control())
-        .take(80)
         .collect();
     let title = title.trim();
     (!title.is_empty()).then(|| title.to_owned())

@@ -1,6 +1,22 @@
 //! A server's words without the credentials that a careless server repeats.
 
-use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+
+/// What the encoders in use leave as it is, beside letters and digits: nothing;
+/// RFC 3986's unreserved characters; those of application/x-www-form-urlencoded.
+const ENCODERS: [&AsciiSet; 3] = [
+    NON_ALPHANUMERIC,
+    &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~'),
+    &NON_ALPHANUMERIC
+        .remove(b'*')
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_'),
+];
 
 /// Shorter texts are no secrets, and taking them out would garble every message.
 const SHORTEST: usize = 4;
@@ -16,13 +32,45 @@ pub fn redact<'a>(text: &str, secrets: impl IntoIterator<Item = &'a [u8]>) -> St
         if secret.len() < SHORTEST {
             continue;
         }
-        let encoded = percent_encode(secret, NON_ALPHANUMERIC).to_string();
-        let as_form = encoded.replace("%20", "+");
-        for spelling in [String::from_utf8_lossy(secret).as_ref(), &encoded, &as_form] {
-            clean = clean.replace(spelling, "[redacted]");
+        for spelling in spellings(secret) {
+            clean = clean.replace(&spelling, "[redacted]");
         }
     }
     clean.chars().take(LONGEST).collect()
+}
+
+fn spellings(secret: &[u8]) -> Vec<String> {
+    let mut spellings = vec![String::from_utf8_lossy(secret).into_owned()];
+    for kept in ENCODERS {
+        let encoded = percent_encode(secret, kept).to_string();
+        // The hexadecimal digits may be small ones.
+        for encoded in [lower_hex(&encoded), encoded] {
+            spellings.push(encoded.replace("%20", "+"));
+            spellings.push(encoded);
+        }
+    }
+    // The longest first: none may break one that holds it.
+    spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
+    spellings.dedup();
+    spellings
+}
+
+fn lower_hex(encoded: &str) -> String {
+    let mut digits = 0;
+    encoded
+        .chars()
+        .map(|c| {
+            if c == '%' {
+                digits = 2;
+                c
+            } else if digits > 0 {
+                digits -= 1;
+                c.to_ascii_lowercase()
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -36,6 +84,15 @@ mod tests {
         assert_eq!(
             redact(text, secrets),
             "no [redacted], no [redacted], no [redacted]; about"
+        );
+    }
+
+    #[test]
+    fn every_encoder_s_spelling_goes() {
+        let text = "k-y.of%2Fthe%2Btest k-y.of%2fthe%2btest k%2Dy%2Eof%2Fthe%2Btest";
+        assert_eq!(
+            redact(text, [b"k-y.of/the+test".as_slice()]),
+            "[redacted] [redacted] [redacted]"
         );
     }
 
