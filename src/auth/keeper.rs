@@ -10,12 +10,15 @@ use crate::pace::{backoff_delay, full_jitter};
 use futures::future::BoxFuture;
 use reqwest::header::HeaderValue;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 const BACKOFF_LAST: Duration = Duration::from_secs(60);
+/// Between two token requests, unless a token was refused.
+const SHORTEST_BETWEEN: Duration = Duration::from_millis(500);
 
 /// An access token in use.
 #[derive(Debug)]
@@ -84,12 +87,16 @@ pub struct TokenState {
 pub struct SharedToken {
     state: watch::Receiver<TokenState>,
     refused: mpsc::UnboundedSender<u64>,
+    /// The newest generation that was refused: not sent again while the keeper has yet to hear of it.
+    newest_refused: Arc<AtomicU64>,
 }
 
 impl SharedToken {
     /// The token to send now; `None` while there is none.
     pub fn current(&self, now: Instant) -> Option<Arc<Token>> {
-        self.state.borrow().token.clone().filter(|t| t.is_live(now))
+        let refused = self.newest_refused.load(Ordering::Relaxed);
+        let token = self.state.borrow().token.clone();
+        token.filter(|t| t.is_live(now) && t.generation > refused)
     }
 
     /// Everything that is known.
@@ -107,6 +114,7 @@ impl SharedToken {
 
     /// Reports that the server refused the token of this generation.
     pub fn refuse(&self, generation: u64) {
+        self.newest_refused.fetch_max(generation, Ordering::Relaxed);
         // One message per answered request: bounded by the requests in flight.
         let _ = self.refused.send(generation);
     }
@@ -161,6 +169,7 @@ impl TokenKeeper {
         let shared = SharedToken {
             state: state_rx,
             refused: refused_tx,
+            newest_refused: Arc::default(),
         };
         (keeper, shared)
     }
@@ -184,7 +193,10 @@ impl TokenKeeper {
         let expires = self.state.borrow().token.as_ref().and_then(|t| t.expires);
         let granted_life = expires.map(|at| at.saturating_duration_since(Instant::now()));
         let due = match (expires, granted_life) {
-            (Some(at), Some(life)) => at - lifetime::margin(life),
+            // A token that dies on the way is no reason to ask all night long.
+            (Some(at), Some(life)) => {
+                (at - lifetime::margin(life)).max(Instant::now() + SHORTEST_BETWEEN)
+            }
             _ => Instant::now() + Duration::from_secs(366 * 24 * 3600),
         };
         let due = tokio::time::sleep_until(due);

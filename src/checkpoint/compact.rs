@@ -21,8 +21,8 @@ const BLOCKS: u64 = 10_000;
 const KEYS: usize = 1 << 18;
 /// Ranges are joined up to at least this many bytes.
 const RANGE: u64 = 16 << 20;
-/// Notes older than this are forgotten: 32 days, more than the longest quota's window.
-const NOTES_MS: u64 = 32 * 24 * 3600 * 1000;
+/// Notes older than this are forgotten: more than a year, the longest quota's window.
+const NOTES_MS: u64 = 367 * 24 * 3600 * 1000;
 
 /// Rewrites the checkpoint when it is long; `None` when it is not.
 /// `done` must hold exactly its keys. `state` is told what was forgotten.

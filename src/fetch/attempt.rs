@@ -8,7 +8,7 @@ use crate::auth::{Credentials, Presented, SidePermits};
 use crate::job::{Method, Request, Template, UrlTemplate};
 use crate::outcome::{Reason, Record};
 use crate::pace::{Permit, Signal};
-use crate::transport::{certificate_problem, connection_failure, redact, retry_after};
+use crate::transport::{certificate_problem, connection_failure, holds, redact, retry_after};
 use reqwest::Url;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
@@ -115,7 +115,12 @@ impl Fetcher {
         for hop in 0..=MOST_HOPS {
             if hop > 0 {
                 match self.leave_to_go_on(trusted).await {
-                    Some(anew) => presented = anew,
+                    Some(anew) if trusted => {
+                        presented = anew;
+                        url = with_key(url, &presented);
+                    }
+                    // What home was shown stays known, to be kept out of messages.
+                    Some(_) => {}
                     None => return ended(),
                 }
             }
@@ -123,7 +128,7 @@ impl Fetcher {
             let sent = self.send(url.clone(), &headers, &presented, trusted);
             let step = match tokio::time::timeout(self.timeout, sent).await {
                 Ok(step) => step,
-                Err(_) => return self.too_slow(),
+                Err(_) => return self.too_slow(trusted),
             };
             match step {
                 Step::Answer(mut answer) => {
@@ -139,6 +144,12 @@ impl Fetcher {
                         // Once away from home, nothing brings the credentials back.
                         trusted = trusted && next.same_origin;
                         url = next.url;
+                        let secrets = self.secrets(id, &home, &headers, &presented);
+                        if !trusted && holds(url.as_str(), secrets.iter().map(Vec::as_slice)) {
+                            return redirect_failure(
+                                "a redirect that would carry a credential to another origin".into(),
+                            );
+                        }
                     }
                     Err(message) => return redirect_failure(message),
                 },
@@ -164,10 +175,14 @@ impl Fetcher {
         }
     }
 
-    fn too_slow(&self) -> Answer {
+    fn too_slow(&self, trusted: bool) -> Answer {
         let limit = humantime::format_duration(self.timeout);
         Answer {
-            signal: Signal::Trouble,
+            signal: if trusted {
+                Signal::Trouble
+            } else {
+                Signal::Neutral
+            },
             verdict: Verdict::Again(Trouble::new(
                 None,
                 Reason::Timeout,
@@ -209,10 +224,12 @@ impl Fetcher {
         if self.url.is_secret() {
             // Which part of it is the secret, nobody remembers: all of it, then, but the ID.
             let values = home.query_pairs().map(|(_, value)| value.into_owned());
+            // Shorter segments are words (`v1`, `tracks`), and no keys.
             let segments = home
                 .path_segments()
                 .into_iter()
                 .flatten()
+                .filter(|segment| segment.len() >= 16)
                 .map(str::to_owned);
             let parts = values.chain(segments).filter(|part| part != id);
             secrets.extend(parts.map(String::into_bytes));
@@ -254,10 +271,13 @@ impl Fetcher {
                     ),
                     _ => {
                         let (reason, message) = connection_failure(&error, false);
-                        (
-                            classify::connection_signal(reason),
-                            Verdict::Again(Trouble::new(None, reason, message)),
-                        )
+                        let signal = if trusted {
+                            classify::connection_signal(reason)
+                        } else {
+                            // Another host's trouble says nothing about ours.
+                            Signal::Neutral
+                        };
+                        (signal, Verdict::Again(Trouble::new(None, reason, message)))
                     }
                 };
                 return Step::Answer(Answer {
@@ -375,8 +395,13 @@ fn header_value(template: &Template, id: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
+/// The URL with the key in its query, where there is one and it is not there already.
 fn with_key(mut url: Url, presented: &Presented) -> Url {
-    if let Presented::Query(name, value) = presented {
+    if let Presented::Query(name, value) = presented
+        && !url
+            .query_pairs()
+            .any(|(present, _)| present == name.as_str())
+    {
         url.query_pairs_mut()
             .append_pair(name, value.expose_secret());
     }

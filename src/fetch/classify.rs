@@ -95,9 +95,11 @@ pub(super) fn status(
             Verdict::Unauthorized(refused, trouble(Reason::Unauthorized)),
             Signal::Neutral,
         ),
+        // GitHub's secondary rate limit answers so.
+        403 if after.is_some() => (Verdict::Again(trouble(Reason::RateLimited)), busy),
         403 => (
             Verdict::Forbidden(trouble(Reason::Forbidden)),
-            after.map_or(Signal::Neutral, Signal::RetryAfter),
+            Signal::Neutral,
         ),
         404 => (Verdict::Failed(trouble(Reason::NotFound)), Signal::Fine),
         410 => (Verdict::Failed(trouble(Reason::Gone)), Signal::Fine),

@@ -54,6 +54,11 @@ pub fn count(ids: &Ids) -> Result<Option<u64>, IdsError> {
     match &ids.file {
         None => Ok(Some(list)),
         Some(file) if file.source == IdSource::Stdin => Ok(None),
+        // Bytes that are read from a pipe to be counted would be missing from the list.
+        Some(IdFile {
+            source: IdSource::Path(path),
+            ..
+        }) if std::fs::metadata(path).is_ok_and(|m| !m.is_file()) => Ok(None),
         Some(file) => Ok(Some(list + FileReader::open(file)?.count()?)),
     }
 }

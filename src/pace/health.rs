@@ -84,14 +84,6 @@ impl Health {
         self.outage.take().is_some()
     }
 
-    /// An answer that is not fine, but an answer.
-    pub(super) fn answered(&mut self) {
-        self.outage = None;
-        self.troubles = 0;
-        self.items.clear();
-        self.first_trouble = None;
-    }
-
     /// True when this answer began an outage.
     pub(super) fn trouble(
         &mut self,

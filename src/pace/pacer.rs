@@ -174,8 +174,10 @@ impl Pacer {
         match signal {
             Signal::NotSent => {}
             Signal::Neutral => {
-                // It answers: whatever is wrong, it is no outage.
-                self.health.answered();
+                // No outage begins with it, and none ends: a probe like any other.
+                if self.in_outage() {
+                    self.trouble(item, started, tick, false, random)?;
+                }
             }
             Signal::Fine => {
                 if self.health.fine(tick) {
@@ -234,7 +236,7 @@ impl Pacer {
     fn check_pause(&self, now: Now, wait: Duration) -> Result<(), GiveUp> {
         let tick = self.tick(now);
         match self.pause {
-            Some((until, _)) if until > tick && wait > self.max_wait => {
+            Some((until, _)) if until > tick && wait > self.max_wait.saturating_add(CUSHION) => {
                 Err(GiveUp::RetryAfter(self.wall(now, until)))
             }
             _ => Ok(()),

@@ -278,7 +278,7 @@ fn a_server_that_only_ever_says_retry_after_is_an_outage_with_an_end() {
 }
 
 #[test]
-fn any_answer_ends_an_outage() {
+fn an_answer_that_is_not_fine_is_a_probe_like_any_other() {
     let mut clock = Clock::new();
     let mut pacer = Pacer::new(&limits(&[], 8), &RETRY, false, 1, clock.now());
     let Turn::Go(permit) = pacer.turn(clock.now()) else {
@@ -299,6 +299,16 @@ fn any_answer_ends_an_outage() {
     pacer
         .finish(permit, Signal::Neutral, 2, clock.now())
         .unwrap();
+    assert!(pacer.in_outage());
+    assert!(matches!(
+        pacer.turn(clock.now()),
+        Turn::Wait(_, Why::Outage)
+    ));
+    clock.at += Duration::from_secs(60);
+    let Turn::Go(permit) = pacer.turn(clock.now()) else {
+        panic!()
+    };
+    pacer.finish(permit, Signal::Fine, 3, clock.now()).unwrap();
     assert!(!pacer.in_outage());
 }
 

@@ -57,7 +57,10 @@ impl Driver<'_> {
     ) -> Result<Ended, RunError> {
         let mut cause = self.stopping.take().map(|s| s.0);
         if cause.is_none() && cycled.is_ok() {
-            cause = self.all_forbidden().map(Cause::Broken);
+            cause = match self.all_forbidden().await {
+                Ok(refused) => refused.map(Cause::Broken),
+                Err(error) => Some(Cause::Broken(error)),
+            };
         }
         let complete = cause.is_none() && cycled.is_ok() && !self.limited;
         let idle = self.stats.starts == 0 && self.stats.records + self.stats.failed_count == 0;

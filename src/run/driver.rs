@@ -116,7 +116,7 @@ impl Driver<'_> {
             };
             match self.pacer.turn(now) {
                 Turn::Go(permit) => {
-                    let Some(work) = self.queue.pop(now.instant) else {
+                    let Some(work) = self.queue.pop(now.instant, self.pacer.in_outage()) else {
                         return far;
                     };
                     self.stats.starts += 1;
@@ -171,6 +171,11 @@ impl Driver<'_> {
             }
         }
         far
+    }
+
+    /// Whether only items are left that were tried before.
+    pub(super) fn nothing_fresh(&self) -> bool {
+        self.ids_ended && self.queue.fresh() == 0
     }
 
     fn wants_ids(&self) -> bool {

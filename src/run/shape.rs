@@ -36,7 +36,7 @@ pub fn shape(job: &Job) -> Shape {
         ));
     }
     fields.push((
-        "output format".to_owned(),
+        "output.format".to_owned(),
         match job.output.format {
             OutputFormat::Ndjson => "ndjson",
             OutputFormat::Delimited { delimiter: b'\t' } => "tsv",
@@ -52,11 +52,12 @@ pub fn shape(job: &Job) -> Shape {
         }
         .to_owned(),
     ));
-    for (place, (name, path)) in job.output.columns.iter().enumerate() {
-        fields.push((
-            format!("output.columns.{}", place + 1),
-            format!("{name} = {path}"),
-        ));
-    }
+    let columns: Vec<_> = job
+        .output
+        .columns
+        .iter()
+        .map(|(name, path)| format!("{name} = {path}"))
+        .collect();
+    fields.push(("output.columns".to_owned(), columns.join(", ")));
     Shape { fields }
 }

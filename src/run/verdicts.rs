@@ -8,7 +8,7 @@ use crate::auth::AuthError;
 use crate::fetch::{Refused, Trouble, Verdict};
 use crate::job::Auth;
 use crate::outcome::{Failure, Outcome, Reason};
-use crate::pace::{Now, backoff_delay, full_jitter};
+use crate::pace::{Now, Signal, backoff_delay, full_jitter};
 use std::time::{Duration, SystemTime};
 
 /// So many requests, all refused with 403 and nothing else, are the credentials' fault.
@@ -26,6 +26,7 @@ impl Driver<'_> {
         } = attempted;
         let now = Now::read();
         self.stats.bytes += answer.bytes;
+        let signal = answer.signal;
         let was_down = self.pacer.in_outage();
         let finished = self.pacer.finish(permit, answer.signal, work.tag(), now);
         match (was_down, self.pacer.in_outage(), &answer.verdict) {
@@ -56,10 +57,10 @@ impl Driver<'_> {
             Verdict::Unauthorized(refused, trouble) => {
                 self.unauthorized(work, refused, trouble, now).await?;
             }
-            Verdict::Again(trouble) => self.again(work, trouble, now).await?,
+            Verdict::Again(trouble) => self.again(work, signal, trouble, now).await?,
             // Trusted before: the hotel's log-in page, perhaps, and an outage like any other.
             Verdict::Untrusted(trouble) if self.judged.let_through => {
-                self.again(work, trouble, now).await?;
+                self.again(work, signal, trouble, now).await?;
             }
             Verdict::Untrusted(trouble) => {
                 let host = self.job.request.url.host().to_owned();
@@ -87,10 +88,15 @@ impl Driver<'_> {
         Ok(())
     }
 
-    async fn again(&mut self, mut work: Work, trouble: Trouble, now: Now) -> Result<(), RunError> {
+    async fn again(
+        &mut self,
+        mut work: Work,
+        signal: Signal,
+        trouble: Trouble,
+        now: Now,
+    ) -> Result<(), RunError> {
         let step = work.attempts;
-        // While the server is down, its failures are not the item's.
-        if !self.pacer.in_outage() {
+        if self.counts(signal) {
             work.attempts += 1;
         }
         if work.attempts >= self.job.retry.attempts {
@@ -106,6 +112,21 @@ impl Driver<'_> {
         let delay = full_jitter(ceiling, fastrand::f64());
         self.queue.push_at(now.instant + delay, work);
         Ok(())
+    }
+
+    /// Whether an attempt that ended so counts against its item.
+    fn counts(&self, signal: Signal) -> bool {
+        match signal {
+            Signal::NotSent => false,
+            // About the item, whatever else is down.
+            Signal::Neutral | Signal::Fine => true,
+            // While the server is down, its failures are not the item's …
+            Signal::Unreachable => !self.pacer.in_outage(),
+            // … unless these items are all that is left: then they may be the reason.
+            Signal::Trouble | Signal::Overloaded | Signal::RetryAfter(_) => {
+                !self.pacer.in_outage() || self.nothing_fresh()
+            }
+        }
     }
 
     async fn forbidden(&mut self, work: Work, trouble: Trouble, now: Now) -> Result<(), RunError> {
@@ -183,8 +204,17 @@ impl Driver<'_> {
         self.stop(Cause::Broken(RunError::Refused(why)), now);
     }
 
-    /// At the list's end: whether every request there was got 403.
-    pub(super) fn all_forbidden(&self) -> Option<RunError> {
+    /// At the list's end: whether every request there was got 403. With
+    /// records of earlier runs the credentials were good, and these few items
+    /// have failed.
+    pub(super) async fn all_forbidden(&mut self) -> Result<Option<RunError>, RunError> {
+        if self.resumed.records > 0 {
+            self.let_through().await?;
+        }
+        Ok(self.forbidden_so_far())
+    }
+
+    fn forbidden_so_far(&self) -> Option<RunError> {
         let count = self.judged.held.len();
         let message = match &self.judged.held.first()?.fate {
             Err(failure) => failure.message.clone(),

@@ -92,8 +92,12 @@ impl Queue {
         });
     }
 
-    /// The next work that may go now.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<Work> {
+    /// The next work that may go now. `fresh_first` when the server is down:
+    /// a few items that are bad for good must not be all that it is probed with.
+    pub(super) fn pop(&mut self, now: Instant, fresh_first: bool) -> Option<Work> {
+        if fresh_first && let Some(work) = self.ready.pop_front() {
+            return Some(work);
+        }
         if self.waiting.peek().is_some_and(|w| w.due <= now) {
             return self.waiting.pop().map(|w| w.work);
         }

@@ -7,7 +7,7 @@
 mod redact;
 mod retry_after;
 
-pub use redact::redact;
+pub use redact::{holds, redact};
 pub use retry_after::retry_after;
 
 use crate::outcome::Reason;

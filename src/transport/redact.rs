@@ -39,6 +39,14 @@ pub fn redact<'a>(text: &str, secrets: impl IntoIterator<Item = &'a [u8]>) -> St
     clean.chars().take(LONGEST).collect()
 }
 
+/// Whether `text` holds one of `secrets`, in any of these spellings.
+pub fn holds<'a>(text: &str, secrets: impl IntoIterator<Item = &'a [u8]>) -> bool {
+    secrets
+        .into_iter()
+        .filter(|secret| secret.len() >= SHORTEST)
+        .any(|secret| spellings(secret).iter().any(|s| text.contains(s.as_str())))
+}
+
 fn spellings(secret: &[u8]) -> Vec<String> {
     let mut spellings = vec![String::from_utf8_lossy(secret).into_owned()];
     for kept in ENCODERS {
