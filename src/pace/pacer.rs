@@ -99,8 +99,9 @@ impl Pacer {
                 return Turn::Wait(self.instant(outage.next_probe), Why::Outage);
             }
         }
+        // In an outage the probes' own schedule is the gate.
         let speed = self.throttle.earliest(tick);
-        if speed > tick {
+        if speed > tick && !self.in_outage() {
             return Turn::Wait(self.instant(speed), Why::Quota);
         }
         match self.start(tick) {
@@ -185,18 +186,22 @@ impl Pacer {
                 }
             }
             Signal::RetryAfter(wait) => {
-                self.throttle.slow_down(started, tick, allowed, 0.7);
+                if !self.in_outage() {
+                    self.throttle.slow_down(started, tick, allowed, 0.7);
+                }
                 self.pause_for(wait, now)?;
                 self.trouble(item, started, tick, false, random)?;
             }
             Signal::Overloaded => {
-                self.throttle.slow_down(started, tick, allowed, 0.5);
                 self.trouble(item, started, tick, false, random)?;
+                if !self.in_outage() {
+                    self.throttle.slow_down(started, tick, allowed, 0.5);
+                }
             }
             Signal::Trouble | Signal::Unreachable => {
                 let unreachable = signal == Signal::Unreachable;
                 self.trouble(item, started, tick, unreachable, random)?;
-                if self.health.is_strained() {
+                if self.health.is_strained() && !self.in_outage() {
                     self.throttle.slow_down(started, tick, allowed, 0.5);
                 }
             }
