@@ -122,6 +122,15 @@ pub(super) enum RateArg {
     Quota(Rate),
 }
 
+impl std::fmt::Display for RateArg {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            RateArg::Unlimited => f.write_str("unlimited"),
+            RateArg::Quota(rate) => write!(f, "{rate}"),
+        }
+    }
+}
+
 fn rate(text: &str) -> Result<RateArg, String> {
     if text.trim() == "unlimited" {
         return Ok(RateArg::Unlimited);

@@ -148,6 +148,12 @@ fn command(args: &RunArgs, job: &Path) -> String {
     if let Some(output) = &args.overrides.output {
         words.push(format!("--output {}", quoted(output)));
     }
+    for rate in &args.overrides.rate {
+        words.push(format!("--rate {rate}"));
+    }
+    if let Some(concurrency) = args.overrides.concurrency {
+        words.push(format!("--concurrency {concurrency}"));
+    }
     words.join(" ")
 }
 

@@ -186,12 +186,14 @@ impl Driver<'_> {
     }
 
     fn take(&mut self, batch: Option<Result<Vec<Item>, IdsError>>) -> Result<(), RunError> {
-        let Some(batch) = batch else {
-            self.ids_ended = true;
-            return Ok(());
-        };
+        // Closed without the list's end: what is missing must not pass for done.
+        let batch = batch.ok_or(RunError::StageGone("ids"))?;
         let each = self.job.ids.repeats == Repeats::Each;
         let items = match batch {
+            Ok(items) if items.is_empty() => {
+                self.ids_ended = true;
+                return Ok(());
+            }
             Ok(items) => items,
             Err(error) => {
                 self.ids_ended = true;

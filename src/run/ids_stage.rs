@@ -14,7 +14,7 @@ const AHEAD: usize = 4;
 /// The run's end of the stage.
 #[derive(Debug)]
 pub(super) struct IdStream {
-    /// Batches in the list's order; closed after the last one or an error.
+    /// Batches in the list's order. An empty one is the list's end; an error ends it too.
     pub(super) batches: mpsc::Receiver<Result<Vec<Item>, IdsError>>,
     /// The number of listings, when the count is ready; closed when nobody can know.
     pub(super) total: oneshot::Receiver<u64>,
@@ -29,7 +29,9 @@ pub(super) fn start(ids: &Ids) -> Result<IdStream, RunError> {
             match item {
                 Ok(item) => batch.push(item),
                 Err(error) => {
-                    let _ = tx.blocking_send(Ok(batch));
+                    if !batch.is_empty() {
+                        let _ = tx.blocking_send(Ok(batch));
+                    }
                     let _ = tx.blocking_send(Err(error));
                     return;
                 }
@@ -41,7 +43,10 @@ pub(super) fn start(ids: &Ids) -> Result<IdStream, RunError> {
                 }
             }
         }
-        let _ = tx.blocking_send(Ok(batch));
+        if !batch.is_empty() {
+            let _ = tx.blocking_send(Ok(batch));
+        }
+        let _ = tx.blocking_send(Ok(Vec::new()));
     })?;
     let (total_tx, total) = oneshot::channel();
     let counted = ids.clone();

@@ -83,6 +83,8 @@ pub async fn run(
     reporter: &mut Reporter,
     stops: &mut mpsc::Receiver<Stop>,
 ) -> Result<Ended, RunError> {
+    // A list that is not there must leave no empty output behind.
+    let ids = ids_stage::start(&job.ids)?;
     let (writer, done, resumed) = open(job, &options)?;
     let leased = matches!(job.output.target, OutputTarget::File(_));
     let now = Now::read();
@@ -111,7 +113,6 @@ pub async fn run(
         sandbox: options.base.clone(),
     }));
 
-    let ids = ids_stage::start(&job.ids)?;
     let writer = writer_stage::start(writer)?;
     let driver = state::Driver::new(state::Parts {
         job,
