@@ -4,6 +4,7 @@ use super::body;
 use super::classify::{self, Answer, Refused, Trouble, Verdict};
 use super::json::compact_json;
 use super::redirect::{MOST_HOPS, next_hop};
+use super::sent::Sent;
 use crate::auth::{Credentials, Presented, SidePermits};
 use crate::job::{Method, Request, Template, UrlTemplate};
 use crate::outcome::{Reason, Record};
@@ -133,7 +134,7 @@ impl Fetcher {
             match step {
                 Step::Answer(mut answer) => {
                     if let Some(trouble) = answer.verdict.trouble_mut() {
-                        let secrets = self.secrets(id, &home, &headers, &presented);
+                        let secrets = self.sent(id, &home).secrets(&headers, &presented);
                         trouble.message =
                             redact(&trouble.message, secrets.iter().map(Vec::as_slice));
                     }
@@ -144,7 +145,7 @@ impl Fetcher {
                         // Once away from home, nothing brings the credentials back.
                         trusted = trusted && next.same_origin;
                         url = next.url;
-                        let secrets = self.secrets(id, &home, &headers, &presented);
+                        let secrets = self.sent(id, &home).secrets(&headers, &presented);
                         if !trusted && holds(url.as_str(), secrets.iter().map(Vec::as_slice)) {
                             return redirect_failure(
                                 "a redirect that would carry a credential to another origin".into(),
@@ -192,49 +193,13 @@ impl Fetcher {
         }
     }
 
-    /// What was sent and must not be told: sensitive headers (with and without
-    /// their scheme), keys in the query, whatever `${…}` brought into the URL.
-    fn secrets(
-        &self,
-        id: &str,
-        home: &Url,
-        headers: &HeaderMap,
-        presented: &Presented,
-    ) -> Vec<Vec<u8>> {
-        let mut secrets: Vec<Vec<u8>> = headers
-            .values()
-            .filter(|value| value.is_sensitive())
-            .map(|value| value.as_bytes().to_vec())
-            .collect();
-        match presented {
-            Presented::None => {}
-            Presented::Header(_, value) => secrets.push(value.as_bytes().to_vec()),
-            Presented::Token(token) => secrets.push(token.header.as_bytes().to_vec()),
-            Presented::Query(_, value) => secrets.push(value.expose_secret().as_bytes().to_vec()),
+    fn sent<'a>(&'a self, id: &'a str, home: &'a Url) -> Sent<'a> {
+        Sent {
+            id,
+            home,
+            url: &self.url,
+            query: &self.query,
         }
-        let bare = |value: &Vec<u8>| {
-            let space = value.iter().position(|&b| b == b' ')?;
-            Some(value.get(space + 1..)?.to_vec())
-        };
-        let without_scheme: Vec<_> = secrets.iter().filter_map(bare).collect();
-        secrets.extend(without_scheme);
-        for (_, template) in self.query.iter().filter(|(_, t)| t.is_secret()) {
-            secrets.push(template.expand_value(id).into_bytes());
-        }
-        if self.url.is_secret() {
-            // Which part of it is the secret, nobody remembers: all of it, then, but the ID.
-            let values = home.query_pairs().map(|(_, value)| value.into_owned());
-            // Shorter segments are words (`v1`, `tracks`), and no keys.
-            let segments = home
-                .path_segments()
-                .into_iter()
-                .flatten()
-                .filter(|segment| segment.len() >= 16)
-                .map(str::to_owned);
-            let parts = values.chain(segments).filter(|part| part != id);
-            secrets.extend(parts.map(String::into_bytes));
-        }
-        secrets
     }
 
     async fn send(

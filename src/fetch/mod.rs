@@ -10,6 +10,7 @@ mod body;
 mod classify;
 mod json;
 mod redirect;
+mod sent;
 
 pub use attempt::{FetchSetupError, Fetcher};
 pub use classify::{Answer, Refused, Trouble, Verdict};

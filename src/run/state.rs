@@ -144,4 +144,6 @@ pub(super) struct Judged {
     /// Tokens refused since a request was let through, and the last of them.
     pub(super) tokens_refused: u32,
     pub(super) last_refused: u64,
+    /// Different items that refused them; more than a few say nothing new.
+    pub(super) refused_items: Vec<u64>,
 }

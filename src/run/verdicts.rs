@@ -15,6 +15,8 @@ use std::time::{Duration, SystemTime};
 const ALL_FORBIDDEN: usize = 20;
 /// So many tokens in a row, all refused and nothing let through between, are no accident.
 const TOKENS_REFUSED: u32 = 3;
+/// … when so many different items refused them.
+const ITEMS_REFUSED: usize = 3;
 
 impl Driver<'_> {
     /// Takes in an attempt that has ended.
@@ -79,11 +81,10 @@ impl Driver<'_> {
     /// Some request was answered as if the credentials were good: what was held back as doubtful is not.
     async fn let_through(&mut self) -> Result<(), RunError> {
         self.judged.tokens_refused = 0;
-        if !self.judged.let_through {
-            self.judged.let_through = true;
-            for outcome in std::mem::take(&mut self.judged.held) {
-                self.hand_on(outcome).await?;
-            }
+        self.judged.refused_items.clear();
+        self.judged.let_through = true;
+        for outcome in std::mem::take(&mut self.judged.held) {
+            self.hand_on(outcome).await?;
         }
         Ok(())
     }
@@ -179,7 +180,14 @@ impl Driver<'_> {
             work.refused_generation = generation;
             work.refusals += 1;
         }
-        if self.judged.tokens_refused >= TOKENS_REFUSED {
+        if self.judged.refused_items.len() < ITEMS_REFUSED
+            && !self.judged.refused_items.contains(&work.tag())
+        {
+            self.judged.refused_items.push(work.tag());
+        }
+        // One item that takes no token is that item's matter, once others got through.
+        let for_all = !self.judged.let_through || self.judged.refused_items.len() >= ITEMS_REFUSED;
+        if self.judged.tokens_refused >= TOKENS_REFUSED && for_all {
             self.refused(
                 format!(
                     "{TOKENS_REFUSED} fresh access tokens in a row were refused ({})",
@@ -189,9 +197,10 @@ impl Driver<'_> {
             );
             return Ok(());
         }
-        // Others get through with the tokens that this item is refused with: it is the item.
-        if work.refusals >= TOKENS_REFUSED && self.judged.let_through {
-            return self.hand_on(failed(work, trouble, 1)).await;
+        // Held, and a failure only when something gets through again: otherwise it is the token.
+        if work.refusals >= TOKENS_REFUSED {
+            self.judged.held.push(failed(work, trouble, 1));
+            return Ok(());
         }
         self.stats.retries += 1;
         // A short wait, so that an item whose every token is refused can't spin.
@@ -208,7 +217,7 @@ impl Driver<'_> {
     /// records of earlier runs the credentials were good, and these few items
     /// have failed.
     pub(super) async fn all_forbidden(&mut self) -> Result<Option<RunError>, RunError> {
-        if self.resumed.records > 0 {
+        if self.resumed.records > 0 || self.judged.let_through {
             self.let_through().await?;
         }
         Ok(self.forbidden_so_far())

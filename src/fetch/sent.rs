@@ -1,0 +1,60 @@
+//! What a request carried that no message may repeat (promise 6).
+//!
+//! Knows where credentials stand in a request; taking them out of a text is
+//! [`crate::transport::redact`]'s. Must never be shown or kept itself.
+
+use crate::auth::Presented;
+use crate::job::{Template, UrlTemplate};
+use reqwest::Url;
+use reqwest::header::HeaderMap;
+use secrecy::ExposeSecret;
+
+/// The parts of one item's request that may hold a secret.
+pub(super) struct Sent<'a> {
+    pub(super) id: &'a str,
+    pub(super) home: &'a Url,
+    pub(super) url: &'a UrlTemplate,
+    pub(super) query: &'a [(String, Template)],
+}
+
+impl Sent<'_> {
+    /// What was sent and must not be told: sensitive headers (with and without
+    /// their scheme), keys in the query, whatever `${…}` brought into the URL.
+    pub(super) fn secrets(&self, headers: &HeaderMap, presented: &Presented) -> Vec<Vec<u8>> {
+        let mut secrets: Vec<Vec<u8>> = headers
+            .values()
+            .filter(|value| value.is_sensitive())
+            .map(|value| value.as_bytes().to_vec())
+            .collect();
+        match presented {
+            Presented::None => {}
+            Presented::Header(_, value) => secrets.push(value.as_bytes().to_vec()),
+            Presented::Token(token) => secrets.push(token.header.as_bytes().to_vec()),
+            Presented::Query(_, value) => secrets.push(value.expose_secret().as_bytes().to_vec()),
+        }
+        let bare = |value: &Vec<u8>| {
+            let space = value.iter().position(|&b| b == b' ')?;
+            Some(value.get(space + 1..)?.to_vec())
+        };
+        let without_scheme: Vec<_> = secrets.iter().filter_map(bare).collect();
+        secrets.extend(without_scheme);
+        for (_, template) in self.query.iter().filter(|(_, t)| t.is_secret()) {
+            secrets.push(template.expand_value(self.id).into_bytes());
+        }
+        if self.url.is_secret() {
+            // Which part of it is the secret, nobody remembers: all of it, then, but the ID.
+            let values = self.home.query_pairs().map(|(_, value)| value.into_owned());
+            // Shorter segments are words (`v1`, `tracks`), and no keys.
+            let segments = self
+                .home
+                .path_segments()
+                .into_iter()
+                .flatten()
+                .filter(|segment| segment.len() >= 16)
+                .map(str::to_owned);
+            let parts = values.chain(segments).filter(|part| part != self.id);
+            secrets.extend(parts.map(String::into_bytes));
+        }
+        secrets
+    }
+}
