@@ -124,6 +124,17 @@ impl Health {
         false
     }
 
+    /// An outage that the answers one by one did not show.
+    pub(super) fn begin_outage(&mut self, now: Tick, random: f64) {
+        if self.outage.is_none() {
+            self.outage = Some(Outage {
+                since: now,
+                next_probe: now.saturating_add(equal_jitter(self.first, random)),
+                step: 0,
+            });
+        }
+    }
+
     /// Whether so many answers are troubled that it is more than bad luck.
     pub(super) fn is_strained(&self) -> bool {
         self.share > STRAINED

@@ -61,6 +61,9 @@ impl Driver<'_> {
                 Ok(refused) => refused.map(Cause::Broken),
                 Err(error) => Some(Cause::Broken(error)),
             };
+            if cause.is_none() {
+                cause = self.release_suspects().await.err().map(Cause::Broken);
+            }
         }
         let complete = cause.is_none() && cycled.is_ok() && !self.limited;
         let idle = self.stats.starts == 0 && self.stats.records + self.stats.failed_count == 0;

@@ -41,6 +41,18 @@ pub enum RunError {
         "the API refused the credentials: {0}\n  nothing was recorded as failed because of it: correct [auth] and run the same command again"
     )]
     Refused(String),
+    /// Nearly every item failed in the same way.
+    #[error(
+        "{failures} of the last {items} items failed in the same way: {seen}\n  that is hardly the items' fault, so none of these was recorded as failed: when the cause is gone, the same command goes on from here\n  (if these failures are right: quarantine = \"off\" in [limits])"
+    )]
+    Quarantine {
+        /// Items that failed so.
+        failures: u32,
+        /// … of so many, one after another.
+        items: u32,
+        /// The reason's name, and the last one's message.
+        seen: String,
+    },
     /// The server's certificate is not trusted.
     #[error(
         "{0}: {1}\n  is [request] url right, and this machine's clock? Nothing was recorded as failed because of it"

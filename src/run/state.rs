@@ -3,6 +3,7 @@
 
 use super::error::RunError;
 use super::ids_stage::IdStream;
+use super::quarantine::Quarantine;
 use super::stats::Stats;
 use super::work::{Attempted, Queue};
 use super::writer_stage::WriterStage;
@@ -70,6 +71,7 @@ pub(super) struct Driver<'j> {
     pub(super) commits: Commits,
     pub(super) stats: Stats,
     pub(super) judged: Judged,
+    pub(super) quarantine: Quarantine,
     pub(super) stopping: Option<(Cause, Instant)>,
     pub(super) waiting_for_token: bool,
 }
@@ -78,6 +80,7 @@ impl<'j> Driver<'j> {
     pub(super) fn new(parts: Parts<'j>) -> Driver<'j> {
         Driver {
             commits: Commits::new(parts.job.checkpoint.every),
+            quarantine: Quarantine::new(parts.job.limits.quarantine),
             job: parts.job,
             options: parts.options,
             pacer: parts.pacer,

@@ -17,6 +17,8 @@ pub(super) struct Work {
     /// Different tokens that were refused for it, and the last one's generation.
     pub(super) refusals: u32,
     pub(super) refused_generation: u64,
+    /// It has been looked at as a sign of what all items have in common.
+    pub(super) weighed: bool,
 }
 
 impl Work {
@@ -27,6 +29,7 @@ impl Work {
             attempts: 0,
             refusals: 0,
             refused_generation: 0,
+            weighed: false,
         }
     }
 

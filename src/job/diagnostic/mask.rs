@@ -19,7 +19,7 @@ fn is_public(path: &[&str]) -> bool {
         ["request", key] => matches!(*key, "url" | "method" | "timeout" | "max_body"),
         ["ids", key] => matches!(*key, "list" | "file" | "column" | "field" | "repeats"),
         ["output", key] => matches!(*key, "path" | "record" | "order"),
-        ["limits", key] => matches!(*key, "rate" | "concurrency" | "max_wait"),
+        ["limits", key] => matches!(*key, "rate" | "concurrency" | "max_wait" | "quarantine"),
         ["retry", key] => matches!(*key, "attempts" | "backoff"),
         ["checkpoint", "every"] | ["output", "columns", _] => true,
         _ => false,
