@@ -77,6 +77,7 @@ fn whole(state: &State) -> Commit {
         notes: state.notes.clone(),
         failed: state.failed.clone().into_iter().collect(),
         columns: state.columns.clone(),
+        rewrites_failures: false,
     }
 }
 
@@ -95,6 +96,7 @@ fn addition(commit: &Commit) -> Commit {
         notes: Vec::new(),
         failed: Vec::new(),
         columns: None,
+        rewrites_failures: false,
     }
 }
 

@@ -125,7 +125,12 @@ impl Journal {
         keys: &[ItemKey],
     ) -> Result<(), CheckpointError> {
         let payload = commit.encode(keys).ok_or_else(|| self.too_long())?;
-        self.append(Kind::Commit, &payload)
+        let kind = if commit.rewrites_failures {
+            Kind::Rewriting
+        } else {
+            Kind::Commit
+        };
+        self.append(kind, &payload)
     }
 
     fn append(&mut self, kind: Kind, payload: &[u8]) -> Result<(), CheckpointError> {

@@ -26,6 +26,9 @@ pub enum RunError {
     /// A credential that can't be sent.
     #[error(transparent)]
     Credential(#[from] CredentialError),
+    /// `retry` of a job that keeps no checkpoint.
+    #[error("this job writes to stdout and keeps no checkpoint, so there is nothing to retry")]
+    NothingKept,
     /// A thread could not be started.
     #[error(
         "a thread could not be started: {0}; the system is out of processes or memory, perhaps"

@@ -6,6 +6,8 @@
 //! [`OutputLock`](crate::checkpoint::OutputLock).
 
 use super::error::WriteError;
+use super::failures::FailedItems;
+use super::rewrite;
 use super::sink::{Sink, Target};
 use super::writer::Writer;
 use crate::checkpoint::{
@@ -36,6 +38,9 @@ pub struct OpenOptions {
     pub shape: Shape,
     /// Start over: remove what is there, whoever wrote it.
     pub fresh: bool,
+    /// Only failed items get a new fate: their lines leave the failures file
+    /// in the commit that covers it. The output must be there.
+    pub retry: bool,
 }
 
 /// An open output.
@@ -47,6 +52,8 @@ pub struct Opened {
     pub done: DoneSet,
     /// What an earlier run left; `None` for a new output.
     pub resumed: Option<Resumed>,
+    /// With `retry`: the items to try again.
+    pub failed: Option<FailedItems>,
 }
 
 /// What an earlier run left.
@@ -82,6 +89,7 @@ pub fn open(options: OpenOptions) -> Result<Opened, WriteError> {
     let mut done = DoneSet::new();
     match scan(&files.checkpoint, |key| done.insert_done(key))? {
         Some(state) => resume(&options, &shape, &files, state, done),
+        None if options.retry => Err(WriteError::NoRun { path: files.output }),
         None => create(&options, &shape, &files),
     }
 }
@@ -118,7 +126,8 @@ fn start_over(files: &Files) -> Result<(), WriteError> {
             path: files.output.clone(),
         });
     }
-    for path in [&files.checkpoint, &files.failures] {
+    let draft = Files::temporary(&files.failures);
+    for path in [&files.checkpoint, &files.failures, &draft] {
         match fs::remove_file(path) {
             Ok(()) => sync_folder(path).map_err(WriteError::io(path, "remove the file"))?,
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
@@ -174,6 +183,7 @@ fn create(options: &OpenOptions, shape: &Shape, files: &Files) -> Result<Opened,
         writer,
         done: DoneSet::new(),
         resumed: None,
+        failed: None,
     })
 }
 
@@ -193,7 +203,9 @@ fn resume(
     // First all that may refuse, then all that changes something.
     let closed = state.closing != Closing::No;
     check(&files.output, &state.output, closed)?;
-    check(&files.failures, &state.failures, closed)?;
+    let failures_at = rewrite::place(&files.failures, &state.failures, state.rewriting)?;
+    check(&failures_at, &state.failures, closed)?;
+    rewrite::finish(&files.failures, &failures_at)?;
     let (output, dropped) = recover(&files.output, state.output.length)?;
     let (failures, dropped_failures) = match look(&files.failures)? {
         None => (Err(files.failures.clone()), 0),
@@ -210,6 +222,10 @@ fn resume(
         &files.output,
         "make the output's name durable",
     ))?;
+    let failed = match &failures {
+        Ok(_) if options.retry => Some(FailedItems::open(&files.failures, state.failures.length)?),
+        _ => None,
+    };
     let journal = (journal, files.checkpoint.clone());
     let writer = Writer::resume(options, &state, output, failures, journal);
     let resumed = Resumed {
@@ -224,6 +240,7 @@ fn resume(
         writer,
         done,
         resumed: Some(resumed),
+        failed,
     })
 }
 

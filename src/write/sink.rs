@@ -48,6 +48,11 @@ impl Sink {
         }
     }
 
+    /// The file's name.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Bytes in all, buffered ones included.
     pub(super) fn length(&self) -> u64 {
         self.length
@@ -112,6 +117,29 @@ impl Sink {
         Err(WriteError::Disturbed {
             path: self.path.clone(),
         })
+    }
+
+    /// Makes a new file durable, its length included.
+    pub(super) fn sync_all(&self) -> Result<(), WriteError> {
+        match &self.target {
+            Target::Stdout(_) => Ok(()),
+            Target::File(file) => file
+                .sync_all()
+                .map_err(WriteError::io(&self.path, "make the file durable")),
+        }
+    }
+
+    /// The file has another name now.
+    pub(super) fn renamed(&mut self, path: &Path) {
+        self.path = path.to_path_buf();
+    }
+
+    /// What the last commit said about the file.
+    pub(super) fn committed_extent(&self) -> Extent {
+        Extent {
+            length: self.committed,
+            ..Extent::default()
+        }
     }
 
     /// What a commit says about the file.
