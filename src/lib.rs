@@ -27,6 +27,19 @@
 //! Arrows point downwards only. Data flows by value through bounded channels:
 //! job → ids → pace → fetch → write → checkpoint → report.
 
+// No foreign byte may reach a panic. Tests panic when they fail, so these are
+// for the library alone; `unwrap` and its like: Cargo.toml.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::unreachable,
+        clippy::unimplemented,
+        clippy::get_unwrap
+    )
+)]
+
 pub mod auth;
 pub mod checkpoint;
 pub mod cli;

@@ -120,13 +120,13 @@ enum Step {
 fn scan_file(file: File, mut key: impl FnMut(ItemKey)) -> Result<State, Fault> {
     let size = file.metadata()?.len();
     let mut file = BufReader::with_capacity(1 << 18, file);
-    let mut preface = [0; PREFACE];
-    let length = usize::try_from(size).unwrap_or(usize::MAX).min(PREFACE);
-    file.read_exact(&mut preface[..length])?;
-    let [magic @ .., version, s0, s1, s2, s3, s4, s5, s6, s7] = preface;
-    if length < PREFACE {
+    if size < PREFACE as u64 {
         return Err(Fault::Damaged(0));
-    } else if magic != format::MAGIC {
+    }
+    let mut preface = [0; PREFACE];
+    file.read_exact(&mut preface)?;
+    let [magic @ .., version, s0, s1, s2, s3, s4, s5, s6, s7] = preface;
+    if magic != format::MAGIC {
         return Err(Fault::NotOurs);
     } else if version != format::VERSION {
         return Err(Fault::Version(version));

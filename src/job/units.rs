@@ -83,10 +83,13 @@ impl fmt::Display for Rate {
         let milliseconds = self.window.as_millis();
         for (names, unit) in WINDOW_UNITS {
             let unit = u128::from(unit);
-            if milliseconds >= unit && milliseconds.is_multiple_of(unit) {
+            if let Some(name) = names.first()
+                && milliseconds >= unit
+                && milliseconds.is_multiple_of(unit)
+            {
                 return match milliseconds / unit {
-                    1 => write!(f, "{}/{}", self.count, names[0]),
-                    number => write!(f, "{}/{number}{}", self.count, names[0]),
+                    1 => write!(f, "{}/{name}", self.count),
+                    number => write!(f, "{}/{number}{name}", self.count),
                 };
             }
         }
