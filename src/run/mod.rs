@@ -13,6 +13,8 @@ mod ids_stage;
 mod shape;
 mod state;
 mod stats;
+mod storm;
+mod uptime;
 mod verdicts;
 mod work;
 mod writer_stage;
@@ -90,7 +92,7 @@ pub async fn run(
     let now = Now::read();
     let mut pacer = Pacer::new(&job.limits, &job.retry, leased, fastrand::u64(..), now);
     let resumed = resumed.unwrap_or_default();
-    pacer.restore(&resumed.notes, now);
+    pacer.restore(&resumed.notes, now, uptime::read());
 
     let client = crate::transport::client(job.limits.concurrency, options.base.is_some())?;
     let (side_permits, side_requests) = SidePermits::channel();

@@ -4,6 +4,7 @@
 use super::error::RunError;
 use super::ids_stage::IdStream;
 use super::stats::Stats;
+use super::storm::Storm;
 use super::work::{Attempted, Queue};
 use super::writer_stage::WriterStage;
 use super::{RunOptions, Stop};
@@ -18,7 +19,7 @@ use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -70,6 +71,7 @@ pub(super) struct Driver<'j> {
     pub(super) commits: Commits,
     pub(super) stats: Stats,
     pub(super) judged: Judged,
+    pub(super) storm: Storm,
     pub(super) stopping: Option<(Cause, Instant)>,
     pub(super) waiting_for_token: bool,
 }
@@ -100,6 +102,7 @@ impl<'j> Driver<'j> {
             writer: parts.writer,
             stats: Stats::new(),
             judged: Judged::default(),
+            storm: Storm::default(),
             stopping: None,
             waiting_for_token: false,
         }
@@ -118,7 +121,7 @@ pub(super) struct Commits {
     /// The pacer needs a lease now.
     pub(super) wanted: bool,
     /// The end of the pause that the last commit holds.
-    pub(super) pause_kept: Option<SystemTime>,
+    pub(super) pause_kept: Option<Instant>,
 }
 
 impl Commits {

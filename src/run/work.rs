@@ -17,6 +17,8 @@ pub(super) struct Work {
     /// Different tokens that were refused for it, and the last one's generation.
     pub(super) refusals: u32,
     pub(super) refused_generation: u64,
+    /// How things stood when it was last told to wait.
+    pub(super) told_to_wait: Option<i64>,
 }
 
 impl Work {
@@ -27,6 +29,7 @@ impl Work {
             attempts: 0,
             refusals: 0,
             refused_generation: 0,
+            told_to_wait: None,
         }
     }
 
