@@ -127,3 +127,19 @@ fn check_finds_nothing_wrong_with_a_run_of_the_same_job() {
     assert_exit(&checked, 0);
     assert!(!told(&checked).contains("warning"), "{}", told(&checked));
 }
+
+/// Nobody is left to show whether it is the server or the item: it has its fate all the same.
+#[test]
+fn an_item_that_is_told_to_wait_for_ever_fails_at_last() {
+    let api = Raw::start(|request, _| match request.last() {
+        "waits" => answer("429 Too Many Requests", "Retry-After: 0\r\n", "{}"),
+        id => ok(format!("{{\"id\":\"{id}\"}}")),
+    });
+    let place = Place::new();
+    let list = ["a", "waits", "b"].map(str::to_owned);
+    let job = job(&place, &api, &list, "");
+    assert_exit(&harvest().arg(job).output().unwrap(), 3);
+    let failed = place.json_lines("out.ndjson.failed.ndjson");
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0]["reason"], "rate_limited");
+}

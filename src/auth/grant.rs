@@ -42,6 +42,15 @@ pub enum GrantError {
         /// RFC 6749 `error_description`, with `": "` before it, or nothing.
         description: String,
     },
+    /// An answer that no token endpoint gives: the URL is wrong, or, when it
+    /// was right before, something stands in the endpoint's place for now.
+    #[error("the token endpoint refused: {error}{description}")]
+    Odd {
+        /// The HTTP status, or what is odd.
+        error: String,
+        /// More about it, with `": "` before it, or nothing.
+        description: String,
+    },
     /// The endpoint's certificate is not trusted.
     #[error("the token endpoint: {0}; is token_url right, and this machine's clock?")]
     Untrusted(String),
@@ -136,7 +145,7 @@ pub(super) async fn request(
         .await
         .map_err(|error| sort(error, grant))?;
     if !response.token_type.0.eq_ignore_ascii_case("bearer") {
-        return Err(GrantError::Refused {
+        return Err(GrantError::Odd {
             error: "unsupported token_type".into(),
             description: format!(
                 ": {}; harvest sends bearer tokens (RFC 6750) only",
@@ -168,13 +177,16 @@ fn sort(
                     after: None,
                 }
             } else {
-                GrantError::Refused {
-                    error: shown(&name, grant),
-                    description: if text.is_empty() {
-                        text
-                    } else {
-                        format!(": {text}")
-                    },
+                let error = shown(&name, grant);
+                let description = if text.is_empty() {
+                    text
+                } else {
+                    format!(": {text}")
+                };
+                match response.error() {
+                    // None of RFC 6749's names: it need not be about the credentials.
+                    BasicErrorResponseType::Extension(_) => GrantError::Odd { error, description },
+                    _ => GrantError::Refused { error, description },
                 }
             }
         }
@@ -186,7 +198,7 @@ fn sort(
             ),
             after: None,
         },
-        RequestTokenError::Other(_) => GrantError::Refused {
+        RequestTokenError::Other(_) => GrantError::Odd {
             error: "an empty error answer".into(),
             description: String::new(),
         },
@@ -229,7 +241,7 @@ async fn send(
             });
         }
         if status.is_redirection() {
-            return Err(GrantError::Refused {
+            return Err(GrantError::Odd {
                 error: status.to_string(),
                 description: ": token_url redirects, and a secret is never sent along a redirect; \
                               give the final URL"
@@ -250,7 +262,7 @@ async fn send(
         let is_oauth_error = serde_json::from_slice::<serde_json::Value>(&body)
             .is_ok_and(|v| v.get("error").is_some_and(serde_json::Value::is_string));
         if !status.is_success() && !is_oauth_error {
-            return Err(GrantError::Refused {
+            return Err(GrantError::Odd {
                 error: status.to_string(),
                 description: ": is token_url right?".into(),
             });

@@ -4,13 +4,13 @@
 //! else reads the present token from a watch channel and reports a refused one.
 
 use super::grant::{self, GrantError, Granted};
+use super::shared::{AuthError, SharedToken, Token, TokenState, TokenTrouble};
 use super::{SidePermits, lifetime};
 use crate::job::ClientCredentials;
 use crate::pace::{backoff_delay, full_jitter};
 use futures::future::BoxFuture;
 use reqwest::header::HeaderValue;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -19,106 +19,6 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 const BACKOFF_LAST: Duration = Duration::from_secs(60);
 /// Between two token requests, unless a token was refused.
 const SHORTEST_BETWEEN: Duration = Duration::from_millis(500);
-
-/// An access token in use.
-#[derive(Debug)]
-pub struct Token {
-    /// `Bearer …`, marked sensitive.
-    pub header: HeaderValue,
-    /// Counts the tokens of this run, from 1.
-    pub generation: u64,
-    /// When it expires, by this process's clock; `None` when nobody knows.
-    pub expires: Option<Instant>,
-}
-
-impl Token {
-    /// Whether the token may still be sent.
-    pub fn is_live(&self, now: Instant) -> bool {
-        self.expires.is_none_or(|at| now < at)
-    }
-}
-
-/// Why there is no token, for good or for as long as the run may wait.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum AuthError {
-    /// The credentials are wrong.
-    #[error(transparent)]
-    Refused(GrantError),
-    /// The token endpoint could not be used for longer than `max_wait`.
-    #[error("no token for {}: {message}", humantime::format_duration(Duration::from_secs(.waited.as_secs())))]
-    Unavailable {
-        /// The last trouble.
-        message: String,
-        /// How long it has been tried.
-        waited: Duration,
-    },
-    /// The endpoint asked for a wait that is longer than `max_wait`.
-    #[error("the token endpoint asked to wait until {}", humantime::format_rfc3339_seconds(*.until))]
-    RetryAfter {
-        /// When it may be asked again.
-        until: SystemTime,
-    },
-}
-
-/// A token endpoint that does not answer as it should, at present.
-#[derive(Debug, Clone)]
-pub struct TokenTrouble {
-    /// What happened.
-    pub message: String,
-    /// When it is tried again.
-    pub until: SystemTime,
-}
-
-/// What everyone sees of the token.
-#[derive(Debug, Clone, Default)]
-pub struct TokenState {
-    /// The token in use; it may have expired meanwhile.
-    pub token: Option<Arc<Token>>,
-    /// The trouble in getting the next one.
-    pub trouble: Option<TokenTrouble>,
-    /// No further token will come.
-    pub failed: Option<AuthError>,
-    /// Token requests made.
-    pub requests: u64,
-}
-
-/// The readers' end.
-#[derive(Debug, Clone)]
-pub struct SharedToken {
-    state: watch::Receiver<TokenState>,
-    refused: mpsc::UnboundedSender<u64>,
-    /// The newest generation that was refused: not sent again while the keeper has yet to hear of it.
-    newest_refused: Arc<AtomicU64>,
-}
-
-impl SharedToken {
-    /// The token to send now; `None` while there is none.
-    pub fn current(&self, now: Instant) -> Option<Arc<Token>> {
-        let refused = self.newest_refused.load(Ordering::Relaxed);
-        let token = self.state.borrow().token.clone();
-        token.filter(|t| t.is_live(now) && t.generation > refused)
-    }
-
-    /// Everything that is known.
-    pub fn state(&self) -> TokenState {
-        self.state.borrow().clone()
-    }
-
-    /// Waits for the next change.
-    pub async fn changed(&mut self) {
-        if self.state.changed().await.is_err() {
-            // The keeper is gone; whoever waits here is about to be told why by `state`.
-            std::future::pending::<()>().await;
-        }
-    }
-
-    /// Reports that the server refused the token of this generation.
-    pub fn refuse(&self, generation: u64) {
-        self.newest_refused.fetch_max(generation, Ordering::Relaxed);
-        // One message per answered request: bounded by the requests in flight.
-        let _ = self.refused.send(generation);
-    }
-}
 
 /// Makes one token request.
 type Ask = Box<dyn Fn() -> BoxFuture<'static, Result<Granted, GrantError>> + Send + Sync>;
@@ -131,6 +31,8 @@ pub struct TokenKeeper {
     permits: Option<SidePermits>,
     state: watch::Sender<TokenState>,
     refused: mpsc::UnboundedReceiver<u64>,
+    /// When a token was refused last.
+    dropped: Option<Instant>,
     random: fastrand::Rng,
 }
 
@@ -164,6 +66,7 @@ impl TokenKeeper {
             permits,
             state: state_tx,
             refused: refused_rx,
+            dropped: None,
             random: fastrand::Rng::new(),
         };
         let shared = SharedToken {
@@ -182,14 +85,14 @@ impl TokenKeeper {
             if !self.renew(generation).await {
                 return;
             }
-            if !self.wait_for_renewal(generation).await {
+            if !self.wait_for_renewal().await {
                 return;
             }
         }
     }
 
-    /// Sleeps until the token of `generation` is due or refused. False when nobody reads any more.
-    async fn wait_for_renewal(&mut self, generation: u64) -> bool {
+    /// Sleeps until the token is due for renewal, or refused. False when nobody reads any more.
+    async fn wait_for_renewal(&mut self) -> bool {
         let expires = self.state.borrow().token.as_ref().and_then(|t| t.expires);
         let granted_life = expires.map(|at| at.saturating_duration_since(Instant::now()));
         let due = match (expires, granted_life) {
@@ -197,7 +100,7 @@ impl TokenKeeper {
             (Some(at), Some(life)) => {
                 (at - lifetime::margin(life)).max(Instant::now() + SHORTEST_BETWEEN)
             }
-            _ => Instant::now() + Duration::from_secs(366 * 24 * 3600),
+            _ => never(),
         };
         let due = tokio::time::sleep_until(due);
         tokio::pin!(due);
@@ -206,12 +109,12 @@ impl TokenKeeper {
                 () = &mut due => return true,
                 refused = self.refused.recv() => match refused {
                     None => return false,
-                    Some(refused) if refused == generation => {
-                        self.state.send_modify(|s| s.token = None);
-                        return true;
+                    // An older token's late refusal changes nothing: that one is gone already.
+                    Some(refused) => {
+                        if self.drop_refused(refused) {
+                            return true;
+                        }
                     }
-                    // An older token's late refusal: that one is gone already.
-                    Some(_) => {}
                 },
             }
         }
@@ -236,31 +139,16 @@ impl TokenKeeper {
                         result = &mut request => break result,
                         refused = self.refused.recv() => match refused {
                             None => return false,
-                            Some(refused) => drop_refused(&self.state, refused),
+                            Some(refused) => {
+                                self.drop_refused(refused);
+                            }
                         },
                     }
                 }
             };
-            let (message, after) = match result {
-                Ok(granted) => {
-                    let Some(header) = bearer(granted.access_token.secret()) else {
-                        self.fail(AuthError::Refused(GrantError::Refused {
-                            error: "an access token that fits no header".into(),
-                            description: String::new(),
-                        }));
-                        return false;
-                    };
-                    let token = Token {
-                        header,
-                        generation,
-                        // Counted from before the request: never later than the server's own count.
-                        expires: granted.life.map(|life| asked + life),
-                    };
-                    tracing::info!(
-                        generation,
-                        life_s = granted.life.map(|l| l.as_secs_f64()),
-                        "new access token"
-                    );
+            let token = result.and_then(|granted| token(&granted, generation, asked));
+            let (message, after) = match token {
+                Ok(token) => {
                     self.state.send_modify(|s| {
                         s.token = Some(Arc::new(token));
                         s.trouble = None;
@@ -271,12 +159,14 @@ impl TokenKeeper {
                     self.fail(AuthError::Refused(refused));
                     return false;
                 }
-                // Trusted before: the hotel's log-in page, perhaps; waited out.
+                // It gave tokens before: whatever stands in its place now (a gateway's
+                // page, the hotel's log-in) may pass, and the old token is in use still.
                 Err(GrantError::Untrusted(problem)) if generation > 1 => {
                     (format!("the token endpoint: {problem}"), None)
                 }
-                Err(untrusted @ GrantError::Untrusted(_)) => {
-                    self.fail(AuthError::Refused(untrusted));
+                Err(odd @ GrantError::Odd { .. }) if generation > 1 => (odd.to_string(), None),
+                Err(no @ (GrantError::Untrusted(_) | GrantError::Odd { .. })) => {
+                    self.fail(AuthError::Refused(no));
                     return false;
                 }
                 Err(GrantError::Unavailable { message, after }) => (message, after),
@@ -288,34 +178,72 @@ impl TokenKeeper {
             );
             let wait = after.unwrap_or(jittered).max(Duration::from_millis(100));
             step += 1;
-            let waited = asked.elapsed() + (asked - since);
-            if after.is_some_and(|a| a > self.max_wait) {
-                self.fail(AuthError::RetryAfter {
-                    until: SystemTime::now() + wait,
-                });
-                return false;
-            }
-            if waited > self.max_wait {
-                self.fail(AuthError::Unavailable { message, waited });
-                return false;
-            }
+            let (now, until) = (Instant::now(), SystemTime::now() + wait);
+            let idle_from = self.idle_from(since);
+            let waited = now.saturating_duration_since(idle_from);
+            let without = (now + wait).saturating_duration_since(idle_from.max(now));
             tracing::warn!("{message}; asking again in {wait:.1?}");
             self.state.send_modify(|s| {
-                s.trouble = Some(TokenTrouble {
-                    message,
-                    until: SystemTime::now() + wait,
-                });
+                let message = message.clone();
+                s.trouble = Some(TokenTrouble { message, until });
             });
-            let again = tokio::time::sleep(wait);
-            tokio::pin!(again);
-            loop {
-                tokio::select! {
-                    () = &mut again => break,
-                    refused = self.refused.recv() => match refused {
-                        None => return false,
-                        Some(refused) => drop_refused(&self.state, refused),
-                    },
+            let error = if after.is_some() && without > self.max_wait {
+                AuthError::RetryAfter { until }
+            } else if waited > self.max_wait {
+                AuthError::Unavailable { message, waited }
+            } else {
+                if !self.pass(now + wait, false).await {
+                    return false;
                 }
+                continue;
+            };
+            if self.pass(idle_from, true).await {
+                self.fail(error);
+            }
+            return false;
+        }
+    }
+
+    /// From when on this outage keeps anybody waiting: nobody while the old token lives.
+    fn idle_from(&self, since: Instant) -> Instant {
+        let end = match &self.state.borrow().token {
+            Some(token) => Some(token.expires.unwrap_or_else(never)),
+            None => self.dropped,
+        };
+        end.map_or(since, |end| end.max(since))
+    }
+
+    /// Drops the present token if it is this one; true when it was.
+    fn drop_refused(&mut self, refused: u64) -> bool {
+        let hit = self.state.send_if_modified(|s| {
+            let hit = s.token.as_ref().is_some_and(|t| t.generation == refused);
+            if hit {
+                s.token = None;
+            }
+            hit
+        });
+        if hit {
+            self.dropped = Some(Instant::now());
+        }
+        hit
+    }
+
+    /// Lets time pass until `until`, or, with `while_usable`, until the present
+    /// token is refused. False when nobody reads any more.
+    async fn pass(&mut self, until: Instant, while_usable: bool) -> bool {
+        let over = tokio::time::sleep_until(until);
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                () = &mut over => return true,
+                refused = self.refused.recv() => match refused {
+                    None => return false,
+                    Some(refused) => {
+                        if self.drop_refused(refused) && while_usable {
+                            return true;
+                        }
+                    }
+                },
             }
         }
     }
@@ -329,17 +257,31 @@ impl TokenKeeper {
     }
 }
 
-fn drop_refused(state: &watch::Sender<TokenState>, refused: u64) {
-    state.send_if_modified(|s| {
-        let hit = s.token.as_ref().is_some_and(|t| t.generation == refused);
-        if hit {
-            s.token = None;
-        }
-        hit
-    });
+/// A year from now: for a token whose end nobody knows.
+fn never() -> Instant {
+    Instant::now() + Duration::from_secs(366 * 24 * 3600)
+}
+
+/// The token that was granted, if it can be sent.
+fn token(granted: &Granted, generation: u64, asked: Instant) -> Result<Token, GrantError> {
+    let header = bearer(granted.access_token.secret()).ok_or_else(|| GrantError::Odd {
+        error: "an access token that fits no header".into(),
+        description: String::new(),
+    })?;
+    let life_s = granted.life.map(|life| life.as_secs_f64());
+    tracing::info!(generation, life_s, "new access token");
+    Ok(Token {
+        header,
+        generation,
+        // Counted from before the request: never later than the server's own count.
+        expires: granted.life.map(|life| asked + life),
+    })
 }
 
 fn bearer(token: &str) -> Option<HeaderValue> {
+    if token.is_empty() {
+        return None;
+    }
     let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
     value.set_sensitive(true);
     Some(value)

@@ -166,3 +166,83 @@ async fn bad_credentials_end_it_at_once() {
     let failed = shared.state().failed.unwrap().to_string();
     assert!(failed.contains("invalid_client: no"), "{failed}");
 }
+
+fn odd() -> Result<Granted, GrantError> {
+    Err(GrantError::Odd {
+        error: "404 Not Found".into(),
+        description: String::new(),
+    })
+}
+
+/// A gateway's page in the endpoint's place: bad at the start, waited out later.
+#[tokio::test(start_paused = true)]
+async fn an_odd_answer_stops_a_run_only_when_there_never_was_a_token() {
+    let (_, keeper, shared) = endpoint(Arc::new(|_| (Duration::ZERO, odd())), HOUR);
+    keeper.keep().await;
+    assert!(matches!(shared.state().failed, Some(AuthError::Refused(_))));
+
+    let script: Script = Arc::new(|n| match n {
+        2..=5 => (Duration::from_millis(20), odd()),
+        _ => (Duration::from_millis(20), granted(n, Some(600))),
+    });
+    let (endpoint, keeper, mut shared) = endpoint(script, HOUR);
+    let task = tokio::spawn(keeper.keep());
+    token(&mut shared).await;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(900) {
+        assert!(shared.current(Instant::now()).is_some());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(endpoint.asked.lock().unwrap().len(), 6);
+    task.abort();
+}
+
+/// `max_wait` is for the time that somebody waits: with a token, nobody does.
+#[tokio::test(start_paused = true)]
+async fn the_old_token_is_used_to_its_end_before_the_run_gives_up() {
+    let asks_for_a_day = GrantError::Unavailable {
+        message: "busy".into(),
+        after: Some(Duration::from_secs(86_400)),
+    };
+    for error in [down().err().unwrap(), asks_for_a_day] {
+        let script: Script = Arc::new(move |n| match n {
+            1 => (Duration::ZERO, granted(n, Some(600))),
+            _ => (Duration::ZERO, Err(error.clone())),
+        });
+        let (_, keeper, mut shared) = endpoint(script, Duration::from_secs(5));
+        let task = tokio::spawn(keeper.keep());
+        token(&mut shared).await;
+        let began = Instant::now();
+        while shared.current(Instant::now()).is_some() {
+            assert!(shared.state().failed.is_none());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(began.elapsed() >= Duration::from_secs(599));
+        while shared.state().failed.is_none() {
+            assert!(began.elapsed() < Duration::from_secs(720));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        task.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_refused_during_an_outage_starts_the_wait_anew() {
+    let script: Script = Arc::new(|n| match n {
+        1 => (Duration::ZERO, granted(n, Some(600))),
+        _ => (Duration::ZERO, down()),
+    });
+    let (_, keeper, mut shared) = endpoint(script, Duration::from_secs(10));
+    let task = tokio::spawn(keeper.keep());
+    let first = token(&mut shared).await;
+    // It is renewed from 540 s on, in vain.
+    tokio::time::sleep(Duration::from_secs(570)).await;
+    shared.refuse(first.generation);
+    let refused = Instant::now();
+    while shared.state().failed.is_none() {
+        assert!(refused.elapsed() < Duration::from_secs(120));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(refused.elapsed() > Duration::from_secs(9));
+    task.abort();
+}

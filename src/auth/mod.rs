@@ -9,10 +9,12 @@ mod credentials;
 mod grant;
 mod keeper;
 mod lifetime;
+mod shared;
 
 pub use credentials::{CredentialError, Credentials, Presented};
 pub use grant::GrantError;
-pub use keeper::{AuthError, SharedToken, Token, TokenKeeper, TokenState, TokenTrouble};
+pub use keeper::TokenKeeper;
+pub use shared::{AuthError, SharedToken, Token, TokenState, TokenTrouble};
 
 use crate::pace::Permit;
 use tokio::sync::{mpsc, oneshot};

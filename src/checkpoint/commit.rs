@@ -11,7 +11,8 @@
 //! 41      8      modification time of the failures file, likewise
 //! 49      …      ranges of the output:        u32 n, n × (length u64, CRC-32 u32)
 //!         …      ranges of the failures file: u32 n, n × (length u64, CRC-32 u32)
-//!         …      notes: u32 n, n × (at_ms u64, starts u32, lease u32, lease_until_ms u64, pause_until_ms u64)
+//!         …      notes: u32 n, n × (at_ms u64, starts u32, lease u32, lease_until_ms u64, pause_until_ms u64);
+//!                with n's highest bit set, each is followed by (boot u64, up_ms u64), 0 and 0 when unknown
 //!         …      failures added, by reason: u32 n, n × (length u32, name, count u64)
 //!         …      columns: u8 whether they became known here, u32 n, n × (length u32, name)
 //!         …      keys of the newly done items: u32 n, n × 16
@@ -23,7 +24,10 @@
 //! Owns these bytes. Must never read or write a file, or trust a length.
 
 use super::done::ItemKey;
-use crate::pace::Note;
+use crate::pace::{Note, Uptime};
+
+/// In the notes' count: they carry the boot's clock. The first version of this program wrote none.
+const WITH_UPTIME: u32 = 1 << 31;
 
 /// Bytes of one key.
 pub(super) const KEY: usize = 16;
@@ -100,13 +104,20 @@ impl Commit {
                 out.extend_from_slice(&range.crc.to_le_bytes());
             }
         }
-        count(&mut out, self.notes.len())?;
+        let notes = u32::try_from(self.notes.len()).ok()?;
+        if notes & WITH_UPTIME != 0 {
+            return None;
+        }
+        out.extend_from_slice(&(notes | WITH_UPTIME).to_le_bytes());
         for note in &self.notes {
             out.extend_from_slice(&note.at_ms.to_le_bytes());
             out.extend_from_slice(&note.starts.to_le_bytes());
             out.extend_from_slice(&note.lease.to_le_bytes());
             out.extend_from_slice(&note.lease_until_ms.to_le_bytes());
             out.extend_from_slice(&note.pause_until_ms.to_le_bytes());
+            let (boot, ms) = note.up.map_or((0, 0), |up| (up.boot, up.ms));
+            out.extend_from_slice(&boot.to_le_bytes());
+            out.extend_from_slice(&ms.to_le_bytes());
         }
         count(&mut out, self.failed.len())?;
         for (reason, added) in &self.failed {
@@ -156,14 +167,21 @@ impl Commit {
             }
         }
         let mut notes = Vec::new();
-        for _ in 0..rest.u32()? {
-            notes.push(Note {
+        let announced = rest.u32()?;
+        for _ in 0..announced & !WITH_UPTIME {
+            let mut note = Note {
                 at_ms: rest.u64()?,
+                up: None,
                 starts: rest.u32()?,
                 lease: rest.u32()?,
                 lease_until_ms: rest.u64()?,
                 pause_until_ms: rest.u64()?,
-            });
+            };
+            if announced & WITH_UPTIME != 0 {
+                let (boot, ms) = (rest.u64()?, rest.u64()?);
+                note.up = (boot != 0).then_some(Uptime { boot, ms });
+            }
+            notes.push(note);
         }
         let mut failed = Vec::new();
         for _ in 0..rest.u32()? {
@@ -258,6 +276,7 @@ mod tests {
             },
             notes: vec![Note {
                 at_ms: 7,
+                up: Some(Uptime { boot: 13, ms: 14 }),
                 starts: 8,
                 lease: 9,
                 lease_until_ms: 10,
@@ -279,6 +298,20 @@ mod tests {
         for end in 0..payload.len() {
             assert!(Commit::decode(&payload[..end]).is_none());
         }
+    }
+
+    #[test]
+    fn notes_of_the_first_version_are_read() {
+        let mut payload = sample().encode(&[]).unwrap();
+        let at = payload
+            .windows(4)
+            .position(|w| w == (1 | WITH_UPTIME).to_le_bytes())
+            .unwrap();
+        payload[at + 3] = 0;
+        payload.drain(at + 4 + 32..at + 4 + 48);
+        let mut old = sample();
+        old.notes[0].up = None;
+        assert_eq!(Commit::decode(&payload).unwrap().0, old);
     }
 
     proptest! {

@@ -102,8 +102,10 @@ fn addition(commit: &Commit) -> Commit {
 
 /// Keeps the notes that a quota may ask for, and the last.
 fn forget(notes: &mut Vec<Note>, now_ms: u64) {
-    let oldest = now_ms.saturating_sub(NOTES_MS);
     let last = notes.pop();
+    // By the older of the two: a clock that stands at 2100 for a moment makes nobody forget.
+    let newest = last.map_or(now_ms, |note| note.at_ms.min(now_ms));
+    let oldest = newest.saturating_sub(NOTES_MS);
     notes.retain(|note| note.starts > 0 && note.at_ms >= oldest);
     notes.extend(last);
 }
@@ -160,5 +162,7 @@ mod tests {
         let mut notes = vec![note(1, 5), note(now, 0), note(now - 5, 2), note(now, 0)];
         forget(&mut notes, now);
         assert_eq!(notes, [note(now - 5, 2), note(now, 0)]);
+        forget(&mut notes, 3 * now);
+        assert_eq!(notes.len(), 2, "a clock far ahead");
     }
 }

@@ -2,22 +2,19 @@
 
 use super::body;
 use super::classify::{self, Answer, Refused, Trouble, Verdict};
+use super::head::{equip, header_value, with_key};
 use super::json::compact_json;
-use super::redirect::{MOST_HOPS, next_hop};
+use super::redirect::{MOST_HOPS, next_hop, next_method};
 use super::sent::Sent;
-use crate::auth::{Credentials, Presented, SidePermits};
+use crate::auth::{Credentials, Presented, SidePermits, Token};
 use crate::job::{Method, Request, Template, UrlTemplate};
 use crate::outcome::{Reason, Record};
 use crate::pace::{Permit, Signal};
 use crate::transport::{certificate_problem, connection_failure, holds, redact, retry_after};
 use reqwest::Url;
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use secrecy::ExposeSecret;
+use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
-
-/// Of an error answer's body, so much is read for the server's words.
-const ERROR_BODY: u64 = 64 * 1024;
 
 /// A request that no ID can make valid.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +44,7 @@ pub struct Fetcher {
 
 enum Step {
     Answer(Answer),
-    Redirect(HeaderMap),
+    Redirect(u16, HeaderMap),
 }
 
 impl Fetcher {
@@ -113,6 +110,7 @@ impl Fetcher {
         let mut presented = presented;
         let mut url = with_key(home.clone(), &presented);
         let mut trusted = true;
+        let mut method = self.method.clone();
         for hop in 0..=MOST_HOPS {
             if hop > 0 {
                 match self.leave_to_go_on(trusted).await {
@@ -126,8 +124,11 @@ impl Fetcher {
                 }
             }
             // A wait for a permit is ours and not the server's: the time runs from here.
-            let sent = self.send(url.clone(), &headers, &presented, trusted);
-            let step = match tokio::time::timeout(self.timeout, sent).await {
+            let deadline = Instant::now() + self.timeout;
+            let mut request = reqwest::Request::new(method.clone(), url.clone());
+            let token = equip(&mut request, &headers, &presented, trusted);
+            let sent = self.send(request, token, trusted, deadline);
+            let step = match tokio::time::timeout_at(deadline, sent).await {
                 Ok(step) => step,
                 Err(_) => return self.too_slow(trusted),
             };
@@ -140,8 +141,9 @@ impl Fetcher {
                     }
                     return answer;
                 }
-                Step::Redirect(answered) => match next_hop(&home, &url, &answered) {
+                Step::Redirect(status, answered) => match next_hop(&home, &url, &answered) {
                     Ok(next) => {
+                        method = next_method(status, method);
                         // Once away from home, nothing brings the credentials back.
                         trusted = trusted && next.same_origin;
                         url = next.url;
@@ -204,28 +206,11 @@ impl Fetcher {
 
     async fn send(
         &self,
-        url: Url,
-        headers: &HeaderMap,
-        presented: &Presented,
+        request: reqwest::Request,
+        token: Option<&Token>,
         trusted: bool,
+        deadline: Instant,
     ) -> Step {
-        let mut request = reqwest::Request::new(self.method.clone(), url);
-        let mut token = None;
-        if trusted {
-            *request.headers_mut() = headers.clone();
-            match presented {
-                Presented::Header(name, value) => {
-                    request.headers_mut().insert(name.clone(), value.clone());
-                }
-                Presented::Token(present) => {
-                    token = Some(present);
-                    request
-                        .headers_mut()
-                        .insert(AUTHORIZATION, present.header.clone());
-                }
-                Presented::None | Presented::Query(..) => {}
-            }
-        }
         let mut response = match self.client.execute(request).await {
             Ok(response) => response,
             Err(error) => {
@@ -254,13 +239,13 @@ impl Fetcher {
         };
         let status = response.status().as_u16();
         if matches!(status, 301 | 302 | 303 | 307 | 308) {
-            return Step::Redirect(response.headers().clone());
+            return Step::Redirect(status, response.headers().clone());
         }
         Step::Answer(if (200..300).contains(&status) {
             self.success(status, &mut response).await
         } else {
             let after = retry_after(response.headers(), SystemTime::now());
-            let words = body::read(&mut response, ERROR_BODY).await.ok();
+            let words = body::words(&mut response, deadline).await;
             let bytes = words.as_ref().map_or(0, |b| b.len() as u64);
             let said = words.and_then(|b| classify::server_words(&b));
             let refused = token.map(|token| Refused {
@@ -351,24 +336,4 @@ fn redirect_failure(message: String) -> Answer {
         verdict: Verdict::Failed(Trouble::new(None, Reason::Redirect, message)),
         bytes: 0,
     }
-}
-
-fn header_value(template: &Template, id: &str) -> Option<HeaderValue> {
-    // RFC 9110 fields are visible ASCII; other text goes as UTF-8 bytes, as curl sends it.
-    let mut value = HeaderValue::from_bytes(template.expand_value(id).as_bytes()).ok()?;
-    value.set_sensitive(template.is_secret());
-    Some(value)
-}
-
-/// The URL with the key in its query, where there is one and it is not there already.
-fn with_key(mut url: Url, presented: &Presented) -> Url {
-    if let Presented::Query(name, value) = presented
-        && !url
-            .query_pairs()
-            .any(|(present, _)| present == name.as_str())
-    {
-        url.query_pairs_mut()
-            .append_pair(name, value.expose_secret());
-    }
-    url
 }

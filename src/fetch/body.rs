@@ -3,9 +3,16 @@
 use crate::outcome::Reason;
 use crate::transport::connection_failure;
 use bytes::{Bytes, BytesMut};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Reserved at once at most, whatever a Content-Length claims.
 const RESERVE: u64 = 1 << 20;
+
+/// Of an error answer's body, so much is read for the server's words …
+const WORDS: u64 = 64 * 1024;
+/// … and so long is waited for them: the status and its Retry-After are known already.
+const WORDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// A body that did not come whole.
 #[derive(Debug)]
@@ -50,4 +57,17 @@ pub(super) async fn read(
         }
         body.extend_from_slice(&chunk);
     }
+}
+
+/// What an error answer says, when it says so soon: before `deadline`, the attempt's end.
+pub(super) async fn words(response: &mut reqwest::Response, deadline: Instant) -> Option<Bytes> {
+    // A moment before the attempt's own end, which would take the status away, too.
+    let before = deadline
+        .checked_sub(Duration::from_millis(20))
+        .unwrap_or(deadline);
+    let until = before.min(Instant::now() + WORDS_WITHIN);
+    tokio::time::timeout_at(until, read(response, WORDS))
+        .await
+        .ok()?
+        .ok()
 }

@@ -8,6 +8,7 @@
 mod attempt;
 mod body;
 mod classify;
+mod head;
 mod json;
 mod redirect;
 mod sent;

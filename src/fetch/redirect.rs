@@ -1,7 +1,7 @@
 //! Where a redirect may lead, and what may go along (promise 6).
 
-use reqwest::Url;
 use reqwest::header::{HeaderMap, LOCATION};
+use reqwest::{Method, Url};
 
 /// Hops of one attempt at most.
 pub(super) const MOST_HOPS: u32 = 5;
@@ -33,6 +33,15 @@ pub(super) fn next_hop(home: &Url, from: &Url, headers: &HeaderMap) -> Result<Ho
         same_origin: url.origin() == home.origin(),
         url,
     })
+}
+
+/// How to ask there: after a 303 with GET (RFC 9110 section 15.4.4); after a
+/// 301 or 302 a POST becomes a GET, too, as every browser and curl have it.
+pub(super) fn next_method(status: u16, method: Method) -> Method {
+    match status {
+        301..=303 => Method::GET,
+        _ => method,
+    }
 }
 
 #[cfg(test)]

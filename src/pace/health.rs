@@ -4,8 +4,8 @@
 //! which it is, so that an API that is down for an hour costs one probe per
 //! back-off step and no item its attempts.
 
+use super::Tick;
 use super::throttle::{backoff_delay, equal_jitter};
-use super::{Tick, nanos};
 use std::time::Duration;
 
 /// So many troubled answers in a row …
@@ -36,6 +36,17 @@ pub enum Signal {
     Unreachable,
     /// The request was never sent.
     NotSent,
+}
+
+/// How much one troubled answer says about the server rather than the item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Weight {
+    /// It may be the item: only several of them make an outage.
+    Item,
+    /// The server spoke of itself (Retry-After): one item's word is as good as four items'.
+    Server,
+    /// There is no server: an outage at once.
+    Nobody,
 }
 
 /// An outage, from its first sign on.
@@ -90,7 +101,7 @@ impl Health {
         item: u64,
         started: Tick,
         now: Tick,
-        unreachable: bool,
+        weight: Weight,
         random: f64,
     ) -> bool {
         self.share += (1.0 - self.share) * SHARE_WEIGHT;
@@ -113,7 +124,11 @@ impl Health {
             self.items.push(item);
         }
         let since = *self.first_trouble.get_or_insert(now);
-        if unreachable || (self.troubles >= TROUBLES && self.items.len() >= ITEMS) {
+        let enough = match weight {
+            Weight::Item => self.items.len() >= ITEMS,
+            Weight::Server | Weight::Nobody => true,
+        };
+        if enough && (self.troubles >= TROUBLES || weight == Weight::Nobody) {
             self.outage = Some(Outage {
                 since,
                 next_probe: now.saturating_add(equal_jitter(self.first, random)),
@@ -140,9 +155,18 @@ impl Health {
         self.share > STRAINED
     }
 
-    /// Whether the outage will have lasted longer than `max_wait` at its next probe.
-    pub(super) fn hopeless(&self, max_wait: Duration) -> bool {
-        self.outage
-            .is_some_and(|o| o.next_probe - o.since > nanos(max_wait))
+    /// The first trouble since anything was fine: an outage's, or, for a
+    /// request that started after it and was told to wait, that of its row.
+    pub(super) fn down_since(&self, started: Tick, weight: Weight) -> Option<Tick> {
+        match self.outage {
+            Some(outage) => Some(outage.since),
+            None if weight == Weight::Server => self.first_trouble.filter(|&at| started > at),
+            None => None,
+        }
+    }
+
+    /// When an outage is probed next.
+    pub(super) fn next_probe(&self) -> Option<Tick> {
+        self.outage.map(|o| o.next_probe)
     }
 }

@@ -9,12 +9,13 @@ mod health;
 mod ledger;
 mod note;
 mod pacer;
+mod past;
 mod quota;
 mod throttle;
 mod turn;
 
 pub use health::Signal;
-pub use note::Note;
+pub use note::{Note, Uptime};
 pub use pacer::Pacer;
 pub use quota::QuotaGate;
 pub use throttle::{backoff_delay, full_jitter};

@@ -1,11 +1,11 @@
 //! The pacer: quotas, pauses, throttle and health in one decision.
 
-use super::health::{Health, Signal};
+use super::health::{Health, Signal, Weight};
 use super::ledger::{LEASE, Ledger};
 use super::quota::QuotaGate;
 use super::throttle::Throttle;
 use super::turn::{GiveUp, Now, PauseReason, PauseView, Permit, Turn, Why};
-use super::{Note, Tick, nanos};
+use super::{Note, Tick, Uptime, nanos, past};
 use crate::job::{Limits, Retry};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
@@ -59,29 +59,18 @@ impl Pacer {
 
     /// Takes over the ledger of earlier runs: what they started, what they
     /// may have started after their last note, and the pause that they were given.
-    pub fn restore(&mut self, notes: &[Note], now: Now) {
+    pub fn restore(&mut self, notes: &[Note], now: Now, up: Option<Uptime>) {
         let tick = self.tick(now);
-        let wall = millis(self.wall(now, tick));
-        let ago = |at_ms: u64| {
-            // A clock that went back must not age anything: the future counts as now.
-            tick - nanos(Duration::from_millis(wall.saturating_sub(at_ms)))
-        };
-        let mut remember = |at_ms: u64, count: u32| {
-            for quota in &mut self.quotas {
-                quota.remember(ago(at_ms), count);
+        let past = past::read(notes, millis(now.wall), up);
+        for quota in &mut self.quotas {
+            for &(age, count) in &past.starts {
+                quota.remember(tick.saturating_sub(nanos(age)), count);
             }
-        };
-        for note in notes {
-            remember(note.at_ms, note.starts);
         }
-        if let Some(last) = notes.last() {
-            let at = last.lease_until_ms.min(wall);
-            remember(at, last.lease);
-            self.ledger.inherit(last.lease);
-            if last.pause_until_ms > wall {
-                let left = Duration::from_millis(last.pause_until_ms - wall);
-                self.pause = Some((tick + nanos(left), PauseReason::Inherited));
-            }
+        self.ledger.inherit(past.lease);
+        if !past.pause.is_zero() {
+            let until = tick.saturating_add(nanos(past.pause));
+            self.pause = Some((until, PauseReason::Inherited));
         }
     }
 
@@ -177,7 +166,7 @@ impl Pacer {
             Signal::Neutral => {
                 // No outage begins with it, and none ends: a probe like any other.
                 if self.in_outage() {
-                    self.trouble(item, started, tick, false, random)?;
+                    self.trouble(item, started, now, Weight::Item, random)?;
                 }
             }
             Signal::Fine => {
@@ -190,17 +179,20 @@ impl Pacer {
                     self.throttle.slow_down(started, tick, allowed, 0.7);
                 }
                 self.pause_for(wait, now)?;
-                self.trouble(item, started, tick, false, random)?;
+                self.trouble(item, started, now, Weight::Server, random)?;
             }
             Signal::Overloaded => {
-                self.trouble(item, started, tick, false, random)?;
+                self.trouble(item, started, now, Weight::Item, random)?;
                 if !self.in_outage() {
                     self.throttle.slow_down(started, tick, allowed, 0.5);
                 }
             }
             Signal::Trouble | Signal::Unreachable => {
-                let unreachable = signal == Signal::Unreachable;
-                self.trouble(item, started, tick, unreachable, random)?;
+                let weight = match signal {
+                    Signal::Unreachable => Weight::Nobody,
+                    _ => Weight::Item,
+                };
+                self.trouble(item, started, now, weight, random)?;
                 if self.health.is_strained() && !self.in_outage() {
                     self.throttle.slow_down(started, tick, allowed, 0.5);
                 }
@@ -213,16 +205,21 @@ impl Pacer {
         &mut self,
         item: u64,
         started: Tick,
-        tick: Tick,
-        unreachable: bool,
+        now: Now,
+        weight: Weight,
         random: f64,
     ) -> Result<(), GiveUp> {
-        self.health
-            .trouble(item, started, tick, unreachable, random);
-        if !self.health.hopeless(self.max_wait) {
+        let tick = self.tick(now);
+        self.health.trouble(item, started, tick, weight, random);
+        let Some(since) = self.health.down_since(started, weight) else {
+            return Ok(());
+        };
+        // The server can't be asked before both are over.
+        let probe = self.health.next_probe().unwrap_or(tick);
+        let pause = self.pause.map_or(tick, |p| p.0);
+        if probe.max(pause) - since <= nanos(self.max_wait.saturating_add(CUSHION)) {
             return Ok(());
         }
-        let since = self.health.outage.map_or(tick, |o| o.since);
         Err(GiveUp::Outage(Duration::from_nanos(
             (tick - since).unsigned_abs(),
         )))
@@ -274,17 +271,19 @@ impl Pacer {
             return Some(PauseView {
                 reason,
                 until: self.wall(now, until),
+                ends: self.instant(until),
             });
         }
         self.health.outage.map(|o| PauseView {
             reason: PauseReason::Outage,
             until: self.wall(now, o.next_probe.max(tick)),
+            ends: self.instant(o.next_probe.max(tick)),
         })
     }
 
     /// The note for the next commit. With `closing`, nothing is leased on.
     /// Exactly one of [`Pacer::committed`] follows each note, when it is durable.
-    pub fn note(&mut self, now: Now, closing: bool) -> Note {
+    pub fn note(&mut self, now: Now, up: Option<Uptime>, closing: bool) -> Note {
         let tick = self.tick(now);
         let most = self
             .quotas
@@ -295,6 +294,7 @@ impl Pacer {
         let (starts, lease) = self.ledger.entry(tick, if closing { 0 } else { most });
         Note {
             at_ms: millis(self.wall(now, tick)),
+            up,
             starts,
             lease: lease.starts,
             lease_until_ms: if lease.starts > 0 {

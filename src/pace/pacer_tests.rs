@@ -84,7 +84,7 @@ fn drive(
                 clock.at = ms + late();
             }
             Turn::NeedsLease => {
-                last_note.push(pacer.note(clock.now(), false));
+                last_note.push(pacer.note(clock.now(), None, false));
                 pacer.committed();
             }
             Turn::Full => unreachable!("nothing stays in flight here"),
@@ -174,10 +174,10 @@ fn a_retry_after_pauses_everyone_and_outlives_the_process() {
         pacer.side_turn(clock.now()),
         Turn::Wait(_, Why::Pause)
     ));
-    let note = pacer.note(clock.now(), true);
+    let note = pacer.note(clock.now(), None, true);
     clock.at += Duration::from_secs(50);
     let mut again = Pacer::new(&lim, &RETRY, true, 2, clock.now());
-    again.restore(&[note], clock.now());
+    again.restore(&[note], clock.now(), None);
     assert_eq!(again.check_inherited_pause(clock.now()), Ok(()));
     let Turn::Wait(until, Why::Pause) = again.turn(clock.now()) else {
         panic!()
@@ -199,9 +199,9 @@ fn a_retry_after_longer_than_max_wait_gives_up_now_and_after_a_restart() {
         pacer.finish(permit, day, 1, clock.now()),
         Err(GiveUp::RetryAfter(_))
     ));
-    let note = pacer.note(clock.now(), true);
+    let note = pacer.note(clock.now(), None, true);
     let mut again = Pacer::new(&lim, &RETRY, true, 2, clock.now());
-    again.restore(&[note], clock.now());
+    again.restore(&[note], clock.now(), None);
     assert!(matches!(
         again.check_inherited_pause(clock.now()),
         Err(GiveUp::RetryAfter(_))
@@ -334,6 +334,172 @@ fn one_bad_item_is_no_outage() {
     }
 }
 
+/// Answers every request with `signal` for an hour, then well; returns the
+/// requests of the hour, and the starts of the minutes after.
+fn an_hour_of(signal: Signal) -> (usize, Vec<Duration>) {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let mut clock = Clock::new();
+    let mut lim = limits(&[(50, 1000)], 8);
+    lim.max_wait = 2 * HOUR;
+    let mut pacer = Pacer::new(&lim, &RETRY, false, 1, clock.now());
+    // Eight at a time: each is answered only when no more can be begun.
+    let mut under_way: Vec<Permit> = Vec::new();
+    let (mut sent, mut after) = (0_usize, Vec::new());
+    while clock.at < HOUR + Duration::from_secs(300) {
+        let down = clock.at < HOUR;
+        match pacer.turn(clock.now()) {
+            Turn::Go(permit) => {
+                under_way.push(permit);
+                if down {
+                    sent += 1;
+                } else {
+                    after.push(clock.at - HOUR);
+                }
+                continue;
+            }
+            Turn::Wait(to, _) if under_way.is_empty() => clock.at = to.duration_since(clock.base),
+            Turn::Wait(..) | Turn::Full => {}
+            other => panic!("{other:?}"),
+        }
+        clock.at += Duration::from_millis(2);
+        for (item, permit) in under_way.drain(..).enumerate() {
+            let answer = if down { signal } else { Signal::Fine };
+            let item = (sent * 8 + item) as u64;
+            assert_eq!(pacer.finish(permit, answer, item, clock.now()), Ok(()));
+        }
+    }
+    (sent, after)
+}
+
+#[test]
+fn an_hour_of_any_outage_costs_one_probe_per_back_off_step_and_then_it_goes_on() {
+    for signal in [
+        Signal::Trouble,
+        Signal::Overloaded,
+        Signal::Unreachable,
+        Signal::RetryAfter(Duration::from_secs(1)),
+        Signal::RetryAfter(Duration::from_secs(120)),
+    ] {
+        let (sent, after) = an_hour_of(signal);
+        // What was in flight or needed to know it, 8 steps up to 60 s, then one in 30 to 60 s.
+        assert!(sent <= 16 + 8 + 120, "{signal:?}: {sent} requests");
+        assert!(sent >= 20, "{signal:?}: {sent} requests");
+        // One step of waiting at most, and full speed a little later.
+        assert!(
+            after[0] <= Duration::from_secs(122),
+            "{signal:?}: {:?}",
+            after[0]
+        );
+        let minutes = Duration::from_secs(180);
+        let late = after.iter().filter(|at| **at >= minutes).count();
+        assert!(late >= 50 * 120 * 98 / 100, "{signal:?}: {late}");
+    }
+}
+
+/// One item is left, and the server asks for patience: no item's matter.
+#[test]
+fn a_single_item_that_is_told_to_wait_shows_an_outage_too() {
+    let mut clock = Clock::new();
+    let mut lim = limits(&[], 8);
+    lim.max_wait = Duration::from_secs(60);
+    for (wait, most) in [(1, 61), (25, 3), (59, 2)] {
+        let mut pacer = Pacer::new(&lim, &RETRY, false, 1, clock.now());
+        let began = clock.at;
+        let mut sent = 0;
+        let gave_up = loop {
+            match pacer.turn(clock.now()) {
+                Turn::Go(permit) => {
+                    sent += 1;
+                    clock.at += Duration::from_millis(2);
+                    let signal = Signal::RetryAfter(Duration::from_secs(wait));
+                    if let Err(why) = pacer.finish(permit, signal, 42, clock.now()) {
+                        break why;
+                    }
+                }
+                Turn::Wait(to, _) => clock.at = to.duration_since(clock.base),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(matches!(gave_up, GiveUp::Outage(_)), "{gave_up:?}");
+        assert!(sent <= most, "{sent} requests, {wait} s each");
+        let took = clock.at - began;
+        assert!(took <= lim.max_wait, "{took:?}");
+        assert!(took + Duration::from_secs(wait) + Duration::from_secs(31) > lim.max_wait);
+    }
+}
+
+/// The clock of the next run is a day off, either way.
+#[test]
+fn a_clock_that_was_set_makes_no_pause_longer_and_no_quota_larger() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let mut clock = Clock::new();
+    let lim = limits(&[(10, 1_000), (10, 60_000)], 8);
+    let mut pacer = Pacer::new(&lim, &RETRY, true, 1, clock.now());
+    let mut notes = Vec::new();
+    let starts = drive(
+        &mut pacer,
+        &mut clock,
+        Duration::from_millis(850),
+        || Duration::ZERO,
+        &mut notes,
+    );
+    let Turn::Go(permit) = (loop {
+        match pacer.turn(clock.now()) {
+            Turn::Wait(to, _) => clock.at = to.duration_since(clock.base),
+            Turn::NeedsLease => {
+                notes.push(pacer.note(clock.now(), None, false));
+                pacer.committed();
+            }
+            other => break other,
+        }
+    }) else {
+        panic!()
+    };
+    let wait = Signal::RetryAfter(Duration::from_secs(30));
+    pacer.finish(permit, wait, 1, clock.now()).unwrap();
+    let boot = |ms| Some(Uptime { boot: 1, ms });
+    notes.push(pacer.note(clock.now(), boot(1_000), true));
+    clock.at += Duration::from_secs(5);
+    for (wall, up, pause) in [
+        // Back: nobody can tell how long ago it was, and no longer than it was is waited.
+        (WALL0 - DAY, None, 30.0..30.2),
+        (Duration::ZERO, None, 30.0..30.2),
+        // Ahead, or back, on the same boot: as if the clock had not been touched.
+        (WALL0 + DAY, boot(6_000), 25.0..25.2),
+        (WALL0 - DAY, boot(6_000), 25.0..25.2),
+    ] {
+        let now = Now {
+            wall: UNIX_EPOCH + wall,
+            ..clock.now()
+        };
+        let mut again = Pacer::new(&lim, &RETRY, true, 2, now);
+        again.restore(&notes, now, up);
+        let Turn::Wait(until, Why::Pause) = again.turn(now) else {
+            panic!("no pause")
+        };
+        let left = until.duration_since(now.instant).as_secs_f64();
+        assert!(pause.contains(&left), "{left}, not {pause:?}");
+        // And the starts from before count: the minute is full.
+        let mut later = Clock {
+            base: clock.base,
+            at: clock.at + Duration::from_secs(31),
+        };
+        let until = later.at + Duration::from_secs(20);
+        let more = drive(
+            &mut again,
+            &mut later,
+            until,
+            || Duration::ZERO,
+            &mut Vec::new(),
+        );
+        let (before, after) = (starts.len() + 1, more.len());
+        assert!(
+            before >= 9 && before + after <= 10,
+            "{before} + {after} in a minute"
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -352,7 +518,7 @@ proptest! {
         let mut notes: Vec<Note> = Vec::new();
         for _ in 0..=kills {
             let mut pacer = Pacer::new(&lim, &RETRY, true, seed, clock.now());
-            pacer.restore(&notes, clock.now());
+            pacer.restore(&notes, clock.now(), None);
             let until = clock.at + Duration::from_millis(rng.u64(10..15_000));
             let mut late = fastrand::Rng::with_seed(rng.u64(..));
             while clock.at < until {
@@ -375,7 +541,7 @@ proptest! {
                         }
                     }
                     Turn::NeedsLease => {
-                        notes.push(pacer.note(clock.now(), false));
+                        notes.push(pacer.note(clock.now(), None, false));
                         clock.at += Duration::from_micros(late.u64(0..4_000));
                         // The kill may come between the note and its use.
                         if clock.at < until { pacer.committed(); }

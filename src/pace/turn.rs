@@ -73,6 +73,8 @@ pub struct PauseView {
     pub reason: PauseReason,
     /// Until when, at least.
     pub until: SystemTime,
+    /// The same by the steady clock, which nobody sets.
+    pub ends: Instant,
 }
 
 /// The run should pause and be resumed later (exit 75).

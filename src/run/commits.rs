@@ -3,6 +3,7 @@
 use super::Ended;
 use super::error::RunError;
 use super::state::{Cause, Driver};
+use super::uptime;
 use crate::job::OutputTarget;
 use crate::pace::{Now, PauseReason};
 use crate::report::{End, Event, Reporter, Summary};
@@ -25,7 +26,7 @@ impl Driver<'_> {
         let pause_news = pause.is_some_and(|p| {
             self.commits
                 .pause_kept
-                .is_none_or(|kept| p.until > kept + Duration::from_secs(1))
+                .is_none_or(|kept| p.ends > kept + Duration::from_secs(1))
         });
         let lease_low =
             self.pacer.lease_low(now) && !self.queue.is_empty() && self.stopping.is_none();
@@ -34,12 +35,12 @@ impl Driver<'_> {
         if !(self.commits.wanted || pause_news || lease_low || by_time) {
             return Ok(self.commits.dirty.then_some(due));
         }
-        self.commits.pause_kept = pause.map(|p| p.until);
+        self.commits.pause_kept = pause.map(|p| p.ends);
         self.commits.wanted = false;
         self.commits.dirty = false;
         self.commits.last = now.instant;
         self.commits.under_way = true;
-        let note = self.pacer.note(now, false);
+        let note = self.pacer.note(now, uptime::read(), false);
         self.writer.commit(note, Closing::No).await?;
         Ok(None)
     }
@@ -130,7 +131,7 @@ impl Driver<'_> {
             self.writer.reply().await?;
             self.committed();
         }
-        let note = self.pacer.note(Now::read(), true);
+        let note = self.pacer.note(Now::read(), uptime::read(), true);
         self.writer.commit(note, closing).await?;
         self.writer.reply().await
     }

@@ -15,7 +15,9 @@ mod refusals;
 mod shape;
 mod state;
 mod stats;
+mod storm;
 mod suspicion;
+mod uptime;
 mod verdicts;
 mod work;
 mod writer_stage;
@@ -111,7 +113,7 @@ pub async fn run(
     let now = Now::read();
     let mut pacer = Pacer::new(&job.limits, &job.retry, leased, fastrand::u64(..), now);
     let resumed = resumed.unwrap_or_default();
-    pacer.restore(&resumed.notes, now);
+    pacer.restore(&resumed.notes, now, uptime::read());
 
     let client = crate::transport::client(job.limits.concurrency, options.base.is_some())?;
     let (side_permits, side_requests) = SidePermits::channel();

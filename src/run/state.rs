@@ -5,6 +5,7 @@ use super::error::RunError;
 use super::ids_stage::IdStream;
 use super::quarantine::Quarantine;
 use super::stats::Stats;
+use super::storm::Storm;
 use super::work::{Attempted, Queue};
 use super::writer_stage::WriterStage;
 use super::{RunOptions, Stop};
@@ -19,7 +20,7 @@ use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -72,6 +73,7 @@ pub(super) struct Driver<'j> {
     pub(super) stats: Stats,
     pub(super) judged: Judged,
     pub(super) quarantine: Quarantine,
+    pub(super) storm: Storm,
     pub(super) stopping: Option<(Cause, Instant)>,
     pub(super) waiting_for_token: bool,
 }
@@ -103,6 +105,7 @@ impl<'j> Driver<'j> {
             writer: parts.writer,
             stats: Stats::new(),
             judged: Judged::default(),
+            storm: Storm::default(),
             stopping: None,
             waiting_for_token: false,
         }
@@ -121,7 +124,7 @@ pub(super) struct Commits {
     /// The pacer needs a lease now.
     pub(super) wanted: bool,
     /// The end of the pause that the last commit holds.
-    pub(super) pause_kept: Option<SystemTime>,
+    pub(super) pause_kept: Option<Instant>,
 }
 
 impl Commits {

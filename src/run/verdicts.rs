@@ -20,6 +20,9 @@ impl Driver<'_> {
         let now = Now::read();
         self.stats.bytes += answer.bytes;
         let signal = answer.signal;
+        if signal == Signal::Fine {
+            self.storm.fine();
+        }
         let was_down = self.pacer.in_outage();
         let finished = self.pacer.finish(permit, answer.signal, work.tag(), now);
         match (was_down, self.pacer.in_outage(), &answer.verdict) {
@@ -89,7 +92,14 @@ impl Driver<'_> {
         now: Now,
     ) -> Result<(), RunError> {
         let step = work.attempts;
-        if self.counts(signal, &trouble) {
+        let counts = match signal {
+            Signal::RetryAfter(_) => {
+                let alone = self.nothing_fresh();
+                self.storm.told_to_wait(&mut work.waits, alone)
+            }
+            _ => self.counts(signal, &trouble),
+        };
+        if counts {
             work.attempts += 1;
         }
         if work.attempts >= self.job.retry.attempts {
@@ -124,9 +134,9 @@ impl Driver<'_> {
             // While the server is down, its failures are not the item's …
             Signal::Unreachable => !self.pacer.in_outage(),
             // … unless these items are all that is left: then they may be the reason.
-            Signal::Trouble | Signal::Overloaded | Signal::RetryAfter(_) => {
-                !self.pacer.in_outage() || self.nothing_fresh()
-            }
+            Signal::Trouble | Signal::Overloaded => !self.pacer.in_outage() || self.nothing_fresh(),
+            // The storm's to judge.
+            Signal::RetryAfter(_) => false,
         }
     }
 }

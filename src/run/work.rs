@@ -1,5 +1,6 @@
 //! Items on their way: waiting for a permit, in flight, waiting for another try.
 
+use super::storm::Waits;
 use crate::fetch::Answer;
 use crate::pace::Permit;
 use std::cmp::Ordering;
@@ -19,6 +20,8 @@ pub(super) struct Work {
     pub(super) refused_generation: u64,
     /// It has been looked at as a sign of what all items have in common.
     pub(super) weighed: bool,
+    /// The times that it was told to wait.
+    pub(super) waits: Waits,
 }
 
 impl Work {
@@ -30,6 +33,7 @@ impl Work {
             refusals: 0,
             refused_generation: 0,
             weighed: false,
+            waits: Waits::default(),
         }
     }
 

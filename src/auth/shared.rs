@@ -1,0 +1,110 @@
+//! What everyone sees of the access token: the present one, or why there is
+//! none, from a watch channel that the keeper alone writes.
+
+use super::grant::GrantError;
+use reqwest::header::HeaderValue;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+/// An access token in use.
+#[derive(Debug)]
+pub struct Token {
+    /// `Bearer …`, marked sensitive.
+    pub header: HeaderValue,
+    /// Counts the tokens of this run, from 1.
+    pub generation: u64,
+    /// When it expires, by this process's clock; `None` when nobody knows.
+    pub expires: Option<Instant>,
+}
+
+impl Token {
+    /// Whether the token may still be sent.
+    pub fn is_live(&self, now: Instant) -> bool {
+        self.expires.is_none_or(|at| now < at)
+    }
+}
+
+/// Why there is no token, for good or for as long as the run may wait.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AuthError {
+    /// The credentials are wrong.
+    #[error(transparent)]
+    Refused(GrantError),
+    /// The token endpoint could not be used for longer than `max_wait`.
+    #[error("no token for {}: {message}", humantime::format_duration(Duration::from_secs(.waited.as_secs())))]
+    Unavailable {
+        /// The last trouble.
+        message: String,
+        /// How long it has been tried.
+        waited: Duration,
+    },
+    /// The endpoint asked for a wait that is longer than `max_wait`.
+    #[error("the token endpoint asked to wait until {}", humantime::format_rfc3339_seconds(*.until))]
+    RetryAfter {
+        /// When it may be asked again.
+        until: SystemTime,
+    },
+}
+
+/// A token endpoint that does not answer as it should, at present.
+#[derive(Debug, Clone)]
+pub struct TokenTrouble {
+    /// What happened.
+    pub message: String,
+    /// When it is tried again.
+    pub until: SystemTime,
+}
+
+/// What everyone sees of the token.
+#[derive(Debug, Clone, Default)]
+pub struct TokenState {
+    /// The token in use; it may have expired meanwhile.
+    pub token: Option<Arc<Token>>,
+    /// The trouble in getting the next one.
+    pub trouble: Option<TokenTrouble>,
+    /// No further token will come.
+    pub failed: Option<AuthError>,
+    /// Token requests made.
+    pub requests: u64,
+}
+
+/// The readers' end.
+#[derive(Debug, Clone)]
+pub struct SharedToken {
+    pub(super) state: watch::Receiver<TokenState>,
+    pub(super) refused: mpsc::UnboundedSender<u64>,
+    /// The newest generation that was refused: not sent again while the keeper has yet to hear of it.
+    pub(super) newest_refused: Arc<AtomicU64>,
+}
+
+impl SharedToken {
+    /// The token to send now; `None` while there is none.
+    pub fn current(&self, now: Instant) -> Option<Arc<Token>> {
+        let refused = self.newest_refused.load(Ordering::Relaxed);
+        let token = self.state.borrow().token.clone();
+        token.filter(|t| t.is_live(now) && t.generation > refused)
+    }
+
+    /// Everything that is known.
+    pub fn state(&self) -> TokenState {
+        self.state.borrow().clone()
+    }
+
+    /// Waits for the next change.
+    pub async fn changed(&mut self) {
+        if self.state.changed().await.is_err() {
+            // The keeper is gone; whoever waits here is about to be told why by `state`.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Reports that the server refused the token of this generation.
+    pub fn refuse(&self, generation: u64) {
+        self.newest_refused.fetch_max(generation, Ordering::Relaxed);
+        // One message per answered request: bounded by the requests in flight.
+        let _ = self.refused.send(generation);
+    }
+}

@@ -1,0 +1,57 @@
+//! What goes along with a request: its headers, and whose credentials.
+//!
+//! Owns where a credential stands in a request. Must never put one into a
+//! request that leaves home (promise 6).
+
+use crate::auth::{Presented, Token};
+use crate::job::Template;
+use reqwest::Url;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use secrecy::ExposeSecret;
+
+/// Puts the headers and the credentials on a request to home; elsewhere it goes bare.
+pub(super) fn equip<'p>(
+    request: &mut reqwest::Request,
+    headers: &HeaderMap,
+    presented: &'p Presented,
+    trusted: bool,
+) -> Option<&'p Token> {
+    if !trusted {
+        return None;
+    }
+    *request.headers_mut() = headers.clone();
+    match presented {
+        Presented::Header(name, value) => {
+            request.headers_mut().insert(name.clone(), value.clone());
+            None
+        }
+        Presented::Token(token) => {
+            request
+                .headers_mut()
+                .insert(AUTHORIZATION, token.header.clone());
+            Some(token)
+        }
+        Presented::None | Presented::Query(..) => None,
+    }
+}
+
+/// A header's value for this ID; `None` when HTTP does not allow it.
+pub(super) fn header_value(template: &Template, id: &str) -> Option<HeaderValue> {
+    // RFC 9110 fields are visible ASCII; other text goes as UTF-8 bytes, as curl sends it.
+    let mut value = HeaderValue::from_bytes(template.expand_value(id).as_bytes()).ok()?;
+    value.set_sensitive(template.is_secret());
+    Some(value)
+}
+
+/// The URL with the key in its query, where there is one and it is not there already.
+pub(super) fn with_key(mut url: Url, presented: &Presented) -> Url {
+    if let Presented::Query(name, value) = presented
+        && !url
+            .query_pairs()
+            .any(|(present, _)| present == name.as_str())
+    {
+        url.query_pairs_mut()
+            .append_pair(name, value.expose_secret());
+    }
+    url
+}
