@@ -42,6 +42,9 @@ impl Driver<'_> {
             (true, false, _) => tracing::warn!("the server answers again"),
             _ => {}
         }
+        if let Verdict::Again(trouble) | Verdict::Untrusted(trouble) = &answer.verdict {
+            self.judged.last_trouble.clone_from(&trouble.message);
+        }
         match answer.verdict {
             Verdict::Record(record) => {
                 self.let_through().await?;
