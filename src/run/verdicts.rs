@@ -104,7 +104,10 @@ impl Driver<'_> {
     ) -> Result<(), RunError> {
         let step = work.attempts;
         let counts = match signal {
-            Signal::RetryAfter(_) => self.storm.told_to_wait(&mut work.told_to_wait),
+            Signal::RetryAfter(_) => {
+                let item = work.tag();
+                self.storm.told_to_wait(item, &mut work.told_to_wait)
+            }
             _ => self.counts(signal),
         };
         if counts {
