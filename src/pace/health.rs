@@ -150,6 +150,11 @@ impl Health {
         }
     }
 
+    /// Whether the last answer that said anything was trouble.
+    pub(super) fn in_a_row(&self) -> bool {
+        self.troubles > 0 || self.outage.is_some()
+    }
+
     /// Whether so many answers are troubled that it is more than bad luck.
     pub(super) fn is_strained(&self) -> bool {
         self.share > STRAINED

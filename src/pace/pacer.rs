@@ -264,6 +264,12 @@ impl Pacer {
         self.health.outage.is_some()
     }
 
+    /// Whether nothing was fine since the last trouble: then an item that was
+    /// not tried yet tells more than one that was.
+    pub fn in_doubt(&self) -> bool {
+        self.health.in_a_row()
+    }
+
     /// The pause that holds now, for people.
     pub fn pause_view(&self, now: Now) -> Option<PauseView> {
         let tick = self.tick(now);

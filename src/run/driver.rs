@@ -118,7 +118,7 @@ impl Driver<'_> {
             };
             match self.pacer.turn(now) {
                 Turn::Go(permit) => {
-                    let Some(work) = self.queue.pop(now.instant, self.pacer.in_outage()) else {
+                    let Some(work) = self.queue.pop(now.instant, self.pacer.in_doubt()) else {
                         return far;
                     };
                     self.stats.starts += 1;
@@ -271,8 +271,9 @@ impl Driver<'_> {
                 humantime::format_duration(self.job.limits.max_wait)
             ),
             GiveUp::Outage(down) => format!(
-                "the server could not be used for {}, and max_wait is {}; run the same command again later",
+                "the server could not be used for {} ({}), and max_wait is {}; run the same command again later",
                 crate::report::span(down),
+                self.judged.last_trouble,
                 humantime::format_duration(self.job.limits.max_wait)
             ),
         };

@@ -145,6 +145,8 @@ impl Commits {
 pub(super) struct Judged {
     /// 403s that are not failures until some other answer has come.
     pub(super) held: Vec<Outcome>,
+    /// What went wrong last, of what is tried again.
+    pub(super) last_trouble: String,
     /// Some request was not refused.
     pub(super) let_through: bool,
     /// Tokens refused since a request was let through, and the last of them.

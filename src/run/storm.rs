@@ -5,22 +5,31 @@
 //! again while the others get through has to fail at last. Owns that judgement.
 //! How long to wait is the pacer's matter.
 
-/// With nothing else left to ask for, so many waits in a row were in vain.
+use std::collections::VecDeque;
+
+/// So many answers with a Retry-After are looked back on …
+const LAST: usize = 16;
+/// … and an item that got so many of them is not one of many.
+const OWN: usize = 4;
+
+/// With nothing else left to ask for, so many waits were in vain.
 const PATIENCE: u32 = 20;
 
-/// What an item remembers of it.
+/// What an item remembers of being told to wait.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Waits {
-    /// How things stood when it was last told to wait.
-    last: Option<i64>,
-    /// How often it was.
+    /// How things stood the last time.
+    then: Option<i64>,
     times: u32,
 }
 
-/// What has been answered so far: good answers less those with a Retry-After.
+/// What has been answered so far.
 #[derive(Debug, Default)]
 pub(super) struct Storm {
+    /// Good answers, less those with a Retry-After.
     balance: i64,
+    /// Who got the last of those.
+    last: VecDeque<u64>,
 }
 
 impl Storm {
@@ -31,14 +40,20 @@ impl Storm {
 
     /// An item was told to wait. True when that counts against it: since the
     /// time before, more of the others were answered well than were told to
-    /// wait; or there are no others left to show whose matter it is, and it
-    /// has waited often enough.
-    pub(super) fn told_to_wait(&mut self, item: &mut Waits, alone: bool) -> bool {
-        let stands_out = item.last.is_some_and(|then| self.balance > then);
+    /// wait, and few but itself are told so. Or there are no others left to
+    /// show whose matter it is, and it has waited often enough: it must have a
+    /// fate at last.
+    pub(super) fn told_to_wait(&mut self, item: u64, waits: &mut Waits, alone: bool) -> bool {
+        if self.last.len() >= LAST {
+            self.last.pop_front();
+        }
+        self.last.push_back(item);
+        let own = self.last.iter().filter(|&&other| other == item).count();
+        let passed_by = waits.then.is_some_and(|then| self.balance > then);
         self.balance -= 1;
-        item.last = Some(self.balance);
-        item.times += 1;
-        stands_out || (alone && item.times > PATIENCE)
+        waits.then = Some(self.balance);
+        waits.times += 1;
+        (passed_by && own >= OWN) || (alone && waits.times > PATIENCE)
     }
 }
 
@@ -46,37 +61,35 @@ impl Storm {
 mod tests {
     use super::*;
 
+    /// Whatever share gets through: as long as many wait, it is nobody's own matter.
     #[test]
     fn in_a_storm_nobody_stands_out() {
-        let mut storm = Storm::default();
-        let mut items = [Waits::default(); 8];
-        for round in 0..100 {
-            for item in &mut items {
-                assert!(!storm.told_to_wait(item, false));
-            }
-            // One in eight gets through.
-            if round % 2 == 0 {
-                storm.fine();
+        for through in [0, 1, 8, 40] {
+            let mut storm = Storm::default();
+            let mut items = [Waits::default(); 8];
+            for _ in 0..100 {
+                for (item, then) in items.iter_mut().enumerate() {
+                    assert!(!storm.told_to_wait(item as u64, then, false));
+                }
+                (0..through).for_each(|_| storm.fine());
             }
         }
         // And alone, at the end of the list, not for a long while.
-        let mut last = Waits::default();
-        assert!((0..PATIENCE).all(|_| !storm.told_to_wait(&mut last, true)));
-        assert!(storm.told_to_wait(&mut last, true));
+        let (mut storm, mut waits) = (Storm::default(), Waits::default());
+        assert!((0..PATIENCE).all(|_| !storm.told_to_wait(1, &mut waits, true)));
+        assert!(storm.told_to_wait(1, &mut waits, true));
     }
 
     #[test]
     fn items_that_are_refused_while_others_get_through_stand_out() {
         let mut storm = Storm::default();
         let (mut one, mut other) = (Waits::default(), Waits::default());
-        assert!(!storm.told_to_wait(&mut one, false));
-        assert!(!storm.told_to_wait(&mut other, false));
-        for _ in 0..5 {
-            for _ in 0..3 {
-                storm.fine();
-            }
-            assert!(storm.told_to_wait(&mut one, false));
-            assert!(storm.told_to_wait(&mut other, false));
+        let mut counted = 0;
+        for _ in 0..9 {
+            counted += u32::from(storm.told_to_wait(1, &mut one, false));
+            counted += u32::from(storm.told_to_wait(2, &mut other, false));
+            (0..3).for_each(|_| storm.fine());
         }
+        assert_eq!(counted, 2 * 6);
     }
 }

@@ -33,6 +33,9 @@ impl Driver<'_> {
             (true, false, _) => tracing::warn!("the server answers again"),
             _ => {}
         }
+        if let Verdict::Again(trouble) | Verdict::Untrusted(trouble) = &answer.verdict {
+            self.judged.last_trouble.clone_from(&trouble.message);
+        }
         match answer.verdict {
             Verdict::Record(record) => {
                 self.let_through().await?;
@@ -94,8 +97,8 @@ impl Driver<'_> {
         let step = work.attempts;
         let counts = match signal {
             Signal::RetryAfter(_) => {
-                let alone = self.nothing_fresh();
-                self.storm.told_to_wait(&mut work.waits, alone)
+                let (item, alone) = (work.tag(), self.nothing_fresh());
+                self.storm.told_to_wait(item, &mut work.waits, alone)
             }
             _ => self.counts(signal, &trouble),
         };

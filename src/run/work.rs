@@ -99,8 +99,9 @@ impl Queue {
         });
     }
 
-    /// The next work that may go now. `fresh_first` when the server is down:
-    /// a few items that are bad for good must not be all that it is probed with.
+    /// The next work that may go now. `fresh_first` when the server may
+    /// be down: a few items must not be all that it is probed with, for they may be
+    /// bad for good, or else use up their tries before it is known.
     pub(super) fn pop(&mut self, now: Instant, fresh_first: bool) -> Option<Work> {
         if fresh_first && let Some(work) = self.ready.pop_front() {
             return Some(work);

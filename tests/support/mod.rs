@@ -268,3 +268,10 @@ impl Api {
         fs::metadata(&self.log).map_or(0, |m| m.len())
     }
 }
+
+impl Api {
+    /// The process's id, to send it signals.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}

@@ -1,0 +1,88 @@
+//! A run under way: spawned, signalled, waited for.
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic
+)]
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Starts `command` on this job, its output kept for later.
+pub fn spawn(mut command: Command, job: &Path) -> Child {
+    command
+        .arg(job)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Sends a signal, `-STOP` say.
+pub fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill")
+        .args([name, &pid.to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+/// Waits for the end; kills what has not ended after two minutes.
+pub fn end(mut child: Child) -> Output {
+    let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    // Read on a side: a full pipe would hold the child up.
+    let out = std::thread::spawn(move || read(out));
+    let err = std::thread::spawn(move || read(err));
+    let began = Instant::now();
+    let mut killed = false;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if began.elapsed() > Duration::from_secs(120) && !killed {
+            child.kill().unwrap();
+            killed = true;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let output = Output {
+        status,
+        stdout: out.join().unwrap(),
+        stderr: err.join().unwrap(),
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!killed, "never ended: {said}");
+    output
+}
+
+fn read(mut from: impl std::io::Read) -> Vec<u8> {
+    let mut all = Vec::new();
+    let _ = from.read_to_end(&mut all);
+    all
+}
+
+/// Until `true`, for a minute at most.
+#[track_caller]
+pub fn until(what: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !what() {
+        assert!(began.elapsed() < Duration::from_secs(60), "waited in vain");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The requests that a run made, by its own summary.
+#[track_caller]
+pub fn requests(output: &Output) -> usize {
+    let said = String::from_utf8_lossy(&output.stderr);
+    let line = said
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("requests "))
+        .unwrap_or_else(|| panic!("no summary: {said}"));
+    let number = line.split_whitespace().next().unwrap();
+    number.replace(',', "").parse().unwrap()
+}
