@@ -10,6 +10,7 @@ use super::error::WriteError;
 use super::failures;
 use super::sink::{Sink, Target};
 use crate::checkpoint::{Closing, Commit, ItemKey, Journal, State, is_at, sync_folder, unix_ms};
+use crate::fail_point::fail_point;
 use crate::job::{OutputFormat, RecordForm};
 use crate::outcome::{Failure, Outcome, Reason, Record};
 use crate::pace::Note;
@@ -250,15 +251,20 @@ impl Writer {
         if let (true, Some((journal, _))) = (self.output.has_news(), &mut self.journal) {
             journal.open_again()?;
         }
+        fail_point!("commit: begun");
         self.output.flush()?;
+        fail_point!("commit: output flushed");
         if let Failures::Open(sink) = &mut self.failures {
             sink.flush()?;
         }
+        fail_point!("commit: failures flushed");
         if let Some((journal, path)) = &mut self.journal {
             self.output.sync()?;
+            fail_point!("commit: output durable");
             if let Failures::Open(sink) = &mut self.failures {
                 sink.sync()?;
             }
+            fail_point!("commit: failures durable");
             if !is_at(journal.file(), path)
                 .map_err(WriteError::io(&*path, "look at the checkpoint"))?
             {
@@ -312,6 +318,8 @@ fn create(path: &Path) -> Result<Sink, WriteError> {
             path: path.to_path_buf(),
         });
     }
+    fail_point!("failures: created");
     sync_folder(path).map_err(WriteError::io(path, "make the failures file durable"))?;
+    fail_point!("failures: named");
     Ok(Sink::new(Target::File(file), path, 0))
 }
