@@ -1,0 +1,1 @@
+//! The oracle bites: doctored files are found out.
