@@ -257,9 +257,7 @@ impl Harvest {
         if matches!(status.committed, Some(counts) if counts != (0, 0)) && news.is_empty() {
             return Ok(());
         }
-        let forgotten = self.committed.count() as u64;
-        self.summary.lost += forgotten;
-        self.summary.allowed += forgotten;
+        self.summary.fresh += self.committed.count() as u64;
         self.committed = Committed::new(self.plan.form);
         let (output, failures) = self.files();
         self.half_fresh = status.committed.is_none() && output.len() + failures.len() > 0;
@@ -383,7 +381,7 @@ impl Harvest {
         summary.ids = self.list.fates();
         summary.struck = self.proxy.struck();
         summary.again = self.answers - self.committed.count() as u64;
-        if summary.again > summary.lost + summary.struck {
+        if summary.again > summary.lost + summary.fresh + summary.struck {
             return Err(format!("{summary}: more fetched again than the kills cost"));
         }
         if summary.lost > summary.allowed {

@@ -60,19 +60,27 @@ fn every_id_exactly_once_whatever_was_killed_and_when() {
         Ok(seed) => vec![seed.parse().expect("HARVEST_TORTURE_SEED is a number")],
         Err(_) => (0..harvests()).collect(),
     };
-    let (next, summary) = (AtomicUsize::new(0), Mutex::new(Summary::default()));
+    let (next, told) = (
+        AtomicUsize::new(0),
+        Mutex::new((Summary::default(), Vec::new())),
+    );
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    let told = one(seed);
-                    summary.lock().unwrap().add(told);
+                    let result = one(seed);
+                    let (summary, problems) = &mut *told.lock().unwrap();
+                    match result {
+                        Ok(news) => summary.add(news),
+                        Err(problem) => problems.push(problem),
+                    }
                 }
             });
         }
     });
-    let summary = summary.into_inner().unwrap();
+    let (summary, problems) = told.into_inner().unwrap();
     println!("{summary}, in {:.0} s", began.elapsed().as_secs_f64());
+    assert!(problems.is_empty(), "{}", problems.join("\n\n"));
     if seeds.len() as u64 >= ROUND {
         let never: Vec<_> = places::PLACES
             .iter()
@@ -87,21 +95,25 @@ fn every_id_exactly_once_whatever_was_killed_and_when() {
     }
 }
 
-fn one(seed: u64) -> Summary {
+fn one(seed: u64) -> Result<Summary, String> {
     let began = Instant::now();
-    match Harvest::begin(Plan::of(seed, KILLS)).torture() {
+    let plan = Plan::of(seed, KILLS);
+    let what = plan.to_string();
+    match Harvest::begin(plan).torture() {
         Ok(summary) => {
             println!(
-                "seed {seed}, {:.0} s: {summary}",
+                "seed {seed} ({what}), {:.0} s: {summary}",
                 began.elapsed().as_secs_f64()
             );
-            summary
+            Ok(summary)
         }
         Err((problem, folder)) => {
-            let folder = folder.display();
-            panic!(
-                "seed {seed}: {problem}\nRepeat it with HARVEST_TORTURE_SEED={seed}; its files are in {folder}"
-            )
+            let problem = format!(
+                "seed {seed} ({what}): {problem}\nRepeat it with HARVEST_TORTURE_SEED={seed}; its files are in {}",
+                folder.display()
+            );
+            println!("{problem}");
+            Err(problem)
         }
     }
 }

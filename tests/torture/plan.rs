@@ -9,6 +9,7 @@ use crate::oracle::Form;
 use crate::places::{PLACES, Place, When};
 use fastrand::Rng;
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::Duration;
 
 /// Columns of a CSV of tracks: name, path as the oracle reads it.
@@ -42,6 +43,31 @@ pub struct Plan {
     pub buffer: usize,
     random: Rng,
     steps: VecDeque<Step>,
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let form = match self.form {
+            Form::Body => "bodies",
+            Form::Envelope => "envelopes",
+            Form::Delimited(b',', []) => "csv of what comes",
+            Form::Delimited(b',', _) => "csv",
+            Form::Delimited(..) => "tsv",
+        };
+        let rate = self
+            .rate
+            .map_or("no quota".to_owned(), |rate| format!("{rate}/s"));
+        write!(
+            f,
+            "{:?}, {form}{}, {} at once, {rate}, commits every {:?}, {:.1} % faults, {:.0} % bad connections",
+            self.kind,
+            if self.each { ", repeats" } else { "" },
+            self.concurrency,
+            self.every,
+            self.faults * 100.0,
+            self.struck * 100.0
+        )
+    }
 }
 
 /// One run.
@@ -122,7 +148,7 @@ impl Plan {
             form,
             each: random.u32(0..4) == 0,
             concurrency: random.usize(1..=16),
-            every: Duration::from_millis(random.u64(40..=250)),
+            every: Duration::from_millis(random.u64(100..=300)),
             rate: (random.u32(0..3) == 0).then(|| random.u32(200..=500)),
             latency: Duration::ZERO,
             faults: if random.bool() {

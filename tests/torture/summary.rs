@@ -15,6 +15,8 @@ pub struct Summary {
     pub places: BTreeMap<String, u64>,
     /// Uncommitted tails that were cut or overwritten after a kill.
     pub tails: u64,
+    /// Thrown away by `--fresh`.
+    pub fresh: u64,
     /// Answered, and not committed when the kill came.
     pub lost: u64,
     /// Answers that came within the checkpoint's interval before a kill, and those in flight.
@@ -35,6 +37,7 @@ impl Summary {
         self.terms += other.terms;
         self.ends += other.ends;
         self.tails += other.tails;
+        self.fresh += other.fresh;
         self.lost += other.lost;
         self.interval += other.interval;
         self.allowed += other.allowed;
@@ -51,8 +54,8 @@ impl fmt::Display for Summary {
         write!(
             f,
             "{} kills in {} harvests of {} IDs ({} more runs ended by SIGTERM, {} by themselves; {} tails spoiled): \
-             zero lost, zero twice, zero torn; {} fetched again: {} lost by kills, an interval's worth is {}, \
-             {} were allowed, the proxy spoiled up to {}",
+             zero lost, zero twice, zero torn; {} fetched again: {} cost by the kills, where an interval's worth is {} \
+             and {} were allowed; {} thrown away by --fresh, up to {} spoiled by the proxy",
             self.kills,
             self.harvests,
             self.ids,
@@ -63,6 +66,7 @@ impl fmt::Display for Summary {
             self.lost,
             self.interval,
             self.allowed,
+            self.fresh,
             self.struck
         )?;
         if self.harvests > 1 {
