@@ -23,6 +23,7 @@
 //! | [`outcome`] | the value that flows: record or failure | nobody |
 //! | [`job`] | the job file as validated values | nobody |
 //! | [`sandbox`] | the embedded API | nobody |
+//! | [`fail_point`] | places where tests kill the process; nothing in an ordinary build | nobody |
 //!
 //! Arrows point downwards only. Data flows by value through bounded channels:
 //! job → ids → pace → fetch → write → checkpoint → report.
@@ -43,6 +44,7 @@
 pub mod auth;
 pub mod checkpoint;
 pub mod cli;
+pub mod fail_point;
 pub mod fetch;
 pub mod ids;
 pub mod job;

@@ -11,12 +11,13 @@ use super::done::{DoneSet, ItemKey};
 use super::error::CheckpointError;
 use super::journal::{Draft, Journal};
 use super::read::{Known, State};
+use crate::fail_point::{fail_point, limit};
 use crate::pace::Note;
 use std::path::Path;
 use std::time::SystemTime;
 
 /// Blocks appended before it is worth it.
-const BLOCKS: u64 = 10_000;
+const BLOCKS: usize = 10_000;
 /// Keys a block: 4 MiB.
 const KEYS: usize = 1 << 18;
 /// Ranges are joined up to at least this many bytes.
@@ -34,20 +35,22 @@ pub(crate) fn compact(
     state: &mut State,
     done: &DoneSet,
 ) -> Result<Option<Journal>, CheckpointError> {
-    if state.blocks - state.base <= BLOCKS {
+    let (enough, keys_a_block) = (limit!("BLOCKS", BLOCKS), limit!("KEYS", KEYS));
+    if state.blocks - state.base <= enough as u64 {
         return Ok(None);
     }
     let (before, bytes) = (state.blocks, state.end);
+    fail_point!("compaction: begun");
     forget(&mut state.notes, unix_ms(SystemTime::now()));
     for known in [&mut state.output, &mut state.failures] {
         known.ranges = joined(&known.ranges);
     }
-    let base = done.len().div_ceil(KEYS).max(1) as u64;
+    let base = done.len().div_ceil(keys_a_block).max(1) as u64;
     let mut draft = Draft::begin(path, &state.shape, state.created.clone(), base)?;
-    let mut keys: Vec<ItemKey> = Vec::with_capacity(KEYS.min(done.len()));
+    let mut keys: Vec<ItemKey> = Vec::with_capacity(keys_a_block.min(done.len()));
     let mut commit = whole(state);
     for key in done.keys() {
-        if keys.len() == KEYS {
+        if keys.len() == keys_a_block {
             draft.commit(&commit, &keys)?;
             keys.clear();
             commit = addition(&commit);
@@ -55,6 +58,7 @@ pub(crate) fn compact(
         keys.push(key);
     }
     draft.commit(&commit, &keys)?;
+    fail_point!("compaction: written");
     let journal = draft.publish()?;
     (state.base, state.blocks, state.keys) = (base, base, done.len() as u64);
     tracing::debug!(blocks = before, bytes, now = base, "checkpoint compacted");

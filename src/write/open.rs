@@ -14,6 +14,7 @@ use crate::checkpoint::{
     CheckpointError, Closing, DoneSet, Files, Journal, Known, Shape, State, compact, mtime_ns,
     scan, sync_folder, verify,
 };
+use crate::fail_point::fail_point;
 use crate::job::{OutputFormat, RecordForm};
 use crate::pace::Note;
 use serde_json_path::JsonPath;
@@ -133,6 +134,7 @@ fn start_over(files: &Files) -> Result<(), WriteError> {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
             Err(cause) => return Err(WriteError::io(path, "remove the file")(cause)),
         }
+        fail_point!("fresh: file removed");
     }
     if output.is_some() {
         fs::OpenOptions::new()
@@ -140,6 +142,7 @@ fn start_over(files: &Files) -> Result<(), WriteError> {
             .open(&files.output)
             .and_then(|file| cut(&file, 0))
             .map_err(WriteError::io(&files.output, "empty the output"))?;
+        fail_point!("fresh: output emptied");
     }
     Ok(())
 }
@@ -171,6 +174,7 @@ fn create(options: &OpenOptions, shape: &Shape, files: &Files) -> Result<Opened,
         .create_new(output.is_none())
         .open(&files.output)
         .map_err(WriteError::io(&files.output, "create the output"))?;
+    fail_point!("open: output created");
     let journal = Journal::create(&files.checkpoint, shape)?; // makes the output's name durable, too
     let writer = Writer::resume(
         options,
@@ -205,8 +209,10 @@ fn resume(
     check(&files.output, &state.output, closed)?;
     let failures_at = rewrite::place(&files.failures, &state.failures, state.rewriting)?;
     check(&failures_at, &state.failures, closed)?;
+    fail_point!("open: nothing changed yet");
     rewrite::finish(&files.failures, &failures_at)?;
     let (output, dropped) = recover(&files.output, state.output.length)?;
+    fail_point!("open: output cut");
     let (failures, dropped_failures) = match look(&files.failures)? {
         None => (Err(files.failures.clone()), 0),
         Some(_) => {
@@ -214,6 +220,7 @@ fn resume(
             (Ok(sink), dropped)
         }
     };
+    fail_point!("open: failures cut");
     let journal = match compact(&files.checkpoint, &mut state, &done)? {
         Some(journal) => journal,
         None => Journal::resume(&files.checkpoint, &state)?,
@@ -222,6 +229,7 @@ fn resume(
         &files.output,
         "make the output's name durable",
     ))?;
+    fail_point!("open: journal ready");
     let failed = match &failures {
         Ok(_) if options.retry => Some(FailedItems::open(&files.failures, state.failures.length)?),
         _ => None,
@@ -299,6 +307,7 @@ fn recover(path: &Path, committed: u64) -> Result<(Sink, u64), WriteError> {
 /// Cuts a file, durably.
 fn cut(file: &File, length: u64) -> io::Result<()> {
     file.set_len(length)?;
+    fail_point!("cut: shortened");
     file.sync_all()
 }
 

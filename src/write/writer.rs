@@ -13,6 +13,7 @@ use super::sink::{Sink, Target};
 use crate::checkpoint::{
     Closing, Commit, Extent, ItemKey, Journal, State, is_at, sync_folder, unix_ms,
 };
+use crate::fail_point::fail_point;
 use crate::job::{OutputFormat, RecordForm};
 use crate::outcome::{Failure, Outcome, Reason, Record};
 use crate::pace::Note;
@@ -276,15 +277,20 @@ impl Writer {
         if news && too_soon && closing == Closing::No {
             return self.commit_note(note);
         }
+        fail_point!("commit: begun");
         self.output.flush()?;
+        fail_point!("commit: output flushed");
         if let Failures::Open(sink) = &mut self.failures {
             sink.flush()?;
         }
+        fail_point!("commit: failures flushed");
         if self.journal.is_some() {
             self.output.sync()?;
+            fail_point!("commit: output durable");
             if let Failures::Open(sink) = &mut self.failures {
                 sink.sync()?;
             }
+            fail_point!("commit: failures durable");
             self.commit_durable(note, closing)?;
         }
         self.output.committed();
@@ -398,6 +404,8 @@ fn create(path: &Path) -> Result<Sink, WriteError> {
             path: path.to_path_buf(),
         });
     }
+    fail_point!("failures: created");
     sync_folder(path).map_err(WriteError::io(path, "make the failures file durable"))?;
+    fail_point!("failures: named");
     Ok(Sink::new(Target::File(file), path, 0))
 }
