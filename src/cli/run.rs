@@ -113,13 +113,15 @@ async fn run_all(args: &HarvestArgs, mode: &Mode, jobs: &[Job], screen: &Screen)
         let mut reporter = Reporter::new(screen.clone(), args.progress.into(), args.quiet);
         let exit = match run_one(job, options, &mut reporter, &mut stops).await {
             Ok(Ended {
-                stopped: Some(Stop::Interrupt),
+                stopped: Some(stop),
                 ..
-            }) => return Exit::Interrupted,
-            Ok(Ended {
-                stopped: Some(Stop::Terminate),
-                ..
-            }) => return Exit::Terminated,
+            })
+            | Err(RunError::Stopped(stop)) => {
+                return match stop {
+                    Stop::Interrupt => Exit::Interrupted,
+                    Stop::Terminate => Exit::Terminated,
+                };
+            }
             Ok(ended) if ended.failed > 0 => Exit::Failures,
             Ok(_) => Exit::Done,
             Err(error) if error.is_pause() => {

@@ -7,8 +7,7 @@ use super::uptime;
 use crate::job::OutputTarget;
 use crate::pace::{Now, PauseReason};
 use crate::report::{End, Event, Reporter, Summary};
-use crate::write::Closing;
-use std::path::{Path, PathBuf};
+use crate::write::{Closing, Files};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -141,7 +140,10 @@ impl Driver<'_> {
         let allowed = self.pacer.allowed_per_second();
         let (output, failures) = match &self.job.output.target {
             OutputTarget::Stdout => (None, None),
-            OutputTarget::File(path) => (Some(path.clone()), Some(beside(path, ".failed.ndjson"))),
+            OutputTarget::File(path) => {
+                let failures = Files::of(path).ok().map(|files| files.failures);
+                (Some(path.clone()), failures)
+            }
         };
         let elapsed = self.stats.began.elapsed();
         let left = self.writer.end()?;
@@ -165,11 +167,4 @@ impl Driver<'_> {
             elapsed,
         })
     }
-}
-
-/// The path with `ending` behind its name.
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut path = path.as_os_str().to_owned();
-    path.push(ending);
-    path.into()
 }

@@ -1,5 +1,6 @@
 //! Why a run could not go on (exit 1), or should be resumed later (exit 75).
 
+use super::Stop;
 use crate::auth::{AuthError, CredentialError};
 use crate::fetch::FetchSetupError;
 use crate::ids::IdsError;
@@ -64,6 +65,9 @@ pub enum RunError {
     /// To be resumed later: exit 75.
     #[error("{0}")]
     Paused(String),
+    /// Stopped by a signal before anything was begun: exit 130 or 143.
+    #[error("stopped by {}; nothing was begun", .0.name())]
+    Stopped(Stop),
     /// A stage is gone without a word.
     #[error("the {0} stage ended unexpectedly; please report this")]
     StageGone(&'static str),

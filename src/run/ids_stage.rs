@@ -3,7 +3,7 @@
 
 use super::error::RunError;
 use crate::ids::{self, Item};
-use crate::job::Ids;
+use crate::job::{IdSource, Ids};
 use crate::outcome::Reason;
 use crate::write::{FailedItem, FailedItems};
 use tokio::sync::{mpsc, oneshot};
@@ -36,7 +36,9 @@ pub(super) struct IdStream {
 pub(super) fn start(ids: &Ids) -> Result<IdStream, RunError> {
     let reader = ids::open(ids)?;
     let (tx, batches) = mpsc::channel(AHEAD);
-    spawn("ids", move || hand_over(reader, Batch::Listed, &tx))?;
+    // Whoever writes into a pipe line by line is to see each line fetched.
+    let batch = if is_piped(ids) { 1 } else { BATCH };
+    spawn("ids", move || hand_over(reader, batch, Batch::Listed, &tx))?;
     let (total_tx, total) = oneshot::channel();
     let counted = ids.clone();
     spawn("count", move || {
@@ -46,6 +48,15 @@ pub(super) fn start(ids: &Ids) -> Result<IdStream, RunError> {
         }
     })?;
     Ok(IdStream { batches, total })
+}
+
+/// Whether the list comes from a pipe or a terminal.
+fn is_piped(ids: &Ids) -> bool {
+    match ids.file.as_ref().map(|file| &file.source) {
+        None => false,
+        Some(IdSource::Stdin) => true,
+        Some(IdSource::Path(path)) => std::fs::metadata(path).is_ok_and(|m| !m.is_file()),
+    }
 }
 
 /// The items that failed, for these reasons; none named is all. `None`: no item failed.
@@ -61,7 +72,7 @@ pub(super) fn start_failed(
         };
         let items = failed.into_iter().flatten();
         let items = items.filter(|item| !matches!(item, Ok(item) if !wanted(item)));
-        let sent = hand_over(items, Batch::Failed, &tx);
+        let sent = hand_over(items, BATCH, Batch::Failed, &tx);
         let _ = total_tx.send(sent);
     })?;
     Ok(IdStream { batches, total })
@@ -70,11 +81,12 @@ pub(super) fn start_failed(
 /// Hands all items over; returns how many.
 fn hand_over<T, E: Into<RunError>>(
     items: impl Iterator<Item = Result<T, E>>,
+    size: usize,
     wrap: fn(Vec<T>) -> Batch,
     to: &mpsc::Sender<Result<Batch, RunError>>,
 ) -> u64 {
     let mut sent = 0;
-    let mut batch = Vec::with_capacity(BATCH);
+    let mut batch = Vec::with_capacity(size);
     for item in items {
         match item {
             Ok(item) => batch.push(item),
@@ -87,8 +99,8 @@ fn hand_over<T, E: Into<RunError>>(
             }
         }
         sent += 1;
-        if batch.len() == BATCH {
-            let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
+        if batch.len() == size {
+            let full = std::mem::replace(&mut batch, Vec::with_capacity(size));
             if to.blocking_send(Ok(wrap(full))).is_err() {
                 return sent;
             }

@@ -91,17 +91,14 @@ pub async fn run(
     reporter: &mut Reporter,
     stops: &mut mpsc::Receiver<Stop>,
 ) -> Result<Ended, RunError> {
-    let (ids, opened) = match &options.retry {
-        None => {
-            // A list that is not there must leave no empty output behind.
-            let ids = ids_stage::start(&job.ids)?;
-            (ids, open(job, &options)?)
-        }
-        Some(reasons) => {
-            let mut opened = open(job, &options)?;
-            let failed = opened.failed.take();
-            (ids_stage::start_failed(failed, reasons.clone())?, opened)
-        }
+    // A pipe that nobody writes to, a large output on a slow disk: signals are heard meanwhile.
+    let opening = tokio::task::spawn_blocking({
+        let (job, options) = (job.clone(), options.clone());
+        move || open_both_ends(&job, &options)
+    });
+    let (ids, opened) = tokio::select! {
+        opened = opening => opened.map_err(|_| RunError::StageGone("opening"))??,
+        Some(stop) = stops.recv() => return Err(RunError::Stopped(stop)),
     };
     let Opened {
         writer,
@@ -155,6 +152,26 @@ pub async fn run(
         side_requests,
     });
     driver.drive(reporter, stops).await
+}
+
+/// The list and the output.
+fn open_both_ends(
+    job: &Job,
+    options: &RunOptions,
+) -> Result<(ids_stage::IdStream, Opened), RunError> {
+    match &options.retry {
+        None => {
+            // A list that is not there must leave no empty output behind.
+            let ids = ids_stage::start(&job.ids)?;
+            Ok((ids, open(job, options)?))
+        }
+        Some(reasons) => {
+            let mut opened = open(job, options)?;
+            let failed = opened.failed.take();
+            let ids = ids_stage::start_failed(failed, reasons.clone())?;
+            Ok((ids, opened))
+        }
+    }
 }
 
 fn open(job: &Job, options: &RunOptions) -> Result<Opened, RunError> {

@@ -54,7 +54,7 @@ impl Driver<'_> {
             if matches!(self.job.auth, Auth::None) {
                 return self.forbidden(work, trouble, now).await;
             }
-            self.refused(trouble.message, now);
+            self.fixed_refused(work, trouble, now);
             return Ok(());
         };
         if let Some(shared) = self.credentials.shared_token() {
@@ -73,11 +73,7 @@ impl Driver<'_> {
             work.refused_generation = generation;
             work.refusals += 1;
         }
-        if self.judged.refused_items.len() < ITEMS_REFUSED
-            && !self.judged.refused_items.contains(&work.tag())
-        {
-            self.judged.refused_items.push(work.tag());
-        }
+        self.remember_refused(&work);
         // One item that takes no token is that item's matter, once others got through.
         let for_all = !self.judged.let_through || self.judged.refused_items.len() >= ITEMS_REFUSED;
         if self.judged.tokens_refused >= TOKENS_REFUSED && for_all {
@@ -100,6 +96,25 @@ impl Driver<'_> {
         let wait = Duration::from_millis(u64::from(work.refusals - 1) * 500);
         self.queue.push_at(now.instant + wait, work);
         Ok(())
+    }
+
+    /// 401 to credentials that don't change. Once others got through with them
+    /// it may be the item's; of several items in a row it is the credentials'.
+    fn fixed_refused(&mut self, work: Work, trouble: Trouble, now: Now) {
+        let worked = self.judged.let_through || self.resumed.records > 0;
+        self.remember_refused(&work);
+        if !worked || self.judged.refused_items.len() >= ITEMS_REFUSED {
+            return self.refused(trouble.message, now);
+        }
+        // A failure only when something gets through again.
+        self.judged.held.push(failed(work, trouble, 1));
+    }
+
+    fn remember_refused(&mut self, work: &Work) {
+        let items = &mut self.judged.refused_items;
+        if items.len() < ITEMS_REFUSED && !items.contains(&work.tag()) {
+            items.push(work.tag());
+        }
     }
 
     fn refused(&mut self, why: String, now: Now) {

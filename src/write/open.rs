@@ -11,8 +11,8 @@ use super::rewrite;
 use super::sink::{Sink, Target};
 use super::writer::Writer;
 use crate::checkpoint::{
-    CheckpointError, Closing, DoneSet, Files, Journal, Known, Shape, State, compact, mtime_ns,
-    scan, sync_folder, verify,
+    CheckpointError, Closing, DoneSet, Files, Journal, Known, Shape, State, begin_anew, compact,
+    mtime_ns, scan, sync_folder, verify,
 };
 use crate::fail_point::fail_point;
 use crate::job::{OutputFormat, RecordForm};
@@ -84,14 +84,19 @@ pub struct Resumed {
 pub fn open(options: OpenOptions) -> Result<Opened, WriteError> {
     let files = Files::of(&options.output)?;
     let shape = whole_shape(&options);
+    let mut notes = Vec::new();
     if options.fresh {
+        // What was asked for counts against the quotas, whatever became of it.
+        if let Ok(Some(state)) = scan(&files.checkpoint, |_| {}) {
+            notes = state.notes;
+        }
         start_over(&files)?;
     }
     let mut done = DoneSet::new();
     match scan(&files.checkpoint, |key| done.insert_done(key))? {
         Some(state) => resume(&options, &shape, &files, state, done),
         None if options.retry => Err(WriteError::NoRun { path: files.output }),
-        None => create(&options, &shape, &files),
+        None => create(&options, &shape, &files, notes),
     }
 }
 
@@ -148,7 +153,12 @@ fn start_over(files: &Files) -> Result<(), WriteError> {
 }
 
 /// A new output and its checkpoint.
-fn create(options: &OpenOptions, shape: &Shape, files: &Files) -> Result<Opened, WriteError> {
+fn create(
+    options: &OpenOptions,
+    shape: &Shape,
+    files: &Files,
+    notes: Vec<Note>,
+) -> Result<Opened, WriteError> {
     let output = look(&files.output)?;
     match &output {
         Some(metadata) if !metadata.is_file() => {
@@ -175,7 +185,7 @@ fn create(options: &OpenOptions, shape: &Shape, files: &Files) -> Result<Opened,
         .open(&files.output)
         .map_err(WriteError::io(&files.output, "create the output"))?;
     fail_point!("open: output created");
-    let journal = Journal::create(&files.checkpoint, shape)?; // makes the output's name durable, too
+    let journal = begin_anew(&files.checkpoint, shape, notes.clone())?; // makes the output's name durable, too
     let writer = Writer::resume(
         options,
         &State::default(),
@@ -186,7 +196,10 @@ fn create(options: &OpenOptions, shape: &Shape, files: &Files) -> Result<Opened,
     Ok(Opened {
         writer,
         done: DoneSet::new(),
-        resumed: None,
+        resumed: (!notes.is_empty()).then(|| Resumed {
+            notes,
+            ..Resumed::default()
+        }),
         failed: None,
     })
 }
