@@ -135,13 +135,24 @@ fn assert_never_over(api: &Api, most: usize, seconds: f64) {
     );
 }
 
+/// Runs the cases side by side: each waits most of the time.
+fn side_by_side<T: Sync>(cases: &[T], test: impl Fn(&T) + Sync) {
+    let test = &test;
+    std::thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(move || test(case));
+        }
+    });
+}
+
 #[test]
 fn a_clock_that_jumps_during_a_run_changes_nothing() {
-    for (name, jumps) in [
+    let cases = [
         ("forwards", ["+1d", "+400d"]),
         ("backwards", ["-1d", "-400d"]),
         ("there and back", ["+1d", "-1d"]),
-    ] {
+    ];
+    side_by_side(&cases, |(name, jumps)| {
         let place = Place::new();
         let Some(clock) = Clock::new(&place, "+0") else {
             return;
@@ -180,7 +191,7 @@ fn a_clock_that_jumps_during_a_run_changes_nothing() {
         let status = harvest().arg("status").arg(&job).output().unwrap();
         assert_exit(&status, 0);
         assert_exit(&harvest().arg(&job).output().unwrap(), 0);
-    }
+    });
 }
 
 fn kill_after(mut command: Command, job: &Path, enough: impl Fn() -> bool) {
@@ -197,7 +208,8 @@ fn kill_after(mut command: Command, job: &Path, enough: impl Fn() -> bool) {
 /// a day behind, it must not look as if it were yet to come.
 #[test]
 fn a_clock_that_jumps_between_a_kill_and_the_next_run_keeps_the_quota_and_costs_no_day() {
-    for jumps in [["+0", "+1d"], ["+0", "-1d"], ["+1d", "+0"], ["-1d", "+0"]] {
+    let cases = [["+0", "+1d"], ["+0", "-1d"], ["+1d", "+0"], ["-1d", "+0"]];
+    side_by_side(&cases, |jumps| {
         let place = Place::new();
         let Some(clock) = Clock::new(&place, jumps[0]) else {
             return;
@@ -222,14 +234,14 @@ fn a_clock_that_jumps_between_a_kill_and_the_next_run_keeps_the_quota_and_costs_
             "{jumps:?}: {:?}",
             began.elapsed()
         );
-    }
+    });
 }
 
 /// The clock jumps while the run goes on, and then it is killed: what was
 /// written before the jump and after it is in one ledger.
 #[test]
 fn a_clock_that_jumped_before_the_kill_keeps_the_quota_too() {
-    for jump in ["+1d", "-1d"] {
+    side_by_side(&["+1d", "-1d"], |jump| {
         let place = Place::new();
         let Some(clock) = Clock::new(&place, "+0") else {
             return;
@@ -259,7 +271,7 @@ fn a_clock_that_jumped_before_the_kill_keeps_the_quota_too() {
             "{jump}: {:?}",
             began.elapsed()
         );
-    }
+    });
 }
 
 fn good(request: &Req) -> Reply {
@@ -270,60 +282,58 @@ fn good(request: &Req) -> Reply {
 #[test]
 fn a_pause_is_neither_cut_short_nor_made_a_day_long_by_a_clock_that_was_set() {
     const PAUSE: Duration = Duration::from_secs(12);
-    std::thread::scope(|scope| {
-        for jump in ["+1d", "-1d", "@2100-01-01 00:00:00", "@1971-01-01 00:00:00"] {
-            scope.spawn(move || {
-                let place = Place::new();
-                let Some(clock) = Clock::new(&place, "+0") else {
-                    return;
-                };
-                let api = Raw::start(|request, _| match request.last() {
-                    "i5" => answer("429 Too Many Requests", "Retry-After: 12\r\n", "{}"),
-                    _ => good(request),
-                });
-                let list: Vec<String> = (0..6).map(|n| format!("i{n}")).collect();
-                let job = place.write(
-                    "job.toml",
-                    &format!(
-                        "[ids]\nlist = {list:?}\n[request]\nurl = \"{}/{{id}}\"\n\
+    let jumps = ["+1d", "-1d", "@2100-01-01 00:00:00", "@1971-01-01 00:00:00"];
+    side_by_side(&jumps, |jump| {
+        let place = Place::new();
+        let Some(clock) = Clock::new(&place, "+0") else {
+            return;
+        };
+        let api = Raw::start(|request, _| match request.last() {
+            "i5" => answer("429 Too Many Requests", "Retry-After: 12\r\n", "{}"),
+            _ => good(request),
+        });
+        let list: Vec<String> = (0..6).map(|n| format!("i{n}")).collect();
+        let job = place.write(
+            "job.toml",
+            &format!(
+                "[ids]\nlist = {list:?}\n[request]\nurl = \"{}/{{id}}\"\n\
                          [limits]\nrate = \"50/s\"\nmax_wait = \"30s\"\n\
                          [output]\npath = \"out.ndjson\"\n",
-                        api.base()
-                    ),
-                );
-                let told_to_wait = || api.seen().iter().any(|r| r.last() == "i5");
-                let status = || harvest().arg("status").arg(&job).output().unwrap();
-                kill_after(clock.harvest(), &job, || {
-                    told_to_wait() && told(&status()).contains("wait")
-                });
-                clock.set(jump);
-                let paused = api.seen().iter().find(|r| r.last() == "i5").unwrap().at;
+                api.base()
+            ),
+        );
+        let told_to_wait = || api.seen().iter().any(|r| r.last() == "i5");
+        let status = || harvest().arg("status").arg(&job).output().unwrap();
+        kill_after(clock.harvest(), &job, || {
+            told_to_wait() && told(&status()).contains("asked to be left alone")
+        });
+        clock.set(jump);
+        let paused = api.seen().iter().find(|r| r.last() == "i5").unwrap().at;
 
-                let again = spawn(clock.harvest(), &job);
-                until(|| api.count("i5") > 1);
-                let next = api.seen().iter().rfind(|r| r.last() == "i5").unwrap().at;
+        let again = spawn(clock.harvest(), &job);
+        until(|| api.count("i5") > 1);
+        let next = api.seen().iter().rfind(|r| r.last() == "i5").unwrap().at;
 
-                let waited = next - paused;
-                println!("{jump}: {waited:.1?}");
-                assert!(waited >= PAUSE, "{jump}: asked again after {waited:?}");
-                assert!(waited < PAUSE * 3, "{jump}: asked again after {waited:?}");
-                let mut again = again;
-                again.kill().unwrap();
-                again.wait().unwrap();
-            });
-        }
+        let waited = next - paused;
+        println!("{jump}: {waited:.1?}");
+        assert!(waited >= PAUSE, "{jump}: asked again after {waited:?}");
+        assert!(waited < PAUSE * 3, "{jump}: asked again after {waited:?}");
+        let mut again = again;
+        again.kill().unwrap();
+        again.wait().unwrap();
     });
 }
 
 #[test]
 fn a_clock_that_stands_wrong_by_decades_harms_no_run() {
-    for (date, year) in [
+    let dates = [
         ("@1970-01-01 00:00:05", "1970"),
         ("@1999-12-31 23:59:58", "1999"),
         // The last seconds of a signed 32-bit clock.
         ("@2038-01-19 03:14:05", "2038"),
         ("@2100-02-28 23:59:58", "2100"),
-    ] {
+    ];
+    side_by_side(&dates, |(date, year)| {
         let place = Place::new();
         let Some(clock) = Clock::new(&place, date) else {
             return;
@@ -347,7 +357,7 @@ fn a_clock_that_stands_wrong_by_decades_harms_no_run() {
         );
         let tokens = api.seen().iter().filter(|s| s.method == "POST").count();
         assert!(tokens <= 12, "{date}: {tokens} tokens");
-    }
+    });
 }
 
 /// A whole hour of 503 in half a minute, with the back-off and `max_wait` that
