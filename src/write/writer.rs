@@ -15,7 +15,7 @@ use crate::outcome::{Failure, Outcome, Reason, Record};
 use crate::pace::Note;
 use serde_json_path::JsonPath;
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -298,6 +298,12 @@ impl Writer {
 
 /// Makes the failures file, durably named.
 fn create(path: &Path) -> Result<Sink, WriteError> {
+    // Opening a FIFO would wait for whoever reads it.
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(WriteError::Disturbed {
+            path: path.to_path_buf(),
+        });
+    }
     let file = OpenOptions::new()
         .append(true)
         .create(true)
