@@ -46,7 +46,7 @@ impl Driver<'_> {
 
     pub(super) fn committed(&mut self) {
         self.commits.under_way = false;
-        self.pacer.committed();
+        self.pacer.committed(Now::read());
     }
 
     /// The last commit, the summary, and the run's end.

@@ -36,11 +36,11 @@ pub enum WriteError {
     /// A folder, a device, a pipe.
     #[error(
         "{}: this is not a regular file, so nothing written to it could be resumed; \
-         choose another output (\"-\" is stdout)",
+         move it away, or choose another output (\"-\" is stdout)",
         path.display()
     )]
     NotAFile {
-        /// The output.
+        /// The output or the failures file.
         path: PathBuf,
     },
     /// The operating system refused something.

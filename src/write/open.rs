@@ -173,10 +173,18 @@ fn create(
         }
         _ => {}
     }
-    if look(&files.failures)?.is_some_and(|metadata| metadata.len() > 0) {
-        return Err(WriteError::OutputExists {
-            path: files.failures.clone(),
-        });
+    match look(&files.failures)? {
+        Some(metadata) if !metadata.is_file() => {
+            return Err(WriteError::NotAFile {
+                path: files.failures.clone(),
+            });
+        }
+        Some(metadata) if metadata.len() > 0 => {
+            return Err(WriteError::OutputExists {
+                path: files.failures.clone(),
+            });
+        }
+        _ => {}
     }
     let file = fs::OpenOptions::new()
         .append(true)

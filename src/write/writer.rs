@@ -390,6 +390,12 @@ fn remove(path: &Path) -> Result<PathBuf, WriteError> {
 
 /// Makes the failures file, durably named.
 fn create(path: &Path) -> Result<Sink, WriteError> {
+    // Opening a FIFO would wait for whoever reads it.
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(WriteError::Disturbed {
+            path: path.to_path_buf(),
+        });
+    }
     let file = OpenOptions::new()
         .append(true)
         .create(true)
