@@ -15,29 +15,15 @@ use super::commit::{Closing, Commit};
 use super::done::ItemKey;
 use super::error::CheckpointError;
 use super::files::{Files, sync_folder};
-use super::format::{self, Kind};
+use super::format::{self, Header, Kind};
 use super::read::State;
 use super::shape::Shape;
 use crate::fail_point::fail_point;
-use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
-
-/// Block 0.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Header {
-    /// RFC 3339.
-    pub(super) created: String,
-    /// The version of the program, for people.
-    pub(super) harvest: String,
-    /// Commit blocks that were durable before the file got its name.
-    pub(super) base: u64,
-    /// Name and value.
-    pub(super) shape: Vec<(String, String)>,
-}
 
 /// An open checkpoint.
 #[derive(Debug)]

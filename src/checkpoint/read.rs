@@ -8,8 +8,7 @@
 use super::commit::{Closing, Commit, KEY, Range};
 use super::done::ItemKey;
 use super::error::CheckpointError;
-use super::format::{self, HEAD, Head, Kind, PREFACE};
-use super::journal::Header;
+use super::format::{self, HEAD, Head, Header, Kind, PREFACE};
 use super::shape::Shape;
 use crate::pace::Note;
 use std::collections::BTreeMap;
