@@ -116,7 +116,10 @@ impl Driver<'_> {
             };
             match self.pacer.turn(now) {
                 Turn::Go(permit) => {
-                    let Some(work) = self.queue.pop(now.instant, self.pacer.in_doubt()) else {
+                    let control = self.control();
+                    let fresh_first = self.pacer.in_doubt();
+                    let Some(work) = control.or_else(|| self.queue.pop(now.instant, fresh_first))
+                    else {
                         return far;
                     };
                     self.stats.starts += 1;
@@ -212,7 +215,9 @@ impl Driver<'_> {
                 }
                 continue;
             }
-            match self.done.claim(&item.id, each) {
+            let claim = self.done.claim(&item.id, each);
+            self.remember_done(&item.id, claim);
+            match claim {
                 Claim::New { occurrence } => {
                     self.taken += 1;
                     self.queue.push(Work::new(item.id, occurrence));

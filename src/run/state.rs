@@ -72,6 +72,8 @@ pub(super) struct Driver<'j> {
     pub(super) stats: Stats,
     pub(super) judged: Judged,
     pub(super) storm: Storm,
+    /// An item that was answered well.
+    pub(super) control: Option<String>,
     pub(super) stopping: Option<(Cause, Instant)>,
     pub(super) waiting_for_token: bool,
 }
@@ -103,6 +105,7 @@ impl<'j> Driver<'j> {
             stats: Stats::new(),
             judged: Judged::default(),
             storm: Storm::default(),
+            control: None,
             stopping: None,
             waiting_for_token: false,
         }

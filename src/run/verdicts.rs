@@ -21,6 +21,10 @@ const ITEMS_REFUSED: usize = 3;
 impl Driver<'_> {
     /// Takes in an attempt that has ended.
     pub(super) async fn settle(&mut self, attempted: Attempted) -> Result<(), RunError> {
+        if attempted.work.control {
+            self.settle_control(attempted);
+            return Ok(());
+        }
         let Attempted {
             work,
             permit,
@@ -48,6 +52,7 @@ impl Driver<'_> {
         match answer.verdict {
             Verdict::Record(record) => {
                 self.let_through().await?;
+                self.remember_good(&work.id);
                 self.hand_on(Outcome {
                     id: work.id,
                     occurrence: work.occurrence,

@@ -19,6 +19,8 @@ pub(super) struct Work {
     pub(super) refused_generation: u64,
     /// How things stood when it was last told to wait.
     pub(super) told_to_wait: Option<i64>,
+    /// It has its record, and is asked for to see whether the server is up.
+    pub(super) control: bool,
 }
 
 impl Work {
@@ -30,6 +32,7 @@ impl Work {
             refusals: 0,
             refused_generation: 0,
             told_to_wait: None,
+            control: false,
         }
     }
 
