@@ -261,8 +261,9 @@ fn an_outage_at_the_lists_end_fails_none_of_the_last_items() {
             }
         })
     };
-    // In one run, and in the next one, whose list holds what is done already.
-    for (done, more) in [(0, 20), (20, 5)] {
+    // In one run, and in the next one, whose list holds what is done already;
+    // with enough items to show an outage by themselves, and with too few.
+    for (done, more) in [(0, 20), (20, 5), (20, 3), (20, 1)] {
         let place = Place::new();
         let ids = names(done + more);
         if done > 0 {
@@ -279,7 +280,7 @@ fn an_outage_at_the_lists_end_fails_none_of_the_last_items() {
         assert_exit(&output, 0);
         assert_all_recorded(&place, &ids);
         let cost = api.seen().len() - asked - more;
-        println!("{cost} requests for an outage of 8 s");
+        println!("{cost} requests for an outage of 8 s, {more} items left");
         assert!(
             cost <= most_in(Duration::from_secs(8), 4),
             "{cost} requests"
@@ -294,22 +295,27 @@ fn bad_items_at_the_lists_end_fail_while_the_server_is_up() {
         Ok(_) => answer("502 Bad Gateway", "", "{}"),
         Err(_) => good(request),
     });
-    let place = Place::new();
-    let mut ids = names(20);
-    ids.extend((0..6).map(|n| n.to_string()));
-    let job = job(&place, &api.base(), &ids, "max_wait = \"5m\"");
+    for bad in [1, 3, 6] {
+        let place = Place::new();
+        let mut ids = names(20);
+        ids.extend((0..bad).map(|n: usize| n.to_string()));
+        let job = job(&place, &api.base(), &ids, "max_wait = \"5m\"");
+        let asked = api.seen().len();
 
-    let output = end(spawn(harvest(), &job));
+        let output = end(spawn(harvest(), &job));
 
-    assert_exit(&output, 3);
-    place.assert_exactly_once("out.ndjson", ids.iter().map(String::as_str));
-    let failures = place.json_lines("out.ndjson.failed.ndjson");
-    assert_eq!(failures.len(), 6, "{}", told(&output));
-    assert!(
-        failures
-            .iter()
-            .all(|f| f["reason"] == "server_error" && f["attempts"] == 3)
-    );
+        assert_exit(&output, 3);
+        place.assert_exactly_once("out.ndjson", ids.iter().map(String::as_str));
+        let failures = place.json_lines("out.ndjson.failed.ndjson");
+        assert_eq!(failures.len(), bad, "{}", told(&output));
+        for failure in &failures {
+            assert_eq!(failure["reason"], "server_error");
+            assert_eq!(failure["attempts"], 3);
+        }
+        let cost = api.seen().len() - asked;
+        println!("{cost} requests, {bad} bad items");
+        assert!(cost <= 20 + bad * 4 + 4, "{cost} requests");
+    }
 }
 
 /// A process that is stopped keeps its connections and answers nothing, as a
