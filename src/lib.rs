@@ -23,13 +23,28 @@
 //! | [`outcome`] | the value that flows: record or failure | nobody |
 //! | [`job`] | the job file as validated values | nobody |
 //! | [`sandbox`] | the embedded API | nobody |
+//! | [`fail_point`] | places where tests kill the process; nothing in an ordinary build | nobody |
 //!
 //! Arrows point downwards only. Data flows by value through bounded channels:
 //! job → ids → pace → fetch → write → checkpoint → report.
 
+// No foreign byte may reach a panic. Tests panic when they fail, so these are
+// for the library alone; `unwrap` and its like: Cargo.toml.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::unreachable,
+        clippy::unimplemented,
+        clippy::get_unwrap
+    )
+)]
+
 pub mod auth;
 pub mod checkpoint;
 pub mod cli;
+pub mod fail_point;
 pub mod fetch;
 pub mod ids;
 pub mod job;

@@ -117,6 +117,37 @@ fn a_resumed_run_can_end_with_an_item_that_is_forbidden() {
     place.assert_exactly_once("out.ndjson", more.iter().map(String::as_str));
 }
 
+/// A key that works for the others is good; of three items in a row it is the key.
+#[test]
+fn an_item_that_takes_no_key_is_the_items_trouble() {
+    let revoked = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let flag = std::sync::Arc::clone(&revoked);
+    let api = Raw::start(move |request, _| {
+        let is_revoked = flag.load(std::sync::atomic::Ordering::SeqCst);
+        match request.last() {
+            "secret" => answer("401 Unauthorized", "", "{}"),
+            _ if is_revoked => answer("401 Unauthorized", "", "{\"message\":\"revoked\"}"),
+            id => ok(format!("{{\"id\":\"{id}\"}}")),
+        }
+    });
+    let place = Place::new();
+    let auth = "[auth]\ntype = \"bearer\"\ntoken = \"k3y\"";
+    let list = [names("a", 9), vec!["secret".to_owned()], names("b", 9)].concat();
+    assert_exit(&run(&job(&place, &api, &list, auth)), 3);
+    place.assert_exactly_once("out.ndjson", list.iter().map(String::as_str));
+    assert_eq!(place.lines("out.ndjson").len(), 18);
+
+    revoked.store(true, std::sync::atomic::Ordering::SeqCst);
+    let asked = api.seen().len();
+    let more = [list.clone(), names("c", 90)].concat();
+    let output = run(&job(&place, &api, &more, auth));
+    assert_exit(&output, 1);
+    assert!(told(&output).contains("revoked"), "{}", told(&output));
+    assert!(api.seen().len() - asked <= 3 + 8);
+    // None of it was recorded as failed.
+    assert_eq!(place.lines("out.ndjson.failed.ndjson").len(), 1);
+}
+
 #[test]
 fn check_finds_nothing_wrong_with_a_run_of_the_same_job() {
     let api = picky("404 Not Found");
@@ -126,4 +157,20 @@ fn check_finds_nothing_wrong_with_a_run_of_the_same_job() {
     let checked = harvest().arg("check").arg(&job).output().unwrap();
     assert_exit(&checked, 0);
     assert!(!told(&checked).contains("warning"), "{}", told(&checked));
+}
+
+/// Nobody is left to show whether it is the server or the item: it has its fate all the same.
+#[test]
+fn an_item_that_is_told_to_wait_for_ever_fails_at_last() {
+    let api = Raw::start(|request, _| match request.last() {
+        "waits" => answer("429 Too Many Requests", "Retry-After: 0\r\n", "{}"),
+        id => ok(format!("{{\"id\":\"{id}\"}}")),
+    });
+    let place = Place::new();
+    let list = ["a", "waits", "b"].map(str::to_owned);
+    let job = job(&place, &api, &list, "");
+    assert_exit(&harvest().arg(job).output().unwrap(), 3);
+    let failed = place.json_lines("out.ndjson.failed.ndjson");
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0]["reason"], "rate_limited");
 }

@@ -504,6 +504,31 @@ fn ids_come_from_stdin() {
     says(&stderr(&output), &["1 listed again"]);
 }
 
+/// Whoever writes into the pipe need not write 256 lines before one is fetched.
+#[test]
+fn each_line_of_a_pipe_is_fetched_as_it_comes() {
+    let api = api();
+    let place = Place::new();
+    let job = place.write("job.toml", &job(&api, "file = \"-\"", OUT, FAST));
+    let mut child = harvest()
+        .arg(&job)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    for n in 1..=3 {
+        writeln!(stdin, "line{n}").unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while api.count(&format!("line{n}")) == 0 {
+            assert!(Instant::now() < deadline, "line {n} is not fetched");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+}
+
 #[test]
 fn ids_come_from_each_kind_of_file() {
     let api = api();

@@ -1,5 +1,5 @@
-//! Promises 1 and 2: exactly once, whatever was killed and when; and "done"
-//! belongs to an ID, not to its place in the list.
+//! Promises 1 and 2: exactly once, also when the list changes between runs: "done"
+//! belongs to an ID, not to its place in the list. Kills are tests/torture's.
 #![allow(
     unreachable_pub,
     clippy::print_stdout,
@@ -11,59 +11,17 @@
 
 mod support;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use support::{Api, Place, assert_exit, harvest, told, track_id};
-
-const KILLS: usize = 20;
-const RATE: f64 = 400.0;
-const EVERY: f64 = 0.2;
-const CONCURRENCY: f64 = 8.0;
-/// A commit takes time too, on a busy machine most of all.
-const SLACK: f64 = 2.0;
-
-fn unix_now() -> f64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs_f64()
-}
-
-/// `HARVEST_TEST_SEED` repeats an earlier run.
-fn seed() -> u64 {
-    let seed = std::env::var("HARVEST_TEST_SEED").map_or_else(
-        |_| {
-            SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap()
-                .subsec_nanos()
-                .into()
-        },
-        |text| text.parse().unwrap(),
-    );
-    println!("seed: HARVEST_TEST_SEED={seed}");
-    seed
-}
 
 /// An ID that the API answers with a 404.
 fn missing_id(number: usize) -> String {
     format!("{number:019}404")
-}
-
-fn ids_with_some_missing(count: usize) -> Vec<String> {
-    (0..count)
-        .map(|n| {
-            if n % 50 == 7 {
-                missing_id(n)
-            } else {
-                track_id(n)
-            }
-        })
-        .collect()
 }
 
 fn write_ids(place: &Place, ids: &[String]) {
@@ -77,123 +35,6 @@ fn start(job: &PathBuf) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
-}
-
-/// The ID of each item request that was answered with a whole body.
-fn answered<'a>(log: impl IntoIterator<Item = &'a serde_json::Value>) -> Vec<String> {
-    log.into_iter()
-        .filter(|v| v["method"] == "GET" && v["status"] == 200 && v["fault"].is_null())
-        .map(|v| {
-            v["path"]
-                .as_str()
-                .unwrap()
-                .rsplit('/')
-                .next()
-                .unwrap()
-                .to_owned()
-        })
-        .collect()
-}
-
-/// A sleep until the moment of the next kill: mostly in the midst of the
-/// fetching, every fourth time soon after the start of the process.
-fn wait_for_kill(kill: usize, api: &Api, random: &mut fastrand::Rng) {
-    if kill % 4 == 3 {
-        sleep(Duration::from_micros(random.u64(0..400_000)));
-        return;
-    }
-    let before = api.log_bytes();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while api.log_bytes() == before {
-        assert!(Instant::now() < deadline, "run {kill} sends nothing");
-        sleep(Duration::from_millis(1));
-    }
-    sleep(Duration::from_micros(random.u64(0..1_200_000)));
-}
-
-#[test]
-fn twenty_kills_at_random_moments() {
-    let seed = seed();
-    let mut ids = ids_with_some_missing(3_000);
-    let mut random = fastrand::Rng::with_seed(seed);
-    let place = Place::new();
-    let api = Api::start(&["--fault-rate", "0.02", "--seed", &seed.to_string()]);
-    write_ids(&place, &ids);
-    let job = place.write(
-        "job.toml",
-        &api.job(
-            "file = \"ids.txt\"",
-            &format!("rate = \"{RATE}/s\"\nconcurrency = {CONCURRENCY}"),
-            "path = \"out.ndjson\"",
-            &format!(
-                "[checkpoint]\nevery = \"{}ms\"\n[retry]\nattempts = 10\nbackoff = \"50ms..500ms\"",
-                EVERY * 1e3
-            ),
-        ),
-    );
-
-    // An interval's worth of requests, over all kills: what was answered in the last moments before each.
-    let (mut worth, mut kills) = (0.0, Vec::new());
-    for kill in 0..KILLS {
-        let from = api.raw().len();
-        // Never so little work that a run ends before it is killed.
-        if ids.len() < from + 1_000 {
-            ids = ids_with_some_missing(from + 1_000);
-            write_ids(&place, &ids);
-        }
-        let began = unix_now();
-        let mut run = start(&job);
-        wait_for_kill(kill, &api, &mut random);
-        assert!(
-            run.try_wait().unwrap().is_none(),
-            "seed {seed}: run {kill} ended before it was killed"
-        );
-        run.kill().unwrap();
-        let killed = unix_now();
-        run.wait().unwrap();
-        // The API may be reading a last request.
-        sleep(Duration::from_millis(50));
-        let log = api.raw();
-        let at_risk = log[from..]
-            .iter()
-            .filter(|v| v["t"].as_f64().unwrap() > killed - SLACK * EVERY);
-        worth += answered(at_risk).len() as f64 + CONCURRENCY;
-        let waited = log
-            .get(from)
-            .map(|first| first["t"].as_f64().unwrap() - began);
-        kills.push((waited, answered(&log[from..]).len()));
-    }
-    println!("seconds to the first request, requests answered, by run: {kills:.2?}");
-    let output = harvest().arg(&job).output().unwrap();
-
-    assert_exit(&output, 3);
-    place.assert_exactly_once("out.ndjson", ids.iter().map(String::as_str));
-    for failure in place.json_lines("out.ndjson.failed.ndjson") {
-        let id = failure["id"].as_str().unwrap();
-        assert!(id.ends_with("404"), "failed, and no 404: {failure}");
-        assert_eq!(failure["status"], 404, "{failure}");
-    }
-    for record in place.json_lines("out.ndjson") {
-        assert!(!record["id"].as_str().unwrap().ends_with("404"));
-    }
-
-    let mut times: HashMap<String, usize> = HashMap::new();
-    for id in answered(&api.raw()) {
-        *times.entry(id).or_default() += 1;
-    }
-    let again: usize = times.values().map(|n| n - 1).sum();
-    println!("{again} fetched again, an interval's worth per kill is {worth} in all");
-    assert!(
-        again as f64 <= worth,
-        "seed {seed}: {again} fetched again after {KILLS} kills; an interval's worth per kill is {worth} in all"
-    );
-    let worst = times.values().max().unwrap();
-    assert!(*worst <= KILLS + 1, "an ID was fetched {worst} times");
-
-    // Finished: sends nothing, exits as it did.
-    let lines = api.raw().len();
-    assert_exit(&harvest().arg(&job).output().unwrap(), 3);
-    assert_eq!(api.raw().len(), lines);
 }
 
 /// A place with an API, a list of IDs and a job, before its first run.

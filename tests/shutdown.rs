@@ -283,3 +283,36 @@ fn a_signal_ends_all_jobs() {
     assert!(took < Duration::from_secs(5), "{took:?}");
     assert!(!place.path("second.ndjson").exists());
 }
+
+/// Opening a pipe waits for its writer, and so does reading its header.
+#[test]
+fn a_list_that_never_comes_can_be_stopped() {
+    for (name, writer) in [("none.txt", false), ("headless.csv", true)] {
+        let place = Place::new();
+        let pipe = place.path(name);
+        assert!(
+            Command::new("mkfifo")
+                .arg(&pipe)
+                .status()
+                .unwrap()
+                .success()
+        );
+        let column = if writer { "column = \"id\"" } else { "" };
+        let job = place.write(
+            "job.toml",
+            &format!(
+                "[ids]\nfile = \"{name}\"\n{column}\n[request]\nurl = \"http://127.0.0.1:9/{{id}}\"\n\
+                 [output]\npath = \"out.ndjson\"\n"
+            ),
+        );
+        let child = spawn(&job);
+        // Held open, and nothing is written.
+        let _held = writer.then(|| std::fs::OpenOptions::new().write(true).open(&pipe).unwrap());
+        std::thread::sleep(Duration::from_millis(500));
+        signal(&child, "-INT");
+        let (output, took) = end(child);
+        assert_exit(&output, 130);
+        assert!(took < Duration::from_secs(20), "{took:?}");
+        assert!(!place.path("out.ndjson").exists());
+    }
+}

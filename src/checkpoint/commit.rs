@@ -77,6 +77,9 @@ pub(crate) struct Commit {
     pub(crate) failed: Vec<(String, u64)>,
     /// CSV columns, when they became known.
     pub(crate) columns: Option<Vec<String>>,
+    /// The failures file begins anew: `failures` and `failed` are about all of
+    /// it. Said by the block's kind, not in the payload.
+    pub(crate) rewrites_failures: bool,
 }
 
 impl Commit {
@@ -200,6 +203,7 @@ impl Commit {
             notes,
             failed,
             columns,
+            rewrites_failures: false,
         };
         (rest.0.len() == keys).then_some((commit, rest.0))
     }
@@ -280,6 +284,7 @@ mod tests {
             }],
             failed: vec![("timeout".to_owned(), 12)],
             columns: Some(vec!["a".to_owned(), String::new()]),
+            rewrites_failures: false,
         }
     }
 

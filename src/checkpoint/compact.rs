@@ -5,18 +5,20 @@
 //! a kill at any moment leaves one of the two. Must never run while the
 //! checkpoint is appended to; only at the start of a run, under its lock.
 
-use super::clock::unix_ms;
+use super::clock::{rfc3339, unix_ms};
 use super::commit::{Commit, Extent, Range};
 use super::done::{DoneSet, ItemKey};
 use super::error::CheckpointError;
 use super::journal::{Draft, Journal};
 use super::read::{Known, State};
+use super::shape::Shape;
+use crate::fail_point::{fail_point, limit};
 use crate::pace::Note;
 use std::path::Path;
 use std::time::SystemTime;
 
 /// Blocks appended before it is worth it.
-const BLOCKS: u64 = 10_000;
+const BLOCKS: usize = 10_000;
 /// Keys a block: 4 MiB.
 const KEYS: usize = 1 << 18;
 /// Ranges are joined up to at least this many bytes.
@@ -34,20 +36,22 @@ pub(crate) fn compact(
     state: &mut State,
     done: &DoneSet,
 ) -> Result<Option<Journal>, CheckpointError> {
-    if state.blocks - state.base <= BLOCKS {
+    let (enough, keys_a_block) = (limit!("BLOCKS", BLOCKS), limit!("KEYS", KEYS));
+    if state.blocks - state.base <= enough as u64 {
         return Ok(None);
     }
     let (before, bytes) = (state.blocks, state.end);
+    fail_point!("compaction: begun");
     forget(&mut state.notes, unix_ms(SystemTime::now()));
     for known in [&mut state.output, &mut state.failures] {
         known.ranges = joined(&known.ranges);
     }
-    let base = done.len().div_ceil(KEYS).max(1) as u64;
+    let base = done.len().div_ceil(keys_a_block).max(1) as u64;
     let mut draft = Draft::begin(path, &state.shape, state.created.clone(), base)?;
-    let mut keys: Vec<ItemKey> = Vec::with_capacity(KEYS.min(done.len()));
+    let mut keys: Vec<ItemKey> = Vec::with_capacity(keys_a_block.min(done.len()));
     let mut commit = whole(state);
     for key in done.keys() {
-        if keys.len() == KEYS {
+        if keys.len() == keys_a_block {
             draft.commit(&commit, &keys)?;
             keys.clear();
             commit = addition(&commit);
@@ -55,10 +59,36 @@ pub(crate) fn compact(
         keys.push(key);
     }
     draft.commit(&commit, &keys)?;
+    fail_point!("compaction: written");
     let journal = draft.publish()?;
     (state.base, state.blocks, state.keys) = (base, base, done.len() as u64);
     tracing::debug!(blocks = before, bytes, now = base, "checkpoint compacted");
     Ok(Some(journal))
+}
+
+/// Begins a checkpoint anew that remembers an earlier one's notes: what was
+/// asked for counts against the quotas, though the records are gone.
+///
+/// # Errors
+/// [`CheckpointError::Io`].
+pub(crate) fn begin_anew(
+    path: &Path,
+    shape: &Shape,
+    mut notes: Vec<Note>,
+) -> Result<Journal, CheckpointError> {
+    if notes.is_empty() {
+        return Journal::create(path, shape);
+    }
+    let now = SystemTime::now();
+    forget(&mut notes, unix_ms(now));
+    let mut draft = Draft::begin(path, shape, rfc3339(now), 1)?;
+    let commit = Commit {
+        at_ms: unix_ms(now),
+        notes,
+        ..Commit::default()
+    };
+    draft.commit(&commit, &[])?;
+    draft.publish()
 }
 
 /// All that the state knows, as one commit.
@@ -77,6 +107,7 @@ fn whole(state: &State) -> Commit {
         notes: state.notes.clone(),
         failed: state.failed.clone().into_iter().collect(),
         columns: state.columns.clone(),
+        rewrites_failures: false,
     }
 }
 
@@ -95,6 +126,7 @@ fn addition(commit: &Commit) -> Commit {
         notes: Vec::new(),
         failed: Vec::new(),
         columns: None,
+        rewrites_failures: false,
     }
 }
 

@@ -8,7 +8,7 @@
 //!                16      …      block 0 (the header), block 1, block 2 … up to the end of the file
 //!
 //! a block        0       4      length of the payload in bytes, u32 LE
-//!                4       1      kind: 0 header · 1 commit · 2 opened
+//!                4       1      kind: 0 header · 1 commit · 2 opened · 3 rewriting commit
 //!                5       4      head check, u32 LE: the low half of
 //!                               XXH3-64(block's offset in the file u64 LE ‖ length ‖ kind; seed = salt)
 //!                9       8      checksum, u64 LE:
@@ -18,6 +18,9 @@
 //! header         JSON: {"created", "harvest", "base", "shape"}; the seed of its checksum is XXH3-64(preface)
 //! commit         see commit.rs
 //! opened         when, Unix ms u64 LE: a run writes again after a closing commit
+//! rewriting      like commit, but the failures file begins anew: its ranges cover all of it, the failures by
+//!                reason are totals. The new file is durable before the block, under the draft's name, and gets
+//!                its own name after it; whoever finds the block last in the journal finishes that.
 //! ```
 //!
 //! The file gets its name only when the preface, the header and the `base`
@@ -64,11 +67,13 @@ pub(super) enum Kind {
     Commit = 1,
     /// A run writes again after a closing commit.
     Opened = 2,
+    /// Work that became durable together with a new failures file.
+    Rewriting = 3,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Kind> {
-        [Kind::Header, Kind::Commit, Kind::Opened]
+        [Kind::Header, Kind::Commit, Kind::Opened, Kind::Rewriting]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
     }

@@ -13,6 +13,7 @@ use super::files::{Files, sync_folder};
 use super::format::{self, Kind};
 use super::read::State;
 use super::shape::Shape;
+use crate::fail_point::fail_point;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -57,18 +58,23 @@ impl Journal {
         Draft::begin(path, shape, created, 0)?.publish()
     }
 
-    /// Opens the checkpoint that `state` was read from, cutting off a torn block.
+    /// Opens the checkpoint that `state` was read from, cutting off a torn
+    /// block, and removes the draft that a killed compaction left beside it.
     ///
     /// # Errors
     /// [`CheckpointError::Io`].
     pub(crate) fn resume(path: &Path, state: &State) -> Result<Journal, CheckpointError> {
+        remove_draft(&Files::temporary(path))?;
         let file = OpenOptions::new()
             .append(true)
             .open(path)
             .map_err(CheckpointError::io(path, "open the checkpoint"))?;
         if state.torn > 0 {
             file.set_len(state.end)
-                .and_then(|()| file.sync_all())
+                .and_then(|()| {
+                    fail_point!("checkpoint: torn end cut");
+                    file.sync_all()
+                })
                 .map_err(CheckpointError::io(
                     path,
                     "cut the torn end off the checkpoint",
@@ -94,7 +100,15 @@ impl Journal {
         keys: &[ItemKey],
     ) -> Result<(), CheckpointError> {
         self.append_commit(commit, keys)?;
+        fail_point!("checkpoint: block written");
+        if commit.closing != Closing::No {
+            fail_point!("checkpoint: closing block written");
+        }
         self.sync()?;
+        fail_point!("checkpoint: block durable");
+        if commit.closing != Closing::No {
+            fail_point!("checkpoint: closing block durable");
+        }
         self.closed = commit.closing != Closing::No;
         Ok(())
     }
@@ -107,7 +121,9 @@ impl Journal {
     pub(crate) fn open_again(&mut self) -> Result<(), CheckpointError> {
         if self.closed {
             self.append(Kind::Opened, &unix_ms(SystemTime::now()).to_le_bytes())?;
+            fail_point!("checkpoint: opened block written");
             self.sync()?;
+            fail_point!("checkpoint: opened block durable");
             self.closed = false;
         }
         Ok(())
@@ -125,7 +141,12 @@ impl Journal {
         keys: &[ItemKey],
     ) -> Result<(), CheckpointError> {
         let payload = commit.encode(keys).ok_or_else(|| self.too_long())?;
-        self.append(Kind::Commit, &payload)
+        let kind = if commit.rewrites_failures {
+            Kind::Rewriting
+        } else {
+            Kind::Commit
+        };
+        self.append(kind, &payload)
     }
 
     fn append(&mut self, kind: Kind, payload: &[u8]) -> Result<(), CheckpointError> {
@@ -137,6 +158,11 @@ impl Journal {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), CheckpointError> {
+        fail_point!("checkpoint: part written", |percent| {
+            let _ = self
+                .file
+                .write_all(&crate::fail_point::torn(bytes, percent));
+        });
         self.file
             .write_all(bytes)
             .map_err(CheckpointError::io(&self.path, "write the checkpoint"))?;
@@ -161,6 +187,17 @@ impl Journal {
     }
 }
 
+/// Removes what a kill left of a checkpoint that never got its name.
+fn remove_draft(temporary: &Path) -> Result<(), CheckpointError> {
+    match fs::remove_file(temporary) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(CheckpointError::io(
+            temporary,
+            "remove an earlier draft",
+        )(cause)),
+        _ => Ok(()),
+    }
+}
+
 /// A checkpoint that does not have its name yet.
 pub(super) struct Draft {
     journal: Journal,
@@ -176,14 +213,7 @@ impl Draft {
         base: u64,
     ) -> Result<Draft, CheckpointError> {
         let temporary = Files::temporary(path);
-        match fs::remove_file(&temporary) {
-            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-                return Err(CheckpointError::io(&temporary, "remove an earlier draft")(
-                    cause,
-                ));
-            }
-            _ => {}
-        }
+        remove_draft(&temporary)?;
         let file = OpenOptions::new()
             .append(true)
             .create_new(true)
@@ -234,16 +264,22 @@ impl Draft {
     /// Makes the file durable, then gives it its name, then makes that durable.
     pub(super) fn publish(self) -> Result<Journal, CheckpointError> {
         let Draft { mut journal, path } = self;
+        fail_point!("draft: written");
         journal.file.sync_all().map_err(CheckpointError::io(
             &journal.path,
             "make the checkpoint durable",
         ))?;
+        fail_point!("draft: durable");
         fs::rename(&journal.path, &path)
-            .and_then(|()| sync_folder(&path))
+            .and_then(|()| {
+                fail_point!("draft: renamed");
+                sync_folder(&path)
+            })
             .map_err(CheckpointError::io(
                 &path,
                 "put the checkpoint in its place",
             ))?;
+        fail_point!("draft: in place");
         journal.path = path;
         Ok(journal)
     }

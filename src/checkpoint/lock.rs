@@ -8,6 +8,7 @@
 use super::clock::rfc3339;
 use super::error::CheckpointError;
 use super::files::Files;
+use crate::fail_point::fail_point;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -61,6 +62,7 @@ impl OutputLock {
                         file,
                         path: path.clone(),
                     };
+                    fail_point!("lock: taken");
                     lock.sign().map_err(io)?;
                     return Ok(lock);
                 }
@@ -96,6 +98,7 @@ impl OutputLock {
 
 impl Drop for OutputLock {
     fn drop(&mut self) {
+        fail_point!("lock: about to be removed");
         // Removed while it is still locked: whoever opened it before will see that it has no name.
         if let Err(cause) = fs::remove_file(&self.path) {
             tracing::debug!(path = %self.path.display(), %cause, "lock file not removed");

@@ -50,6 +50,9 @@ pub(crate) struct State {
     pub(crate) failures: Known,
     /// Of the last commit, unless the output was opened again after it.
     pub(crate) closing: Closing,
+    /// The last block began the failures file anew; whether the new file has
+    /// its name is for whoever opens it to see.
+    pub(crate) rewriting: bool,
     /// Unix ms of the last commit.
     pub(crate) committed_ms: Option<u64>,
     pub(super) salt: u64,
@@ -117,13 +120,13 @@ enum Step {
 fn scan_file(file: File, mut key: impl FnMut(ItemKey)) -> Result<State, Fault> {
     let size = file.metadata()?.len();
     let mut file = BufReader::with_capacity(1 << 18, file);
-    let mut preface = [0; PREFACE];
-    let length = usize::try_from(size).unwrap_or(usize::MAX).min(PREFACE);
-    file.read_exact(&mut preface[..length])?;
-    let [magic @ .., version, s0, s1, s2, s3, s4, s5, s6, s7] = preface;
-    if length < PREFACE {
+    if size < PREFACE as u64 {
         return Err(Fault::Damaged(0));
-    } else if magic != format::MAGIC {
+    }
+    let mut preface = [0; PREFACE];
+    file.read_exact(&mut preface)?;
+    let [magic @ .., version, s0, s1, s2, s3, s4, s5, s6, s7] = preface;
+    if magic != format::MAGIC {
         return Err(Fault::NotOurs);
     } else if version != format::VERSION {
         return Err(Fault::Version(version));
@@ -149,8 +152,9 @@ fn scan_file(file: File, mut key: impl FnMut(ItemKey)) -> Result<State, Fault> {
     loop {
         let offset = state.end;
         match step(&mut file, size, &mut state, &mut payload)? {
-            Step::Block(Kind::Commit) => {
-                let (commit, keys) = Commit::decode(&payload).ok_or(Fault::Damaged(offset))?;
+            Step::Block(kind @ (Kind::Commit | Kind::Rewriting)) => {
+                let (mut commit, keys) = Commit::decode(&payload).ok_or(Fault::Damaged(offset))?;
+                commit.rewrites_failures = kind == Kind::Rewriting;
                 state.apply(commit).ok_or(Fault::Damaged(offset))?;
                 state.keys += (keys.len() / KEY) as u64;
                 keys.as_chunks::<KEY>()
@@ -158,7 +162,10 @@ fn scan_file(file: File, mut key: impl FnMut(ItemKey)) -> Result<State, Fault> {
                     .iter()
                     .for_each(|bytes| key(ItemKey::from_bytes(*bytes)));
             }
-            Step::Block(Kind::Opened) => state.closing = Closing::No,
+            Step::Block(Kind::Opened) => {
+                state.closing = Closing::No;
+                state.rewriting = false;
+            }
             Step::Block(Kind::Header) => return Err(Fault::Damaged(offset)),
             // What was made in one go is never torn.
             Step::End | Step::Torn if state.blocks < state.base => {
@@ -261,6 +268,11 @@ fn another_block(file: &mut BufReader<File>, from: u64, size: u64, salt: u64) ->
 impl State {
     /// Adds a commit; `None` when it contradicts those before it.
     fn apply(&mut self, commit: Commit) -> Option<()> {
+        self.rewriting = commit.rewrites_failures;
+        if self.rewriting {
+            self.failures = Known::default();
+            self.failed.clear();
+        }
         for (known, extent) in [
             (&mut self.output, commit.output),
             (&mut self.failures, commit.failures),

@@ -249,6 +249,18 @@ fn a_long_checkpoint_becomes_short_and_says_the_same() {
 }
 
 #[test]
+fn a_draft_that_a_kill_left_is_swept_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c");
+    drop(make(&path, 2));
+    let draft = super::Files::temporary(&path);
+    fs::write(&draft, "half of one").unwrap();
+    drop(Journal::resume(&path, &read(&path).unwrap().0).unwrap());
+    assert!(!draft.exists());
+    assert_eq!(commits(&path), 2);
+}
+
+#[test]
 fn a_closing_commit_is_undone_by_opening_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("c");

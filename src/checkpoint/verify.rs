@@ -66,13 +66,10 @@ fn crc(file: &mut BufReader<File>, from: u64, length: u64) -> io::Result<Option<
     let mut left = length;
     let mut buffer = [0; 1 << 16];
     while left > 0 {
-        let most = usize::try_from(left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
-        match file.read(&mut buffer[..most]) {
+        match file.by_ref().take(left).read(&mut buffer) {
             Ok(0) => return Ok(None),
             Ok(read) => {
-                hasher.update(&buffer[..read]);
+                hasher.update(buffer.get(..read).unwrap_or(&buffer));
                 left -= read as u64;
             }
             Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}

@@ -1,7 +1,9 @@
 //! The command line, as clap reads it. The help texts teach.
 
 use crate::job::Rate;
+use crate::outcome::Reason;
 use crate::report::ProgressMode;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -19,6 +21,7 @@ use std::path::PathBuf;
   harvest jobs/tracks.toml --sandbox   try a job with no account and no network
   harvest check jobs/tracks.toml    show the plan; sends nothing
   harvest jobs/tracks.toml          run it; run it again to resume
+  harvest retry jobs/tracks.toml    run again only what failed
 
 Exit codes:
   0 every item has its record · 1 the run could not go on · 2 wrong command line or job file
@@ -35,6 +38,8 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Run jobs one after another; what was interrupted is resumed
     Run(RunArgs),
+    /// Run again only what failed; what succeeds leaves the failures file
+    Retry(RetryArgs),
     /// Validate a job file and show the plan; sends nothing
     Check(CheckArgs),
     /// Show where a run stands, also while another process runs it
@@ -49,15 +54,39 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// Job files, run one after another
-    #[arg(value_name = "JOB", required = true)]
-    pub(super) jobs: Vec<PathBuf>,
     /// Start over: remove what earlier runs fetched (asks first)
     #[arg(long)]
     pub(super) fresh: bool,
     /// With --fresh: don't ask
     #[arg(long, short)]
     pub(super) yes: bool,
+    #[command(flatten)]
+    pub(super) harvest: HarvestArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RetryArgs {
+    /// Only items that failed for this reason, as the failures file names it; repeat it for several
+    #[arg(long, value_name = "REASON", value_parser = reason_parser())]
+    pub(super) reason: Vec<Reason>,
+    #[command(flatten)]
+    pub(super) harvest: HarvestArgs,
+}
+
+fn reason_parser() -> impl TypedValueParser<Value = Reason> {
+    let names = Reason::ALL.iter().map(|reason| reason.as_str());
+    PossibleValuesParser::new(names).try_map(|name| {
+        let known = Reason::ALL.iter().find(|reason| reason.as_str() == name);
+        known.copied().ok_or("an unknown reason")
+    })
+}
+
+/// What every harvesting command takes.
+#[derive(Debug, Args)]
+pub(super) struct HarvestArgs {
+    /// Job files, run one after another
+    #[arg(value_name = "JOB", required = true)]
+    pub(super) jobs: Vec<PathBuf>,
     /// Fetch only the first N items that are left
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<u64>,
@@ -280,10 +309,33 @@ mod tests {
         ])
         .unwrap();
         assert!(cli.command.is_none());
-        assert_eq!(cli.run.limit, Some(3));
-        assert_eq!(cli.run.overrides.load_options().rates.unwrap().len(), 2);
+        assert_eq!(cli.run.harvest.limit, Some(3));
+        assert_eq!(
+            cli.run
+                .harvest
+                .overrides
+                .load_options()
+                .rates
+                .unwrap()
+                .len(),
+            2
+        );
         let cli = Cli::try_parse_from(["harvest", "run", "a.toml", "b.toml"]).unwrap();
-        assert!(matches!(cli.command, Some(Command::Run(args)) if args.jobs.len() == 2));
+        assert!(matches!(cli.command, Some(Command::Run(args)) if args.harvest.jobs.len() == 2));
+    }
+
+    #[test]
+    fn retry_takes_reasons_by_their_names() {
+        let words = [
+            "harvest", "retry", "a.toml", "--reason", "timeout", "--reason", "connect",
+        ];
+        let cli = Cli::try_parse_from(words).unwrap();
+        assert!(matches!(
+            cli.command,
+            Some(Command::Retry(args)) if args.reason == [Reason::Timeout, Reason::Connect]
+        ));
+        assert!(Cli::try_parse_from(["harvest", "retry", "a.toml", "--reason", "bad"]).is_err());
+        assert!(Cli::try_parse_from(["harvest", "retry", "a.toml", "--fresh"]).is_err());
     }
 
     #[test]

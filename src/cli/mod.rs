@@ -7,6 +7,7 @@ mod args;
 mod check;
 mod init;
 mod logging;
+mod retry;
 mod run;
 mod sandbox;
 mod show;
@@ -64,6 +65,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let exit = match cli.command {
         Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Retry(args)) => retry::retry(&args),
         Some(Command::Check(args)) => check::check(&args),
         Some(Command::Status(args)) => status::status(&args),
         Some(Command::Init(args)) => init::init(&args),

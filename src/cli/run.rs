@@ -1,16 +1,43 @@
 //! `harvest JOB`: run a job, or resume it.
 
-use super::args::RunArgs;
+use super::args::{HarvestArgs, RunArgs};
 use super::{Exit, logging, show, signals};
 use crate::checkpoint::{CheckpointError, OutputLock, inspect};
 use crate::job::{Job, OutputTarget, load};
-use crate::report::{Reporter, Screen};
+use crate::outcome::Reason;
+use crate::report::{Commands, Reporter, Screen};
 use crate::run::{Ended, RunError, RunOptions, Stop};
 use crate::sandbox::{Sandbox, SandboxOptions};
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
+/// What is done with each job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Begin or resume it.
+    Run { fresh: bool },
+    /// Try what failed again, for these reasons; none named is all.
+    Retry { reasons: Vec<Reason> },
+}
+
 pub(super) fn run(args: &RunArgs) -> Exit {
+    let ask = args.fresh && !args.yes;
+    harvest_after(&args.harvest, &Mode::Run { fresh: args.fresh }, |jobs| {
+        let mut asked = jobs.iter().filter(|_| ask);
+        asked.try_for_each(ask_to_start_over)
+    })
+}
+
+/// Reads the jobs, then runs them one after another.
+pub(super) fn harvest(args: &HarvestArgs, mode: &Mode) -> Exit {
+    harvest_after(args, mode, |_| Ok(()))
+}
+
+fn harvest_after(
+    args: &HarvestArgs,
+    mode: &Mode,
+    ask: impl FnOnce(&[Job]) -> Result<(), Exit>,
+) -> Exit {
     let screen = Screen::default();
     logging::start(args.log_level, args.log_format, args.quiet, &screen);
 
@@ -31,12 +58,8 @@ pub(super) fn run(args: &RunArgs) -> Exit {
     if wrong {
         return Exit::Usage;
     }
-    if args.fresh && !args.yes {
-        for job in &jobs {
-            if let Err(exit) = ask_to_start_over(job) {
-                return exit;
-            }
-        }
+    if let Err(exit) = ask(&jobs) {
+        return exit;
     }
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -50,13 +73,13 @@ pub(super) fn run(args: &RunArgs) -> Exit {
             return Exit::Error;
         }
     };
-    let exit = runtime.block_on(run_all(args, &jobs, &screen));
+    let exit = runtime.block_on(run_all(args, mode, &jobs, &screen));
     // A blocked DNS look-up must not hold up the end.
     runtime.shutdown_background();
     exit
 }
 
-async fn run_all(args: &RunArgs, jobs: &[Job], screen: &Screen) -> Exit {
+async fn run_all(args: &HarvestArgs, mode: &Mode, jobs: &[Job], screen: &Screen) -> Exit {
     let mut stops = match signals::listen(screen.clone()) {
         Ok(stops) => stops,
         Err(error) => {
@@ -78,21 +101,27 @@ async fn run_all(args: &RunArgs, jobs: &[Job], screen: &Screen) -> Exit {
     let mut worst = Exit::Done;
     for job in jobs {
         let options = RunOptions {
-            fresh: args.fresh,
+            fresh: *mode == Mode::Run { fresh: true },
+            retry: match mode {
+                Mode::Run { .. } => None,
+                Mode::Retry { reasons } => Some(reasons.clone()),
+            },
             limit: args.limit,
             base: sandbox.as_ref().map(Sandbox::base_url),
-            command: command(args, &job.path),
+            commands: commands(args, mode, &job.path),
         };
         let mut reporter = Reporter::new(screen.clone(), args.progress.into(), args.quiet);
         let exit = match run_one(job, options, &mut reporter, &mut stops).await {
             Ok(Ended {
-                stopped: Some(Stop::Interrupt),
+                stopped: Some(stop),
                 ..
-            }) => return Exit::Interrupted,
-            Ok(Ended {
-                stopped: Some(Stop::Terminate),
-                ..
-            }) => return Exit::Terminated,
+            })
+            | Err(RunError::Stopped(stop)) => {
+                return match stop {
+                    Stop::Interrupt => Exit::Interrupted,
+                    Stop::Terminate => Exit::Terminated,
+                };
+            }
             Ok(ended) if ended.failed > 0 => Exit::Failures,
             Ok(_) => Exit::Done,
             Err(error) if error.is_pause() => {
@@ -139,9 +168,9 @@ fn worse(a: Exit, b: Exit) -> Exit {
     if weight(b) > weight(a) { b } else { a }
 }
 
-/// The command that goes on with this job.
-fn command(args: &RunArgs, job: &Path) -> String {
-    let mut words = vec!["harvest".to_owned(), quoted(&job.display().to_string())];
+/// What to type to go on with this job.
+fn commands(args: &HarvestArgs, mode: &Mode, job: &Path) -> Commands {
+    let mut words = vec![quoted(&job.display().to_string())];
     if args.overrides.sandbox {
         words.push("--sandbox".into());
     }
@@ -154,7 +183,19 @@ fn command(args: &RunArgs, job: &Path) -> String {
     if let Some(concurrency) = args.overrides.concurrency {
         words.push(format!("--concurrency {concurrency}"));
     }
-    words.join(" ")
+    let words = words.join(" ");
+    let run = format!("harvest {words}");
+    let mut retry = format!("harvest retry {words}");
+    let again = match mode {
+        Mode::Run { .. } => run.clone(),
+        Mode::Retry { reasons } => {
+            for reason in reasons {
+                retry.push_str(&format!(" --reason {reason}"));
+            }
+            retry.clone()
+        }
+    };
+    Commands { again, run, retry }
 }
 
 fn quoted(word: &str) -> String {

@@ -60,8 +60,8 @@ impl Delimited {
         let Some(header) = header else {
             return Err(reader.fail(Problem::NotUtf8));
         };
-        reader.index = find(&header, column).map_err(|problem| reader.bad_header(problem))?;
-        reader.column = header[reader.index].clone();
+        (reader.index, reader.column) =
+            find(&header, column).map_err(|problem| reader.bad_header(problem))?;
         Ok(reader)
     }
 
@@ -155,21 +155,22 @@ impl Delimited {
     }
 }
 
-/// The index of the column, or what to do about it.
-fn find(header: &[String], column: Option<&str>) -> Result<usize, String> {
+/// The index and the name of the column, or what to do about it.
+fn find(header: &[String], column: Option<&str>) -> Result<(usize, String), String> {
     let names: Vec<String> = header.iter().map(|name| format!("`{name}`")).collect();
     let names = names.join(", ");
     let Some(column) = column else {
         return match header {
-            [_] => Ok(0),
+            [only] => Ok((0, only.clone())),
             _ => Err(format!(
                 "has several columns: {names}; say which holds the IDs with `column` in [ids]"
             )),
         };
     };
-    let mut found = (0..header.len()).filter(|index| header[*index] == column);
+    let named = header.iter().enumerate();
+    let mut found = named.filter(|(_, name)| *name == column);
     match (found.next(), found.next()) {
-        (Some(index), None) => Ok(index),
+        (Some((index, name)), None) => Ok((index, name.clone())),
         (Some(_), Some(_)) => Err(format!("has two columns `{column}`; rename one")),
         (None, _) => {
             let near = nearest(column, header.iter().map(String::as_str));
@@ -193,12 +194,11 @@ impl Read for Metered {
         if self.left == 0 {
             return Err(io::Error::other("record too long"));
         }
-        let length = buffer.len().min(self.left);
-        let read = self.bytes.read(&mut buffer[..length])?;
-        self.left -= read;
+        let read = (&mut self.bytes).take(self.left as u64).read(buffer)?;
+        self.left = self.left.saturating_sub(read);
         self.total += read as u64;
-        if let Some(last) = read.checked_sub(1) {
-            self.ends_line = buffer[last] == b'\n';
+        if let Some(last) = buffer.get(..read).and_then(<[u8]>::last) {
+            self.ends_line = *last == b'\n';
         }
         Ok(read)
     }

@@ -174,25 +174,24 @@ impl Filler {
     pub(super) fn fill(&mut self, raw: &str, stand_in: bool) -> Result<Text, Missing> {
         let mut pieces = Vec::new();
         let mut rest = raw;
-        while let Some(at) = rest.find("${") {
-            if rest[..at].ends_with('$') {
-                pieces.push(Piece::Typed(rest[..at - 1].to_owned()));
+        while let Some((before, after)) = rest.split_once("${") {
+            if let Some(before) = before.strip_suffix('$') {
+                pieces.push(Piece::Typed(before.to_owned()));
                 pieces.push(Piece::Escaped);
-                rest = &rest[at + 2..];
+                rest = after;
                 continue;
             }
-            pieces.push(Piece::Typed(rest[..at].to_owned()));
-            let reference = &rest[at..];
-            let length = reference.find('}').ok_or(Missing::Unclosed)? + 1;
-            if reference_length(reference) != Some(length) {
+            pieces.push(Piece::Typed(before.to_owned()));
+            let (reference, after) = after.split_once('}').ok_or(Missing::Unclosed)?;
+            if !is_reference(reference) {
                 return Err(Missing::NotAName);
             }
-            pieces.push(match self.look_up(&reference[2..length - 1]) {
+            pieces.push(match self.look_up(reference) {
                 Ok(value) => Piece::Filled(value),
                 Err(missing) if stand_in && missing.can_be_stood_in() => Piece::StandIn,
                 Err(missing) => return Err(missing),
             });
-            rest = &reference[length..];
+            rest = after;
         }
         pieces.push(Piece::Typed(rest.to_owned()));
         pieces.retain(|piece| !matches!(piece, Piece::Typed(text) if text.is_empty()));
@@ -221,17 +220,20 @@ impl Filler {
 
 /// The length of the `${NAME}` or `${file:PATH}` that `text` starts with.
 pub(super) fn reference_length(text: &str) -> Option<usize> {
-    let end = text.find('}')?;
-    let name = text.get(..end)?.strip_prefix("${")?;
-    let is_reference = match name.strip_prefix("file:") {
+    let (reference, _) = text.strip_prefix("${")?.split_once('}')?;
+    is_reference(reference).then_some("${".len() + reference.len() + "}".len())
+}
+
+/// Whether it may stand between `${` and `}`: a name, or `file:` and a path.
+fn is_reference(name: &str) -> bool {
+    match name.strip_prefix("file:") {
         Some(path) => !path.trim().is_empty() && !path.contains(char::is_control),
         None => {
             !name.starts_with(|c: char| c.is_ascii_digit())
                 && !name.is_empty()
                 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         }
-    };
-    is_reference.then_some(end + 1)
+    }
 }
 
 fn read_file(path: PathBuf) -> Result<String, Missing> {

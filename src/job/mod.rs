@@ -19,7 +19,7 @@ pub use diagnostic::{Diagnostic, JobError};
 pub use interpolate::Environment;
 pub use starter::{SCHEMA, Starter, starter};
 pub use template::{Template, TemplateError, UrlTemplate};
-pub use units::{Rate, UnitError, parse_duration, parse_size};
+pub use units::{Quarantine, Rate, UnitError, parse_duration, parse_size};
 
 use secrecy::SecretString;
 use serde_json_path::JsonPath;
@@ -218,6 +218,8 @@ pub struct Limits {
     pub concurrency: usize,
     /// `max_wait`: the longest Retry-After or outage to sit out.
     pub max_wait: Duration,
+    /// `quarantine`: so many failures of the same kind stop the run; `None` is "off".
+    pub quarantine: Option<Quarantine>,
 }
 
 /// `[retry]`.

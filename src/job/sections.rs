@@ -15,7 +15,7 @@ mod values;
 use self::reader::Reader;
 use super::diagnostic::Diagnostic;
 use super::interpolate::Filler;
-use super::units::Rate;
+use super::units::{Quarantine, Rate};
 use super::{Checkpoint, Job, LoadOptions, Retry};
 use std::path::Path;
 use std::time::Duration;
@@ -47,7 +47,7 @@ const SECTIONS: [(&str, &[&str]); 7] = [
             "allow_http",
         ],
     ),
-    ("limits", &["rate", "concurrency", "max_wait"]),
+    ("limits", &["rate", "concurrency", "max_wait", "quarantine"]),
     ("retry", &["attempts", "backoff"]),
     ("output", &["path", "record", "order", "columns"]),
     ("checkpoint", &["every"]),
@@ -125,6 +125,12 @@ fn read_checkpoint(reader: &mut Reader, root: &DeTable<'_>) -> Option<Checkpoint
     })?;
     Some(Checkpoint { every })
 }
+
+/// Nearly all of a hundred items: more than a bad stretch of a list has.
+const DEFAULT_QUARANTINE: Quarantine = Quarantine {
+    failures: 95,
+    items: 100,
+};
 
 /// The rate of a job that names none.
 const DEFAULT_RATE: Rate = Rate {

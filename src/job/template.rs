@@ -112,25 +112,28 @@ fn parts(text: &Text) -> Result<Vec<Part>, HoleError> {
             continue;
         };
         let mut rest = typed.as_str();
-        while let Some(at) = rest.find(['{', '}']) {
-            run.push_str(&rest[..at]);
-            rest = &rest[at..];
-            if rest.starts_with("{{") || rest.starts_with("}}") {
-                run.push_str(&rest[..1]);
-                rest = &rest[2..];
-            } else if rest.starts_with('}') {
+        while let Some((before, brace)) = rest
+            .find(['{', '}'])
+            .and_then(|at| rest.split_at_checked(at))
+        {
+            run.push_str(before);
+            let closing = || brace.strip_prefix("}}").or(brace.strip_prefix('}'));
+            rest = if let Some(after) = brace.strip_prefix("{{") {
+                run.push('{');
+                after
+            } else if let Some(after) = closing() {
                 run.push('}');
-                rest = &rest[1..];
+                after
             } else {
-                let end = rest.find('}').ok_or(HoleError::Unclosed)?;
-                let name = &rest[1..end];
+                let (hole, after) = brace.split_once('}').ok_or(HoleError::Unclosed)?;
+                let name = hole.strip_prefix('{').unwrap_or(hole);
                 if name != "id" {
                     return Err(HoleError::Unknown(name.to_owned()));
                 }
                 push_text(&mut parts, &mut run);
                 parts.push(Part::Id);
-                rest = &rest[end + 1..];
-            }
+                after
+            };
         }
         run.push_str(rest);
     }

@@ -1,4 +1,4 @@
-//! The small languages of the job file's values: rates, lengths of time, sizes.
+//! The small languages of the job file's values: rates, shares, lengths of time, sizes.
 //!
 //! Each error says what is expected and never repeats the text it was given,
 //! because that text may have come from the environment.
@@ -83,14 +83,62 @@ impl fmt::Display for Rate {
         let milliseconds = self.window.as_millis();
         for (names, unit) in WINDOW_UNITS {
             let unit = u128::from(unit);
-            if milliseconds >= unit && milliseconds.is_multiple_of(unit) {
+            if let Some(name) = names.first()
+                && milliseconds >= unit
+                && milliseconds.is_multiple_of(unit)
+            {
                 return match milliseconds / unit {
-                    1 => write!(f, "{}/{}", self.count, names[0]),
-                    number => write!(f, "{}/{number}{}", self.count, names[0]),
+                    1 => write!(f, "{}/{name}", self.count),
+                    number => write!(f, "{}/{number}{name}", self.count),
                 };
             }
         }
         write!(f, "{}/{:?}", self.count, self.window)
+    }
+}
+
+/// `[limits] quarantine`: when so many of so many items one after another fail
+/// in the same way, it is not the items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quarantine {
+    /// Items that failed in the same way; at least 2.
+    pub failures: u32,
+    /// … of so many; at least `failures`, at most 10,000.
+    pub items: u32,
+}
+
+const QUARANTINE_EXPECTED: UnitError = UnitError(
+    "expected failures of items, such as `95/100` (95 of 100 items failed in the same way), or `off`",
+);
+
+impl FromStr for Quarantine {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Quarantine, UnitError> {
+        let (failures, items) = text.split_once('/').ok_or(QUARANTINE_EXPECTED)?;
+        let number = |text: &str| {
+            let number = digits(text.trim()).ok_or(QUARANTINE_EXPECTED)?;
+            u32::try_from(number).map_err(|_| QUARANTINE_EXPECTED)
+        };
+        let (failures, items) = (number(failures)?, number(items)?);
+        if failures < 2 {
+            return Err(UnitError(
+                "one failure is no pattern: at least 2 are needed",
+            ));
+        }
+        if failures > items {
+            return Err(UnitError("more failures than items can never be reached"));
+        }
+        if items > 10_000 {
+            return Err(UnitError("a quarantine looks at 10000 items at most"));
+        }
+        Ok(Quarantine { failures, items })
+    }
+}
+
+impl fmt::Display for Quarantine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.failures, self.items)
     }
 }
 
@@ -203,6 +251,22 @@ mod tests {
     }
 
     #[test]
+    fn quarantines() {
+        let ten = Quarantine {
+            failures: 9,
+            items: 10,
+        };
+        assert_eq!("9/10".parse(), Ok(ten));
+        assert_eq!(" 9 / 10 ".parse(), Ok(ten));
+        assert_eq!(ten.to_string(), "9/10");
+        for text in [
+            "", "95", "1/100", "0/0", "11/10", "5/10001", "9/x", "-9/10", "90%",
+        ] {
+            assert!(text.parse::<Quarantine>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn lengths_of_time() {
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_duration(" 1h 30m "), Ok(Duration::from_secs(5_400)));
@@ -243,6 +307,7 @@ mod tests {
         #[test]
         fn no_text_makes_the_parsers_panic(text in ".*") {
             let _ = text.parse::<Rate>();
+            let _ = text.parse::<Quarantine>();
             let _ = parse_duration(&text);
             let _ = parse_size(&text);
         }

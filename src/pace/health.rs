@@ -139,6 +139,17 @@ impl Health {
         false
     }
 
+    /// An outage that the answers one by one did not show.
+    pub(super) fn begin_outage(&mut self, now: Tick, random: f64) {
+        if self.outage.is_none() {
+            self.outage = Some(Outage {
+                since: now,
+                next_probe: now.saturating_add(equal_jitter(self.first, random)),
+                step: 0,
+            });
+        }
+    }
+
     /// Whether the last answer that said anything was trouble.
     pub(super) fn in_a_row(&self) -> bool {
         self.troubles > 0 || self.outage.is_some()

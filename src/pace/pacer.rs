@@ -252,6 +252,13 @@ impl Pacer {
         self.check_pause(now, Duration::from_nanos(left.unsigned_abs()))
     }
 
+    /// Somebody who sees all answers says that the server is down, though it answers.
+    pub fn begin_outage(&mut self, now: Now) {
+        let tick = self.tick(now);
+        let random = self.random.f64();
+        self.health.begin_outage(tick, random);
+    }
+
     /// Whether failures now are the server's and not the items'.
     pub fn in_outage(&self) -> bool {
         self.health.outage.is_some()

@@ -37,6 +37,7 @@ fn limits(rates: &[(u32, u64)], concurrency: usize) -> Limits {
             .collect(),
         concurrency,
         max_wait: Duration::from_secs(3600),
+        quarantine: None,
     }
 }
 

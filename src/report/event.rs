@@ -26,6 +26,8 @@ pub struct Plan {
     pub job: PathBuf,
     /// Where records go; `None` is stdout.
     pub output: Option<PathBuf>,
+    /// Only failed items are tried again: how many there are.
+    pub retry: Option<u64>,
     /// Done by earlier runs: records and failures.
     pub done_before: u64,
     /// Bytes of uncommitted work that recovery took back.
@@ -71,6 +73,17 @@ pub struct Snapshot {
     pub elapsed: Duration,
 }
 
+/// What a person types next.
+#[derive(Debug, Clone, Default)]
+pub struct Commands {
+    /// Goes on with what this run was doing.
+    pub again: String,
+    /// Runs the job.
+    pub run: String,
+    /// Tries its failed items again.
+    pub retry: String,
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
@@ -78,6 +91,10 @@ pub enum End {
     Finished,
     /// All was done before; nothing was sent.
     NothingToDo,
+    /// Every failed item was tried again.
+    Retried,
+    /// `retry`, and nothing has failed; nothing was sent.
+    NothingToRetry,
     /// `--limit` was reached.
     Limit,
     /// To be resumed later, and why.
@@ -94,7 +111,9 @@ pub struct Summary {
     /// How it ended.
     pub end: End,
     /// As typed, for "run it again".
-    pub command: String,
+    pub commands: Commands,
+    /// The list's end has been reached, in this run or before.
+    pub at_end: bool,
     /// Where records are; `None` is stdout.
     pub output: Option<PathBuf>,
     /// Where failures are.

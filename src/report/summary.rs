@@ -15,11 +15,14 @@ pub(super) fn opening(plan: &Plan) -> String {
         let _ = write!(text, " · embedded API at {address}");
     }
     if plan.done_before > 0 {
-        let _ = write!(
-            text,
-            "\nresuming: {} items are done",
-            count(plan.done_before)
-        );
+        let _ = match plan.retry {
+            Some(failed) => write!(text, "\ntrying again what failed: {} items", count(failed)),
+            None => write!(
+                text,
+                "\nresuming: {} items are done",
+                count(plan.done_before)
+            ),
+        };
         if plan.dropped_bytes > 0 {
             let _ = write!(
                 text,
@@ -39,6 +42,11 @@ pub(super) fn closing(s: &Summary) -> String {
         End::Finished => "finished: some items failed".to_owned(),
         End::NothingToDo => {
             "nothing left to do: every item has its fate; nothing was sent".to_owned()
+        }
+        End::Retried if s.failed_in_all == 0 => "every failed item has its record now".to_owned(),
+        End::Retried => "tried the failed items again: some still fail".to_owned(),
+        End::NothingToRetry => {
+            "nothing to retry: no such item has failed; nothing was sent".to_owned()
         }
         End::Limit => "stopped at --limit".to_owned(),
         End::Paused(why) => format!("paused: {why}"),
@@ -124,14 +132,29 @@ pub(super) fn closing(s: &Summary) -> String {
             names.join(", ")
         );
     }
-    let next = match &s.end {
-        End::Stopped(_) | End::Paused(_) | End::Limit | End::Error => {
-            Some(format!("to go on: {}", s.command))
-        }
-        End::Finished | End::NothingToDo => None,
-    };
-    if let Some(next) = next {
-        let _ = writeln!(text, "  {next}");
+    for line in next_steps(s) {
+        let _ = writeln!(text, "  {line}");
     }
     text.trim_end().to_owned()
+}
+
+/// What to type next, and what for.
+fn next_steps(s: &Summary) -> Vec<String> {
+    match &s.end {
+        End::Stopped(_) | End::Paused(_) | End::Limit | End::Error => {
+            vec![format!("to go on: {}", s.commands.again)]
+        }
+        End::Finished | End::NothingToDo | End::Retried | End::NothingToRetry => {
+            let mut steps = Vec::new();
+            if !s.at_end {
+                let run = &s.commands.run;
+                steps.push(format!("to go on with the list: {run}"));
+            }
+            if s.failed_in_all > 0 && s.failures.is_some() && s.end != End::NothingToRetry {
+                let retry = &s.commands.retry;
+                steps.push(format!("to try what failed again: {retry}"));
+            }
+            steps
+        }
+    }
 }

@@ -7,8 +7,7 @@ use super::uptime;
 use crate::job::OutputTarget;
 use crate::pace::{Now, PauseReason};
 use crate::report::{End, Event, Reporter, Summary};
-use crate::write::Closing;
-use std::path::{Path, PathBuf};
+use crate::write::{Closing, Files};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -62,19 +61,24 @@ impl Driver<'_> {
                 Ok(refused) => refused.map(Cause::Broken),
                 Err(error) => Some(Cause::Broken(error)),
             };
+            if cause.is_none() {
+                cause = self.release_suspects().await.err().map(Cause::Broken);
+            }
         }
         let complete = cause.is_none() && cycled.is_ok() && !self.limited;
         let idle = self.stats.starts == 0 && self.stats.records + self.stats.failed_count == 0;
         let mut broken = match cycled {
             Err(error) => Some(error),
             Ok(()) => {
-                let closing = if complete {
+                // What failed before may be tried again while the list is not at its end.
+                let at_end = self.options.retry.is_none() || self.resumed.finished;
+                let closing = if complete && at_end {
                     Closing::Finished
                 } else {
                     Closing::Paused
                 };
                 // A finished job that is run again changes nothing on disk.
-                if idle && (self.resumed.finished || !complete) {
+                if idle && (self.resumed.finished || !complete || self.options.retry.is_some()) {
                     None
                 } else {
                     self.last_commit(closing).await.err()
@@ -93,19 +97,24 @@ impl Driver<'_> {
             (Some(RunError::Paused(why)), _) => End::Paused(why.clone()),
             (Some(_), _) => End::Error,
             (None, Some(stop)) => End::Stopped(stop.name()),
+            (None, None) if idle && complete && self.options.retry.is_some() => End::NothingToRetry,
             (None, None) if idle && complete => End::NothingToDo,
             (None, None) if self.limited => End::Limit,
+            (None, None) if self.options.retry.is_some() => End::Retried,
             (None, None) => End::Finished,
         };
         let limited = self.limited;
         let failed_here = self.stats.failed_count;
-        let summary = self.summary(end)?;
+        // Of those that were to be tried again, and still fail.
+        let failed_again = self.options.retry.as_ref().is_some_and(|of| !of.is_empty());
+        let at_end = self.resumed.finished || (complete && self.options.retry.is_none());
+        let summary = self.summary(end, at_end)?;
         reporter.on(&Event::Ended(Box::new(summary.clone())));
         match broken {
             Some(error) => Err(error),
             None => Ok(Ended {
                 complete: stopped.is_none(),
-                failed: if limited {
+                failed: if limited || failed_again {
                     failed_here
                 } else {
                     summary.failed_in_all
@@ -126,18 +135,22 @@ impl Driver<'_> {
         self.writer.reply().await
     }
 
-    fn summary(self, end: End) -> Result<Summary, RunError> {
+    fn summary(self, end: End, at_end: bool) -> Result<Summary, RunError> {
         let token_requests = self.token_requests();
         let allowed = self.pacer.allowed_per_second();
         let (output, failures) = match &self.job.output.target {
             OutputTarget::Stdout => (None, None),
-            OutputTarget::File(path) => (Some(path.clone()), Some(beside(path, ".failed.ndjson"))),
+            OutputTarget::File(path) => {
+                let failures = Files::of(path).ok().map(|files| files.failures);
+                (Some(path.clone()), failures)
+            }
         };
         let elapsed = self.stats.began.elapsed();
         let left = self.writer.end()?;
         Ok(Summary {
             end,
-            command: self.options.command,
+            commands: self.options.commands,
+            at_end,
             output,
             failures,
             records: self.stats.records,
@@ -154,11 +167,4 @@ impl Driver<'_> {
             elapsed,
         })
     }
-}
-
-/// The path with `ending` behind its name.
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut path = path.as_os_str().to_owned();
-    path.push(ending);
-    path.into()
 }

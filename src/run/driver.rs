@@ -3,17 +3,19 @@
 //! what an attempt means for the run, [`super::commits`] asks for checkpoints.
 
 use super::error::RunError;
+use super::ids_stage::Batch;
 use super::state::{Cause, Driver};
 use super::work::{Attempted, Work};
 use super::writer_stage::Reply;
 use super::{Ended, Stop};
 use crate::auth::SharedToken;
 use crate::checkpoint::Claim;
-use crate::ids::{IdsError, Item};
+use crate::ids::Item;
 use crate::job::Repeats;
 use crate::outcome::Outcome;
 use crate::pace::{GiveUp, Now, Turn};
 use crate::report::{Event, Reporter, Snapshot};
+use crate::write::FailedItem;
 use futures::StreamExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,7 +102,7 @@ impl Driver<'_> {
         let far = now.instant + Duration::from_secs(3600);
         self.waiting_for_token = false;
         loop {
-            if !self.queue.has_due(now.instant) {
+            if !self.queue.has_due(now.instant) && !self.wants_control() {
                 return self.queue.next_due().unwrap_or(far);
             }
             // Asked only now: a finished job that is run again sends nothing, whatever holds.
@@ -116,7 +118,7 @@ impl Driver<'_> {
             };
             match self.pacer.turn(now) {
                 Turn::Go(permit) => {
-                    let control = self.control();
+                    let control = self.ask_control();
                     let fresh_first = self.pacer.in_doubt();
                     let Some(work) = control.or_else(|| self.queue.pop(now.instant, fresh_first))
                     else {
@@ -188,30 +190,27 @@ impl Driver<'_> {
             && self.queue.waiting() < MOST_WAITING
     }
 
-    fn take(&mut self, batch: Option<Result<Vec<Item>, IdsError>>) -> Result<(), RunError> {
+    fn take(&mut self, batch: Option<Result<Batch, RunError>>) -> Result<(), RunError> {
         // Closed without the list's end: what is missing must not pass for done.
-        let batch = batch.ok_or(RunError::StageGone("ids"))?;
-        let each = self.job.ids.repeats == Repeats::Each;
-        let items = match batch {
-            Ok(items) if items.is_empty() => {
-                self.ids_ended = true;
-                return Ok(());
-            }
-            Ok(items) => items,
+        match batch.ok_or(RunError::StageGone("ids"))? {
+            Ok(Batch::End) => self.ids_ended = true,
+            Ok(Batch::Listed(items)) => self.take_listed(items),
+            Ok(Batch::Failed(items)) => self.take_failed(items),
             Err(error) => {
                 self.ids_ended = true;
-                self.stop(Cause::Broken(error.into()), Now::read());
-                return Ok(());
+                self.stop(Cause::Broken(error), Now::read());
             }
-        };
+        }
+        Ok(())
+    }
+
+    fn take_listed(&mut self, items: Vec<Item>) {
+        let each = self.job.ids.repeats == Repeats::Each;
         for item in items {
-            if self.options.limit.is_some_and(|limit| self.taken >= limit) {
+            if self.at_limit() {
                 // The claim of an item beyond the limit is given back by the process's end.
                 if matches!(self.done.claim(&item.id, each), Claim::New { .. }) {
-                    self.ids_ended = true;
-                    self.limited = true;
-                    self.ids.batches.close();
-                    return Ok(());
+                    return self.limit_reached();
                 }
                 continue;
             }
@@ -226,7 +225,26 @@ impl Driver<'_> {
                 Claim::Repeat => self.stats.repeats += 1,
             }
         }
-        Ok(())
+    }
+
+    fn take_failed(&mut self, items: Vec<FailedItem>) {
+        for item in items {
+            if self.at_limit() {
+                return self.limit_reached();
+            }
+            self.taken += 1;
+            self.queue.push(Work::new(item.id, item.occurrence));
+        }
+    }
+
+    fn at_limit(&self) -> bool {
+        self.options.limit.is_some_and(|limit| self.taken >= limit)
+    }
+
+    fn limit_reached(&mut self) {
+        self.ids_ended = true;
+        self.limited = true;
+        self.ids.batches.close();
     }
 
     /// Hands an outcome on to the writer.
@@ -270,7 +288,10 @@ impl Driver<'_> {
     fn is_over(&self, now: Now) -> bool {
         match &self.stopping {
             Some((_, deadline)) => self.in_flight.is_empty() || now.instant >= *deadline,
-            None => self.ids_ended && self.queue.is_empty() && self.in_flight.is_empty(),
+            None => {
+                let nothing_left = self.queue.is_empty() && self.doubted.is_empty();
+                self.ids_ended && nothing_left && self.in_flight.is_empty()
+            }
         }
     }
 

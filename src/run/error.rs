@@ -1,5 +1,6 @@
 //! Why a run could not go on (exit 1), or should be resumed later (exit 75).
 
+use super::Stop;
 use crate::auth::{AuthError, CredentialError};
 use crate::fetch::FetchSetupError;
 use crate::ids::IdsError;
@@ -26,6 +27,9 @@ pub enum RunError {
     /// A credential that can't be sent.
     #[error(transparent)]
     Credential(#[from] CredentialError),
+    /// `retry` of a job that keeps no checkpoint.
+    #[error("this job writes to stdout and keeps no checkpoint, so there is nothing to retry")]
+    NothingKept,
     /// A thread could not be started.
     #[error(
         "a thread could not be started: {0}; the system is out of processes or memory, perhaps"
@@ -41,6 +45,18 @@ pub enum RunError {
         "the API refused the credentials: {0}\n  nothing was recorded as failed because of it: correct [auth] and run the same command again"
     )]
     Refused(String),
+    /// Nearly every item failed in the same way.
+    #[error(
+        "{failures} of the last {items} items failed in the same way: {seen}\n  that is hardly the items' fault, so none of these was recorded as failed: when the cause is gone, the same command goes on from here\n  (if these failures are right: quarantine = \"off\" in [limits])"
+    )]
+    Quarantine {
+        /// Items that failed so.
+        failures: u32,
+        /// … of so many, one after another.
+        items: u32,
+        /// The reason's name, and the last one's message.
+        seen: String,
+    },
     /// The server's certificate is not trusted.
     #[error(
         "{0}: {1}\n  is [request] url right, and this machine's clock? Nothing was recorded as failed because of it"
@@ -49,6 +65,9 @@ pub enum RunError {
     /// To be resumed later: exit 75.
     #[error("{0}")]
     Paused(String),
+    /// Stopped by a signal before anything was begun: exit 130 or 143.
+    #[error("stopped by {}; nothing was begun", .0.name())]
+    Stopped(Stop),
     /// A stage is gone without a word.
     #[error("the {0} stage ended unexpectedly; please report this")]
     StageGone(&'static str),

@@ -2,8 +2,10 @@
 //! hold up what is in flight.
 
 use super::error::RunError;
-use crate::ids::{self, IdsError, Item};
-use crate::job::Ids;
+use crate::ids::{self, Item};
+use crate::job::{IdSource, Ids};
+use crate::outcome::Reason;
+use crate::write::{FailedItem, FailedItems};
 use tokio::sync::{mpsc, oneshot};
 
 /// Items handed over at once.
@@ -11,11 +13,22 @@ const BATCH: usize = 256;
 /// Batches read ahead.
 const AHEAD: usize = 4;
 
+/// Items, handed over together.
+#[derive(Debug)]
+pub(super) enum Batch {
+    /// From the job's list: done before, perhaps, or listed twice.
+    Listed(Vec<Item>),
+    /// From the failures file: each is to be tried again.
+    Failed(Vec<FailedItem>),
+    /// The list's end.
+    End,
+}
+
 /// The run's end of the stage.
 #[derive(Debug)]
 pub(super) struct IdStream {
-    /// Batches in the list's order. An empty one is the list's end; an error ends it too.
-    pub(super) batches: mpsc::Receiver<Result<Vec<Item>, IdsError>>,
+    /// Batches in the list's order. [`Batch::End`] is the last; an error ends it too.
+    pub(super) batches: mpsc::Receiver<Result<Batch, RunError>>,
     /// The number of listings, when the count is ready; closed when nobody can know.
     pub(super) total: oneshot::Receiver<u64>,
 }
@@ -23,31 +36,9 @@ pub(super) struct IdStream {
 pub(super) fn start(ids: &Ids) -> Result<IdStream, RunError> {
     let reader = ids::open(ids)?;
     let (tx, batches) = mpsc::channel(AHEAD);
-    spawn("ids", move || {
-        let mut batch = Vec::with_capacity(BATCH);
-        for item in reader {
-            match item {
-                Ok(item) => batch.push(item),
-                Err(error) => {
-                    if !batch.is_empty() {
-                        let _ = tx.blocking_send(Ok(batch));
-                    }
-                    let _ = tx.blocking_send(Err(error));
-                    return;
-                }
-            }
-            if batch.len() == BATCH {
-                let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
-                if tx.blocking_send(Ok(full)).is_err() {
-                    return;
-                }
-            }
-        }
-        if !batch.is_empty() {
-            let _ = tx.blocking_send(Ok(batch));
-        }
-        let _ = tx.blocking_send(Ok(Vec::new()));
-    })?;
+    // Whoever writes into a pipe line by line is to see each line fetched.
+    let batch = if is_piped(ids) { 1 } else { BATCH };
+    spawn("ids", move || hand_over(reader, batch, Batch::Listed, &tx))?;
     let (total_tx, total) = oneshot::channel();
     let counted = ids.clone();
     spawn("count", move || {
@@ -59,7 +50,73 @@ pub(super) fn start(ids: &Ids) -> Result<IdStream, RunError> {
     Ok(IdStream { batches, total })
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), RunError> {
+/// Whether the list comes from a pipe or a terminal.
+fn is_piped(ids: &Ids) -> bool {
+    match ids.file.as_ref().map(|file| &file.source) {
+        None => false,
+        Some(IdSource::Stdin) => true,
+        Some(IdSource::Path(path)) => std::fs::metadata(path).is_ok_and(|m| !m.is_file()),
+    }
+}
+
+/// The items that failed, for these reasons; none named is all. `None`: no item failed.
+pub(super) fn start_failed(
+    failed: Option<FailedItems>,
+    reasons: Vec<Reason>,
+) -> Result<IdStream, RunError> {
+    let (tx, batches) = mpsc::channel(AHEAD);
+    let (total_tx, total) = oneshot::channel();
+    spawn("ids", move || {
+        let wanted = |item: &FailedItem| {
+            reasons.is_empty() || reasons.iter().any(|reason| reason.as_str() == item.reason)
+        };
+        let items = failed.into_iter().flatten();
+        let items = items.filter(|item| !matches!(item, Ok(item) if !wanted(item)));
+        let sent = hand_over(items, BATCH, Batch::Failed, &tx);
+        let _ = total_tx.send(sent);
+    })?;
+    Ok(IdStream { batches, total })
+}
+
+/// Hands all items over; returns how many.
+fn hand_over<T, E: Into<RunError>>(
+    items: impl Iterator<Item = Result<T, E>>,
+    size: usize,
+    wrap: fn(Vec<T>) -> Batch,
+    to: &mpsc::Sender<Result<Batch, RunError>>,
+) -> u64 {
+    let mut sent = 0;
+    let mut batch = Vec::with_capacity(size);
+    for item in items {
+        match item {
+            Ok(item) => batch.push(item),
+            Err(error) => {
+                if !batch.is_empty() {
+                    let _ = to.blocking_send(Ok(wrap(batch)));
+                }
+                let _ = to.blocking_send(Err(error.into()));
+                return sent;
+            }
+        }
+        sent += 1;
+        if batch.len() == size {
+            let full = std::mem::replace(&mut batch, Vec::with_capacity(size));
+            if to.blocking_send(Ok(wrap(full))).is_err() {
+                return sent;
+            }
+        }
+    }
+    if !batch.is_empty() {
+        let _ = to.blocking_send(Ok(wrap(batch)));
+    }
+    let _ = to.blocking_send(Ok(Batch::End));
+    sent
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<(), RunError> {
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(work)

@@ -11,10 +11,13 @@ mod control;
 mod driver;
 mod error;
 mod ids_stage;
+mod quarantine;
+mod refusals;
 mod shape;
 mod state;
 mod stats;
 mod storm;
+mod suspicion;
 mod uptime;
 mod verdicts;
 mod work;
@@ -26,9 +29,10 @@ pub use shape::shape;
 use crate::auth::{Credentials, SidePermits, TokenKeeper};
 use crate::fetch::Fetcher;
 use crate::job::{Auth, Job, OutputTarget};
+use crate::outcome::Reason;
 use crate::pace::{Now, Pacer};
-use crate::report::{Event, Plan, Reporter, Summary};
-use crate::write;
+use crate::report::{Commands, Event, Plan, Reporter, Summary};
+use crate::write::{self, Opened};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -38,12 +42,14 @@ use tokio::sync::mpsc;
 pub struct RunOptions {
     /// Start over: what is there is removed.
     pub fresh: bool,
+    /// Run only what failed before, and of that these kinds; none named is all.
+    pub retry: Option<Vec<Reason>>,
     /// Only the first so many items that are left.
     pub limit: Option<u64>,
     /// Where requests go instead of the job's hosts (the embedded API), `http://127.0.0.1:PORT`.
     pub base: Option<String>,
     /// As typed, for "run it again".
-    pub command: String,
+    pub commands: Commands,
 }
 
 /// A request to stop, from outside.
@@ -86,9 +92,21 @@ pub async fn run(
     reporter: &mut Reporter,
     stops: &mut mpsc::Receiver<Stop>,
 ) -> Result<Ended, RunError> {
-    // A list that is not there must leave no empty output behind.
-    let ids = ids_stage::start(&job.ids)?;
-    let (writer, done, resumed) = open(job, &options)?;
+    // A pipe that nobody writes to, a large output on a slow disk: signals are heard meanwhile.
+    let opening = tokio::task::spawn_blocking({
+        let (job, options) = (job.clone(), options.clone());
+        move || open_both_ends(&job, &options)
+    });
+    let (ids, opened) = tokio::select! {
+        opened = opening => opened.map_err(|_| RunError::StageGone("opening"))??,
+        Some(stop) = stops.recv() => return Err(RunError::Stopped(stop)),
+    };
+    let Opened {
+        writer,
+        done,
+        resumed,
+        ..
+    } = opened;
     let leased = matches!(job.output.target, OutputTarget::File(_));
     let now = Now::read();
     let mut pacer = Pacer::new(&job.limits, &job.retry, leased, fastrand::u64(..), now);
@@ -109,6 +127,10 @@ pub async fn run(
     reporter.on(&Event::Started(Plan {
         job: job.path.clone(),
         output: output_path(job),
+        retry: options
+            .retry
+            .as_ref()
+            .map(|_| resumed.failures.values().sum()),
         done_before: resumed.done,
         dropped_bytes: resumed.dropped_bytes,
         allowed: pacer.allowed_per_second(),
@@ -133,31 +155,45 @@ pub async fn run(
     driver.drive(reporter, stops).await
 }
 
-type OpenedOutput = (
-    write::Writer,
-    crate::checkpoint::DoneSet,
-    Option<write::Resumed>,
-);
+/// The list and the output.
+fn open_both_ends(
+    job: &Job,
+    options: &RunOptions,
+) -> Result<(ids_stage::IdStream, Opened), RunError> {
+    match &options.retry {
+        None => {
+            // A list that is not there must leave no empty output behind.
+            let ids = ids_stage::start(&job.ids)?;
+            Ok((ids, open(job, options)?))
+        }
+        Some(reasons) => {
+            let mut opened = open(job, options)?;
+            let failed = opened.failed.take();
+            let ids = ids_stage::start_failed(failed, reasons.clone())?;
+            Ok((ids, opened))
+        }
+    }
+}
 
-fn open(job: &Job, options: &RunOptions) -> Result<OpenedOutput, RunError> {
+fn open(job: &Job, options: &RunOptions) -> Result<Opened, RunError> {
     let columns = job.output.columns.clone();
     match &job.output.target {
-        OutputTarget::Stdout => Ok((
-            write::stdout(job.output.format, job.output.record, columns),
-            crate::checkpoint::DoneSet::new(),
-            None,
-        )),
-        OutputTarget::File(path) => {
-            let opened = write::open(write::OpenOptions {
-                output: path.clone(),
-                format: job.output.format,
-                record: job.output.record,
-                columns,
-                shape: shape(job),
-                fresh: options.fresh,
-            })?;
-            Ok((opened.writer, opened.done, opened.resumed))
-        }
+        OutputTarget::Stdout if options.retry.is_some() => Err(RunError::NothingKept),
+        OutputTarget::Stdout => Ok(Opened {
+            writer: write::stdout(job.output.format, job.output.record, columns),
+            done: crate::checkpoint::DoneSet::new(),
+            resumed: None,
+            failed: None,
+        }),
+        OutputTarget::File(path) => Ok(write::open(write::OpenOptions {
+            output: path.clone(),
+            format: job.output.format,
+            record: job.output.record,
+            columns,
+            shape: shape(job),
+            fresh: options.fresh,
+            retry: options.retry.is_some(),
+        })?),
     }
 }
 

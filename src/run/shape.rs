@@ -6,11 +6,11 @@ use xxhash_rust::xxh3::xxh3_128;
 
 /// The shape of a job's records: method, URL, query, headers, record form,
 /// columns. Values are taken as the job file says them, before `${…}` is
-/// filled in, so credentials may change freely; query and header values are
-/// kept as hashes, since someone may have typed a secret there.
+/// filled in, so credentials may change freely; header values and those of the
+/// query, in the URL too, are kept as hashes, since someone may have typed a
+/// secret there.
 pub fn shape(job: &Job) -> Shape {
     let request = &job.request;
-    let hashed = |text: &str| format!("#{:032x}", xxh3_128(text.as_bytes()));
     let mut fields = vec![
         (
             "source".to_owned(),
@@ -24,7 +24,7 @@ pub fn shape(job: &Job) -> Shape {
             "request.method".to_owned(),
             request.method.as_str().to_owned(),
         ),
-        ("request.url".to_owned(), request.url.raw().to_owned()),
+        ("request.url".to_owned(), without_values(request.url.raw())),
     ];
     for (name, value) in &request.query {
         fields.push((format!("request.query.{name}"), hashed(value.raw())));
@@ -60,4 +60,47 @@ pub fn shape(job: &Job) -> Shape {
         .collect();
     fields.push(("output.columns".to_owned(), columns.join(", ")));
     Shape { fields }
+}
+
+fn hashed(text: &str) -> String {
+    format!("#{:032x}", xxh3_128(text.as_bytes()))
+}
+
+/// The URL with a hash in place of each query value that has no `{` in it:
+/// `?market=#…&id={id}`.
+fn without_values(url: &str) -> String {
+    let Some((path, query)) = url.split_once('?') else {
+        return url.to_owned();
+    };
+    let pairs: Vec<String> = query
+        .split('&')
+        .map(|pair| match pair.split_once('=') {
+            Some((name, value)) if !value.contains('{') => format!("{name}={}", hashed(value)),
+            Some(_) => pair.to_owned(),
+            None if pair.contains('{') => pair.to_owned(),
+            None => hashed(pair),
+        })
+        .collect();
+    format!("{path}?{}", pairs.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_of_a_query_is_kept() {
+        let kept = without_values("https://x/{id}?key=s3cret&ids={id}&s3cret&v=${VERSION}");
+        assert!(!kept.contains("s3cret"), "{kept}");
+        assert!(kept.starts_with("https://x/{id}?key=#"), "{kept}");
+        assert!(
+            kept.contains("&ids={id}&#") && kept.ends_with("&v=${VERSION}"),
+            "{kept}"
+        );
+        assert_ne!(
+            kept,
+            without_values("https://x/{id}?key=other&ids={id}&s3cret&v=${VERSION}")
+        );
+        assert_eq!(without_values("https://x/{id}"), "https://x/{id}");
+    }
 }

@@ -3,14 +3,15 @@
 
 use super::error::RunError;
 use super::ids_stage::IdStream;
+use super::quarantine::Quarantine;
 use super::stats::Stats;
 use super::storm::Storm;
-use super::work::{Attempted, Queue};
+use super::work::{Attempted, Queue, Work};
 use super::writer_stage::WriterStage;
 use super::{RunOptions, Stop};
 use crate::auth::{Credentials, SharedToken, SidePermitRequests, TokenKeeper};
 use crate::checkpoint::DoneSet;
-use crate::fetch::Fetcher;
+use crate::fetch::{Fetcher, Trouble};
 use crate::job::Job;
 use crate::outcome::Outcome;
 use crate::pace::{Pacer, Permit};
@@ -71,9 +72,13 @@ pub(super) struct Driver<'j> {
     pub(super) commits: Commits,
     pub(super) stats: Stats,
     pub(super) judged: Judged,
+    pub(super) quarantine: Quarantine,
     pub(super) storm: Storm,
-    /// An item that was answered well.
+    /// An item that was answered well, and whether it is asked for at present.
     pub(super) control: Option<String>,
+    pub(super) control_asked: bool,
+    /// Items that have used up their tries while nobody else was answered.
+    pub(super) doubted: Vec<(Work, Trouble)>,
     pub(super) stopping: Option<(Cause, Instant)>,
     pub(super) waiting_for_token: bool,
 }
@@ -82,6 +87,7 @@ impl<'j> Driver<'j> {
     pub(super) fn new(parts: Parts<'j>) -> Driver<'j> {
         Driver {
             commits: Commits::new(parts.job.checkpoint.every),
+            quarantine: Quarantine::new(parts.job.limits.quarantine),
             job: parts.job,
             options: parts.options,
             pacer: parts.pacer,
@@ -106,6 +112,8 @@ impl<'j> Driver<'j> {
             judged: Judged::default(),
             storm: Storm::default(),
             control: None,
+            control_asked: false,
+            doubted: Vec::new(),
             stopping: None,
             waiting_for_token: false,
         }

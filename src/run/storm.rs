@@ -12,6 +12,17 @@ const LAST: usize = 16;
 /// … and an item that got so many of them is not one of many.
 const OWN: usize = 4;
 
+/// With nothing else left to ask for, so many waits were in vain.
+const PATIENCE: u32 = 20;
+
+/// What an item remembers of being told to wait.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Waits {
+    /// How things stood the last time.
+    then: Option<i64>,
+    times: u32,
+}
+
 /// What has been answered so far.
 #[derive(Debug, Default)]
 pub(super) struct Storm {
@@ -19,27 +30,37 @@ pub(super) struct Storm {
     balance: i64,
     /// Who got the last of those.
     last: VecDeque<u64>,
+    fines: u64,
 }
 
 impl Storm {
     /// Some item was answered, and that was that.
     pub(super) fn fine(&mut self) {
         self.balance += 1;
+        self.fines += 1;
     }
 
-    /// An item was told to wait. `then` is its own memory of the time before.
-    /// True when that counts against it: since then, more of the others were
-    /// answered well than were told to wait, and few but itself are told so.
-    pub(super) fn told_to_wait(&mut self, item: u64, then: &mut Option<i64>) -> bool {
+    /// The good answers so far, to anybody.
+    pub(super) fn fines(&self) -> u64 {
+        self.fines
+    }
+
+    /// An item was told to wait. True when that counts against it: since the
+    /// time before, more of the others were answered well than were told to
+    /// wait, and few but itself are told so. Or there are no others left to
+    /// show whose matter it is, and it has waited often enough: it must have a
+    /// fate at last.
+    pub(super) fn told_to_wait(&mut self, item: u64, waits: &mut Waits, alone: bool) -> bool {
         if self.last.len() >= LAST {
             self.last.pop_front();
         }
         self.last.push_back(item);
         let own = self.last.iter().filter(|&&other| other == item).count();
-        let passed_by = then.is_some_and(|then| self.balance > then);
+        let passed_by = waits.then.is_some_and(|then| self.balance > then);
         self.balance -= 1;
-        *then = Some(self.balance);
-        passed_by && own >= OWN
+        waits.then = Some(self.balance);
+        waits.times += 1;
+        (passed_by && own >= OWN) || (alone && waits.times > PATIENCE)
     }
 }
 
@@ -52,27 +73,28 @@ mod tests {
     fn in_a_storm_nobody_stands_out() {
         for through in [0, 1, 8, 40] {
             let mut storm = Storm::default();
-            let mut items = [None; 8];
+            let mut items = [Waits::default(); 8];
             for _ in 0..100 {
                 for (item, then) in items.iter_mut().enumerate() {
-                    assert!(!storm.told_to_wait(item as u64, then));
+                    assert!(!storm.told_to_wait(item as u64, then, false));
                 }
                 (0..through).for_each(|_| storm.fine());
             }
         }
-        // And alone, at the end of the list.
-        let (mut storm, mut then) = (Storm::default(), None);
-        assert!((0..100).all(|_| !storm.told_to_wait(1, &mut then)));
+        // And alone, at the end of the list, not for a long while.
+        let (mut storm, mut waits) = (Storm::default(), Waits::default());
+        assert!((0..PATIENCE).all(|_| !storm.told_to_wait(1, &mut waits, true)));
+        assert!(storm.told_to_wait(1, &mut waits, true));
     }
 
     #[test]
     fn items_that_are_refused_while_others_get_through_stand_out() {
         let mut storm = Storm::default();
-        let (mut one, mut other) = (None, None);
+        let (mut one, mut other) = (Waits::default(), Waits::default());
         let mut counted = 0;
         for _ in 0..9 {
-            counted += u32::from(storm.told_to_wait(1, &mut one));
-            counted += u32::from(storm.told_to_wait(2, &mut other));
+            counted += u32::from(storm.told_to_wait(1, &mut one, false));
+            counted += u32::from(storm.told_to_wait(2, &mut other, false));
             (0..3).for_each(|_| storm.fine());
         }
         assert_eq!(counted, 2 * 6);

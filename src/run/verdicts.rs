@@ -4,26 +4,16 @@
 use super::error::RunError;
 use super::state::{Cause, Driver};
 use super::work::{Attempted, Work};
-use crate::auth::AuthError;
-use crate::fetch::{Refused, Trouble, Verdict};
-use crate::job::Auth;
+use crate::fetch::{Trouble, Verdict};
 use crate::outcome::{Failure, Outcome, Reason};
 use crate::pace::{Now, Signal, backoff_delay, full_jitter};
-use std::time::{Duration, SystemTime};
-
-/// So many requests, all refused with 403 and nothing else, are the credentials' fault.
-const ALL_FORBIDDEN: usize = 20;
-/// So many tokens in a row, all refused and nothing let through between, are no accident.
-const TOKENS_REFUSED: u32 = 3;
-/// … when so many different items refused them.
-const ITEMS_REFUSED: usize = 3;
+use std::time::SystemTime;
 
 impl Driver<'_> {
     /// Takes in an attempt that has ended.
     pub(super) async fn settle(&mut self, attempted: Attempted) -> Result<(), RunError> {
         if attempted.work.control {
-            self.settle_control(attempted);
-            return Ok(());
+            return self.settle_control(attempted).await;
         }
         let Attempted {
             work,
@@ -52,6 +42,7 @@ impl Driver<'_> {
         match answer.verdict {
             Verdict::Record(record) => {
                 self.let_through().await?;
+                self.unsuspicious().await?;
                 self.remember_good(&work.id);
                 self.hand_on(Outcome {
                     id: work.id,
@@ -64,7 +55,7 @@ impl Driver<'_> {
                 if trouble.status.is_some() {
                     self.let_through().await?;
                 }
-                self.hand_on(failed(work, trouble, 1)).await?;
+                self.fail(work, trouble, 1, now).await?;
             }
             Verdict::Forbidden(trouble) => self.forbidden(work, trouble, now).await?,
             Verdict::Unauthorized(refused, trouble) => {
@@ -90,7 +81,7 @@ impl Driver<'_> {
     }
 
     /// Some request was answered as if the credentials were good: what was held back as doubtful is not.
-    async fn let_through(&mut self) -> Result<(), RunError> {
+    pub(super) async fn let_through(&mut self) -> Result<(), RunError> {
         self.judged.tokens_refused = 0;
         self.judged.refused_items.clear();
         self.judged.let_through = true;
@@ -110,16 +101,27 @@ impl Driver<'_> {
         let step = work.attempts;
         let counts = match signal {
             Signal::RetryAfter(_) => {
-                let item = work.tag();
-                self.storm.told_to_wait(item, &mut work.told_to_wait)
+                let (item, alone) = (work.tag(), self.nothing_fresh());
+                self.storm.told_to_wait(item, &mut work.waits, alone)
             }
-            _ => self.counts(signal),
+            _ => self.counts(signal, &trouble),
         };
         if counts {
             work.attempts += 1;
         }
+        let fines_then = *work.fines_then.get_or_insert(self.storm.fines());
         if work.attempts >= self.job.retry.attempts {
-            return self.hand_on(failed(work, trouble, 0)).await;
+            let alone = fines_then == self.storm.fines();
+            let servers = matches!(signal, Signal::Trouble | Signal::Overloaded);
+            if alone && servers && self.has_control() {
+                self.doubted.push((work, trouble));
+                return Ok(());
+            }
+            return self.fail(work, trouble, 0, now).await;
+        }
+        // Not the connection's trouble or the server's: those are the pacer's to judge.
+        if signal == Signal::Neutral {
+            self.weigh(&mut work, &trouble, now).await?;
         }
         tracing::debug!(id = work.id, reason = %trouble.reason, attempt = work.attempts, "to be tried again: {}", trouble.message);
         self.stats.retries += 1;
@@ -134,148 +136,29 @@ impl Driver<'_> {
     }
 
     /// Whether an attempt that ended so counts against its item.
-    fn counts(&self, signal: Signal) -> bool {
+    fn counts(&self, signal: Signal, trouble: &Trouble) -> bool {
         match signal {
             Signal::NotSent => false,
+            // A 500 is the item's, unless all get it.
+            Signal::Neutral if trouble.reason == Reason::ServerError => {
+                !self.pacer.in_outage() || self.nobody_can_tell()
+            }
             // About the item, whatever else is down.
             Signal::Neutral | Signal::Fine => true,
             // While the server is down, its failures are not the item's …
             Signal::Unreachable => !self.pacer.in_outage(),
-            // … unless these items are all that is left: then they may be the reason.
-            Signal::Trouble | Signal::Overloaded => !self.pacer.in_outage() || self.nothing_fresh(),
+            // … unless these items are all there is: then they may be the reason.
+            Signal::Trouble | Signal::Overloaded => {
+                !self.pacer.in_outage() || self.nobody_can_tell()
+            }
             // The storm's to judge.
             Signal::RetryAfter(_) => false,
         }
     }
-
-    async fn forbidden(&mut self, work: Work, trouble: Trouble, now: Now) -> Result<(), RunError> {
-        let said = trouble.message.clone();
-        let outcome = failed(work, trouble, 1);
-        if self.judged.let_through {
-            return self.hand_on(outcome).await;
-        }
-        self.judged.held.push(outcome);
-        if self.judged.held.len() >= ALL_FORBIDDEN {
-            self.refused(
-                format!("the first {ALL_FORBIDDEN} requests were all answered {said}"),
-                now,
-            );
-        }
-        Ok(())
-    }
-
-    async fn unauthorized(
-        &mut self,
-        mut work: Work,
-        refused: Option<Refused>,
-        trouble: Trouble,
-        now: Now,
-    ) -> Result<(), RunError> {
-        let Some(Refused {
-            generation,
-            expired,
-        }) = refused
-        else {
-            if matches!(self.job.auth, Auth::None) {
-                return self.forbidden(work, trouble, now).await;
-            }
-            self.refused(trouble.message, now);
-            return Ok(());
-        };
-        if let Some(shared) = self.credentials.shared_token() {
-            shared.refuse(generation);
-        }
-        if expired {
-            self.stats.retries += 1;
-            self.queue.push_at(now.instant, work);
-            return Ok(());
-        }
-        if generation > self.judged.last_refused {
-            self.judged.last_refused = generation;
-            self.judged.tokens_refused += 1;
-        }
-        if generation > work.refused_generation {
-            work.refused_generation = generation;
-            work.refusals += 1;
-        }
-        if self.judged.refused_items.len() < ITEMS_REFUSED
-            && !self.judged.refused_items.contains(&work.tag())
-        {
-            self.judged.refused_items.push(work.tag());
-        }
-        // One item that takes no token is that item's matter, once others got through.
-        let for_all = !self.judged.let_through || self.judged.refused_items.len() >= ITEMS_REFUSED;
-        if self.judged.tokens_refused >= TOKENS_REFUSED && for_all {
-            self.refused(
-                format!(
-                    "{TOKENS_REFUSED} fresh access tokens in a row were refused ({})",
-                    trouble.message
-                ),
-                now,
-            );
-            return Ok(());
-        }
-        // Held, and a failure only when something gets through again: otherwise it is the token.
-        if work.refusals >= TOKENS_REFUSED {
-            self.judged.held.push(failed(work, trouble, 1));
-            return Ok(());
-        }
-        self.stats.retries += 1;
-        // A short wait, so that an item whose every token is refused can't spin.
-        let wait = Duration::from_millis(u64::from(work.refusals - 1) * 500);
-        self.queue.push_at(now.instant + wait, work);
-        Ok(())
-    }
-
-    fn refused(&mut self, why: String, now: Now) {
-        self.stop(Cause::Broken(RunError::Refused(why)), now);
-    }
-
-    /// At the list's end: whether every request there was got 403. With
-    /// records of earlier runs the credentials were good, and these few items
-    /// have failed.
-    pub(super) async fn all_forbidden(&mut self) -> Result<Option<RunError>, RunError> {
-        if self.resumed.records > 0 || self.judged.let_through {
-            self.let_through().await?;
-        }
-        Ok(self.forbidden_so_far())
-    }
-
-    fn forbidden_so_far(&self) -> Option<RunError> {
-        let count = self.judged.held.len();
-        let message = match &self.judged.held.first()?.fate {
-            Err(failure) => failure.message.clone(),
-            Ok(_) => return None,
-        };
-        Some(RunError::Refused(format!(
-            "every request ({count}) was answered {message}"
-        )))
-    }
-
-    /// Looks why there is no token; stops the run when there won't be one.
-    pub(super) fn check_token(&mut self, now: Now) {
-        let Some(failed) = self
-            .credentials
-            .shared_token()
-            .and_then(|t| t.state().failed)
-        else {
-            return;
-        };
-        let error = match &failed {
-            AuthError::Refused(_) => RunError::Auth(failed),
-            AuthError::Unavailable { .. } | AuthError::RetryAfter { .. } => {
-                RunError::Paused(format!(
-                    "{failed}, longer than max_wait ({}); run the same command again later",
-                    humantime::format_duration(self.job.limits.max_wait)
-                ))
-            }
-        };
-        self.stop(Cause::Broken(error), now);
-    }
 }
 
 /// `extra` attempts are added: those that end an item without counting as a try before.
-fn failed(work: Work, trouble: Trouble, extra: u32) -> Outcome {
+pub(super) fn failed(work: Work, trouble: Trouble, extra: u32) -> Outcome {
     let sent = trouble.reason != Reason::InvalidId;
     Outcome {
         id: work.id,

@@ -1,5 +1,6 @@
 //! Items on their way: waiting for a permit, in flight, waiting for another try.
 
+use super::storm::Waits;
 use crate::fetch::Answer;
 use crate::pace::Permit;
 use std::cmp::Ordering;
@@ -17,8 +18,12 @@ pub(super) struct Work {
     /// Different tokens that were refused for it, and the last one's generation.
     pub(super) refusals: u32,
     pub(super) refused_generation: u64,
-    /// How things stood when it was last told to wait.
-    pub(super) told_to_wait: Option<i64>,
+    /// It has been looked at as a sign of what all items have in common.
+    pub(super) weighed: bool,
+    /// The times that it was told to wait.
+    pub(super) waits: Waits,
+    /// The good answers to anybody when it first failed to get one.
+    pub(super) fines_then: Option<u64>,
     /// It has its record, and is asked for to see whether the server is up.
     pub(super) control: bool,
 }
@@ -31,7 +36,9 @@ impl Work {
             attempts: 0,
             refusals: 0,
             refused_generation: 0,
-            told_to_wait: None,
+            weighed: false,
+            waits: Waits::default(),
+            fines_then: None,
             control: false,
         }
     }

@@ -96,8 +96,8 @@ pub struct SandboxOptions {
     pub seed: u64,
     /// The request log, NDJSON, appended to: `{"t": unix seconds, "m": seconds
     /// since the start, "method", "path", "status", "token", "issued",
-    /// "fault"}`, a line a request. The status is null when the connection was
-    /// reset. It holds the sandbox's tokens and whatever bearer token came
+    /// "fault", "body"}`, a line a request. The status is null when the connection
+    /// was reset; `body` is the XXH3-64 of the answer's whole body. It holds the sandbox's tokens and whatever bearer token came
     /// along, so only its owner may read it.
     pub log: Option<PathBuf>,
     /// A folder of recorded bodies, `{id}.json`, served as they are. Its names

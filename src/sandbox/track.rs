@@ -217,18 +217,20 @@ fn title(rng: &mut Rng) -> String {
 }
 
 fn word(rng: &mut Rng, words: &[&'static str; 12]) -> &'static str {
-    words[rng.usize(0..words.len())]
+    rng.choice(words).copied().unwrap_or_default()
 }
 
 fn identifier(rng: &mut Rng) -> String {
     (0..22)
-        .map(|_| char::from(LETTERS[rng.usize(0..LETTERS.len())]))
+        .filter_map(|_| rng.choice(LETTERS))
+        .map(|letter| char::from(*letter))
         .collect()
 }
 
 fn upper(rng: &mut Rng, count: usize) -> String {
     (0..count)
-        .map(|_| char::from(LETTERS[rng.usize(0..36)]))
+        .filter_map(|_| rng.choice(LETTERS.iter().take(36)))
+        .map(|letter| char::from(*letter))
         .collect()
 }
 

@@ -131,10 +131,11 @@ impl Delimited {
             let before = row.len();
             row.resize(before + names.len(), Cow::Borrowed(""));
             for field in flat {
-                if let Some(place) = places.get(&field.name) {
-                    row[before + place] = field.text;
-                } else if field.says_something {
-                    count(&mut self.unexpected, field.name);
+                let place = places.get(&field.name);
+                match place.and_then(|place| row.get_mut(before + place)) {
+                    Some(cell) => *cell = field.text,
+                    None if field.says_something => count(&mut self.unexpected, field.name),
+                    None => {}
                 }
             }
         }

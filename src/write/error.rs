@@ -24,6 +24,15 @@ pub enum WriteError {
         /// The output or the failures file.
         path: PathBuf,
     },
+    /// Nothing has failed where nothing ever ran.
+    #[error(
+        "{}: there is no checkpoint, so no item has failed yet; run the job first, without `retry`",
+        path.display()
+    )]
+    NoRun {
+        /// The output.
+        path: PathBuf,
+    },
     /// A folder, a device, a pipe.
     #[error(
         "{}: this is not a regular file, so nothing written to it could be resumed; \

@@ -1,11 +1,15 @@
 //! The failures file: one JSON line a failed item.
 //!
-//! Owns the line's form, which people's scripts read. Must never write a URL or
-//! a credential: [`Failure::message`] has none.
+//! Owns the line's form, which people's scripts read, and reads it again for
+//! whoever tries failed items once more. Must never write a URL or a
+//! credential: [`Failure::message`] has none.
 
+use super::error::WriteError;
+use super::rewrite::{self, Lines};
 use crate::checkpoint::rfc3339;
 use crate::outcome::Failure;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -44,6 +48,49 @@ pub(super) fn line(
     Ok(())
 }
 
+/// An item that failed, as the failures file has it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct FailedItem {
+    /// The item's ID.
+    pub id: String,
+    /// Which listing of a repeated ID this is: 0 unless `repeats = "each"`.
+    #[serde(default)]
+    pub occurrence: u32,
+    /// The reason's name.
+    pub reason: String,
+}
+
+/// Reads a line; `None` when it is none of ours.
+pub(super) fn parse(line: &[u8]) -> Option<FailedItem> {
+    serde_json::from_slice(line).ok()
+}
+
+/// The items in a failures file, in its order.
+#[derive(Debug)]
+pub struct FailedItems {
+    lines: Lines,
+}
+
+impl FailedItems {
+    /// Reads the first `length` bytes: what is committed.
+    pub(super) fn open(path: &Path, length: u64) -> Result<FailedItems, WriteError> {
+        let lines = rewrite::lines(path, length)?;
+        Ok(FailedItems { lines })
+    }
+}
+
+impl Iterator for FailedItems {
+    type Item = Result<FailedItem, WriteError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.lines.next() {
+            Err(error) => Some(Err(error)),
+            Ok(None) => None,
+            Ok(Some(line)) => Some(parse(line).ok_or_else(|| self.lines.disturbed())),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +110,20 @@ mod tests {
         line("a", 0, &failure, &mut out).unwrap();
         failure.status = None;
         line("b\n", 2, &failure, &mut out).unwrap();
+        let read: Vec<_> = out
+            .split_inclusive(|&byte| byte == b'\n')
+            .map(|line| parse(line).unwrap())
+            .map(|item| (item.id, item.occurrence, item.reason))
+            .collect();
+        let reason = || "not_found".to_owned();
+        assert_eq!(
+            read,
+            [
+                ("a".to_owned(), 0, reason()),
+                ("b\n".to_owned(), 2, reason())
+            ]
+        );
+        assert_eq!(parse(b"{\"id\":\"a\"}\n"), None);
         assert_eq!(
             String::from_utf8(out).unwrap(),
             concat!(

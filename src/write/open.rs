@@ -6,12 +6,15 @@
 //! [`OutputLock`](crate::checkpoint::OutputLock).
 
 use super::error::WriteError;
+use super::failures::FailedItems;
+use super::rewrite;
 use super::sink::{Sink, Target};
 use super::writer::Writer;
 use crate::checkpoint::{
-    CheckpointError, Closing, DoneSet, Files, Journal, Known, Shape, State, compact, mtime_ns,
-    scan, sync_folder, verify,
+    CheckpointError, Closing, DoneSet, Files, Journal, Known, Shape, State, begin_anew, compact,
+    mtime_ns, scan, sync_folder, verify,
 };
+use crate::fail_point::fail_point;
 use crate::job::{OutputFormat, RecordForm};
 use crate::pace::Note;
 use serde_json_path::JsonPath;
@@ -36,6 +39,9 @@ pub struct OpenOptions {
     pub shape: Shape,
     /// Start over: remove what is there, whoever wrote it.
     pub fresh: bool,
+    /// Only failed items get a new fate: their lines leave the failures file
+    /// in the commit that covers it. The output must be there.
+    pub retry: bool,
 }
 
 /// An open output.
@@ -47,6 +53,8 @@ pub struct Opened {
     pub done: DoneSet,
     /// What an earlier run left; `None` for a new output.
     pub resumed: Option<Resumed>,
+    /// With `retry`: the items to try again.
+    pub failed: Option<FailedItems>,
 }
 
 /// What an earlier run left.
@@ -76,13 +84,19 @@ pub struct Resumed {
 pub fn open(options: OpenOptions) -> Result<Opened, WriteError> {
     let files = Files::of(&options.output)?;
     let shape = whole_shape(&options);
+    let mut notes = Vec::new();
     if options.fresh {
+        // What was asked for counts against the quotas, whatever became of it.
+        if let Ok(Some(state)) = scan(&files.checkpoint, |_| {}) {
+            notes = state.notes;
+        }
         start_over(&files)?;
     }
     let mut done = DoneSet::new();
     match scan(&files.checkpoint, |key| done.insert_done(key))? {
         Some(state) => resume(&options, &shape, &files, state, done),
-        None => create(&options, &shape, &files),
+        None if options.retry => Err(WriteError::NoRun { path: files.output }),
+        None => create(&options, &shape, &files, notes),
     }
 }
 
@@ -118,12 +132,14 @@ fn start_over(files: &Files) -> Result<(), WriteError> {
             path: files.output.clone(),
         });
     }
-    for path in [&files.checkpoint, &files.failures] {
+    let draft = Files::temporary(&files.failures);
+    for path in [&files.checkpoint, &files.failures, &draft] {
         match fs::remove_file(path) {
             Ok(()) => sync_folder(path).map_err(WriteError::io(path, "remove the file"))?,
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
             Err(cause) => return Err(WriteError::io(path, "remove the file")(cause)),
         }
+        fail_point!("fresh: file removed");
     }
     if output.is_some() {
         fs::OpenOptions::new()
@@ -131,12 +147,18 @@ fn start_over(files: &Files) -> Result<(), WriteError> {
             .open(&files.output)
             .and_then(|file| cut(&file, 0))
             .map_err(WriteError::io(&files.output, "empty the output"))?;
+        fail_point!("fresh: output emptied");
     }
     Ok(())
 }
 
 /// A new output and its checkpoint.
-fn create(options: &OpenOptions, shape: &Shape, files: &Files) -> Result<Opened, WriteError> {
+fn create(
+    options: &OpenOptions,
+    shape: &Shape,
+    files: &Files,
+    notes: Vec<Note>,
+) -> Result<Opened, WriteError> {
     let output = look(&files.output)?;
     match &output {
         Some(metadata) if !metadata.is_file() => {
@@ -162,7 +184,8 @@ fn create(options: &OpenOptions, shape: &Shape, files: &Files) -> Result<Opened,
         .create_new(output.is_none())
         .open(&files.output)
         .map_err(WriteError::io(&files.output, "create the output"))?;
-    let journal = Journal::create(&files.checkpoint, shape)?; // makes the output's name durable, too
+    fail_point!("open: output created");
+    let journal = begin_anew(&files.checkpoint, shape, notes.clone())?; // makes the output's name durable, too
     let writer = Writer::resume(
         options,
         &State::default(),
@@ -173,7 +196,11 @@ fn create(options: &OpenOptions, shape: &Shape, files: &Files) -> Result<Opened,
     Ok(Opened {
         writer,
         done: DoneSet::new(),
-        resumed: None,
+        resumed: (!notes.is_empty()).then(|| Resumed {
+            notes,
+            ..Resumed::default()
+        }),
+        failed: None,
     })
 }
 
@@ -193,8 +220,12 @@ fn resume(
     // First all that may refuse, then all that changes something.
     let closed = state.closing != Closing::No;
     check(&files.output, &state.output, closed)?;
-    check(&files.failures, &state.failures, closed)?;
+    let failures_at = rewrite::place(&files.failures, &state.failures, state.rewriting)?;
+    check(&failures_at, &state.failures, closed)?;
+    fail_point!("open: nothing changed yet");
+    rewrite::finish(&files.failures, &failures_at)?;
     let (output, dropped) = recover(&files.output, state.output.length)?;
+    fail_point!("open: output cut");
     let (failures, dropped_failures) = match look(&files.failures)? {
         None => (Err(files.failures.clone()), 0),
         Some(_) => {
@@ -202,6 +233,7 @@ fn resume(
             (Ok(sink), dropped)
         }
     };
+    fail_point!("open: failures cut");
     let journal = match compact(&files.checkpoint, &mut state, &done)? {
         Some(journal) => journal,
         None => Journal::resume(&files.checkpoint, &state)?,
@@ -210,6 +242,11 @@ fn resume(
         &files.output,
         "make the output's name durable",
     ))?;
+    fail_point!("open: journal ready");
+    let failed = match &failures {
+        Ok(_) if options.retry => Some(FailedItems::open(&files.failures, state.failures.length)?),
+        _ => None,
+    };
     let journal = (journal, files.checkpoint.clone());
     let writer = Writer::resume(options, &state, output, failures, journal);
     let resumed = Resumed {
@@ -224,6 +261,7 @@ fn resume(
         writer,
         done,
         resumed: Some(resumed),
+        failed,
     })
 }
 
@@ -282,6 +320,7 @@ fn recover(path: &Path, committed: u64) -> Result<(Sink, u64), WriteError> {
 /// Cuts a file, durably.
 fn cut(file: &File, length: u64) -> io::Result<()> {
     file.set_len(length)?;
+    fail_point!("cut: shortened");
     file.sync_all()
 }
 

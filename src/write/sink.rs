@@ -6,12 +6,18 @@
 
 use super::error::WriteError;
 use crate::checkpoint::{Extent, Range, is_at, mtime_ns};
+use crate::fail_point::{fail_point, limit};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Bytes that are buffered.
 const BUFFER: usize = 256 << 10;
+
+/// The same, unless a test lowered it.
+fn buffer() -> usize {
+    limit!("BUFFER", BUFFER)
+}
 
 /// Where the bytes go.
 #[derive(Debug)]
@@ -41,11 +47,16 @@ impl Sink {
         Sink {
             target,
             path: path.to_path_buf(),
-            buffer: Vec::with_capacity(BUFFER),
+            buffer: Vec::with_capacity(buffer()),
             length,
             committed: length,
             crc: crc32fast::Hasher::new(),
         }
+    }
+
+    /// The file's name.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Bytes in all, buffered ones included.
@@ -62,10 +73,10 @@ impl Sink {
     pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         self.crc.update(bytes);
         self.length += bytes.len() as u64;
-        if self.buffer.len() + bytes.len() > BUFFER {
+        if self.buffer.len() + bytes.len() > buffer() {
             self.flush()?;
         }
-        if bytes.len() >= BUFFER {
+        if bytes.len() >= buffer() {
             return self.write(bytes);
         }
         self.buffer.extend_from_slice(bytes);
@@ -88,7 +99,12 @@ impl Sink {
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         match &mut self.target {
-            Target::File(file) => file.write_all(bytes),
+            Target::File(file) => {
+                fail_point!("outputs: part written", |percent| {
+                    let _ = file.write_all(&crate::fail_point::torn(bytes, percent));
+                });
+                file.write_all(bytes)
+            }
             Target::Stdout(stdout) => stdout.write_all(bytes),
         }
         .map_err(WriteError::io(&self.path, "write"))
@@ -112,6 +128,29 @@ impl Sink {
         Err(WriteError::Disturbed {
             path: self.path.clone(),
         })
+    }
+
+    /// Makes a new file durable, its length included.
+    pub(super) fn sync_all(&self) -> Result<(), WriteError> {
+        match &self.target {
+            Target::Stdout(_) => Ok(()),
+            Target::File(file) => file
+                .sync_all()
+                .map_err(WriteError::io(&self.path, "make the file durable")),
+        }
+    }
+
+    /// The file has another name now.
+    pub(super) fn renamed(&mut self, path: &Path) {
+        self.path = path.to_path_buf();
+    }
+
+    /// What the last commit said about the file.
+    pub(super) fn committed_extent(&self) -> Extent {
+        Extent {
+            length: self.committed,
+            ..Extent::default()
+        }
     }
 
     /// What a commit says about the file.

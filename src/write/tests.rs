@@ -16,6 +16,7 @@ use std::time::UNIX_EPOCH;
 
 mod kills;
 mod refusals;
+mod retries;
 
 /// In memory where that exists: these tests fsync thousands of times.
 fn quick_folder() -> tempfile::TempDir {
@@ -34,6 +35,7 @@ fn options(output: &Path) -> OpenOptions {
             fields: vec![("request.url".to_owned(), "http://x/{id}".to_owned())],
         },
         fresh: false,
+        retry: false,
     }
 }
 

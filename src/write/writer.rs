@@ -8,14 +8,18 @@
 use super::encode::{Encoded, Encoder, odd};
 use super::error::WriteError;
 use super::failures;
+use super::rewrite::Rewrite;
 use super::sink::{Sink, Target};
-use crate::checkpoint::{Closing, Commit, ItemKey, Journal, State, is_at, sync_folder, unix_ms};
+use crate::checkpoint::{
+    Closing, Commit, Extent, ItemKey, Journal, State, is_at, sync_folder, unix_ms,
+};
+use crate::fail_point::fail_point;
 use crate::job::{OutputFormat, RecordForm};
 use crate::outcome::{Failure, Outcome, Reason, Record};
 use crate::pace::Note;
 use serde_json_path::JsonPath;
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -37,6 +41,8 @@ pub struct Writer {
     encoder: Encoder,
     output: Sink,
     failures: Failures,
+    /// Only failed items are written, and leave the failures file.
+    rewrite: Option<Rewrite>,
     /// The checkpoint; stdout has none.
     journal: Option<(Journal, PathBuf)>,
     /// Done since the last commit.
@@ -46,6 +52,7 @@ pub struct Writer {
     /// Failed in all.
     failed: BTreeMap<String, u64>,
     records: u64,
+    committed_records: u64,
     /// The checkpoint knows the columns that the first record brought.
     columns_kept: bool,
     /// The first error.
@@ -89,11 +96,13 @@ impl Writer {
             encoder,
             output,
             failures,
+            rewrite: None,
             journal,
             keys: Vec::new(),
             added: BTreeMap::new(),
             failed: BTreeMap::new(),
             records: 0,
+            committed_records: 0,
             columns_kept: false,
             poison: None,
             line: Vec::new(),
@@ -126,6 +135,8 @@ impl Writer {
         let mut writer = Writer::new(encoder, output, failures, Some(journal));
         writer.failed = state.failed.clone();
         writer.records = state.records;
+        writer.committed_records = state.records;
+        writer.rewrite = options.retry.then(Rewrite::default);
         writer.columns_kept = state.columns.is_some();
         writer
     }
@@ -205,8 +216,12 @@ impl Writer {
             Ok(record) => self.record(outcome, record)?,
             Err(failure) => self.failure(outcome, failure)?,
         }
-        if self.journal.is_some() {
-            self.keys.push(ItemKey::of(&outcome.id, outcome.occurrence));
+        let key = ItemKey::of(&outcome.id, outcome.occurrence);
+        match &mut self.rewrite {
+            // Its key is in the checkpoint since it failed.
+            Some(rewrite) => rewrite.leaves(key),
+            None if self.journal.is_some() => self.keys.push(key),
+            None => {}
         }
         Ok(())
     }
@@ -231,6 +246,13 @@ impl Writer {
     }
 
     fn failure(&mut self, outcome: &Outcome, failure: &Failure) -> Result<(), WriteError> {
+        if let Some(rewrite) = &mut self.rewrite {
+            self.line.clear();
+            failures::line(&outcome.id, outcome.occurrence, failure, &mut self.line)
+                .map_err(odd)?;
+            rewrite.fails(&self.line);
+            return Ok(());
+        }
         let reason = failure.reason.as_str();
         *self.added.entry(reason).or_default() += 1;
         *self.failed.entry(reason.to_owned()).or_default() += 1;
@@ -247,53 +269,123 @@ impl Writer {
     }
 
     fn try_commit(&mut self, note: Note, closing: Closing) -> Result<(), WriteError> {
-        if let (true, Some((journal, _))) = (self.output.has_news(), &mut self.journal) {
+        let news = self.output.has_news() || self.rewrite.as_ref().is_some_and(Rewrite::has_news);
+        if let (true, Some((journal, _))) = (news, &mut self.journal) {
             journal.open_again()?;
         }
+        let too_soon = self.rewrite.as_ref().is_some_and(Rewrite::too_soon);
+        if news && too_soon && closing == Closing::No {
+            return self.commit_note(note);
+        }
+        fail_point!("commit: begun");
         self.output.flush()?;
+        fail_point!("commit: output flushed");
         if let Failures::Open(sink) = &mut self.failures {
             sink.flush()?;
         }
-        if let Some((journal, path)) = &mut self.journal {
+        fail_point!("commit: failures flushed");
+        if self.journal.is_some() {
             self.output.sync()?;
+            fail_point!("commit: output durable");
             if let Failures::Open(sink) = &mut self.failures {
                 sink.sync()?;
             }
-            if !is_at(journal.file(), path)
-                .map_err(WriteError::io(&*path, "look at the checkpoint"))?
-            {
-                return Err(WriteError::Disturbed { path: path.clone() });
-            }
-            let closes = closing != Closing::No;
-            let found = self.encoder.found().filter(|_| !self.columns_kept);
-            let commit = Commit {
-                at_ms: unix_ms(SystemTime::now()),
-                closing,
-                records: self.records,
-                output: self.output.extent(closes)?,
-                failures: match &self.failures {
-                    Failures::Open(sink) => sink.extent(closes)?,
-                    _ => Default::default(),
-                },
-                notes: vec![note],
-                failed: self
-                    .added
-                    .iter()
-                    .map(|(reason, n)| ((*reason).to_owned(), *n))
-                    .collect(),
-                columns: found.map(<[String]>::to_vec),
-            };
-            journal.commit(&commit, &self.keys)?;
-            self.columns_kept |= commit.columns.is_some();
+            fail_point!("commit: failures durable");
+            self.commit_durable(note, closing)?;
         }
         self.output.committed();
         if let Failures::Open(sink) = &mut self.failures {
             sink.committed();
         }
+        self.committed_records = self.records;
         self.keys.clear();
         self.added.clear();
         Ok(())
     }
+
+    /// Appends the block that covers what is durable.
+    fn commit_durable(&mut self, note: Note, closing: Closing) -> Result<(), WriteError> {
+        let closes = closing != Closing::No;
+        let draft = match (&self.rewrite, &self.failures) {
+            (Some(rewrite), Failures::Open(sink)) if rewrite.has_news() => {
+                Some(rewrite.draft(sink.path(), sink.length())?)
+            }
+            _ => None,
+        };
+        let failures = match (&draft, &self.failures) {
+            (Some(draft), _) => draft.sink.extent(closes)?,
+            (None, Failures::Open(sink)) => sink.extent(closes)?,
+            _ => Extent::default(),
+        };
+        let failed = match &draft {
+            Some(draft) => draft.failed.clone().into_iter().collect(),
+            None => self
+                .added
+                .iter()
+                .map(|(reason, n)| ((*reason).to_owned(), *n))
+                .collect(),
+        };
+        let found = self.encoder.found().filter(|_| !self.columns_kept);
+        let commit = Commit {
+            at_ms: unix_ms(SystemTime::now()),
+            closing,
+            records: self.records,
+            output: self.output.extent(closes)?,
+            failures,
+            notes: vec![note],
+            failed,
+            columns: found.map(<[String]>::to_vec),
+            rewrites_failures: draft.is_some(),
+        };
+        self.append_block(&commit)?;
+        self.columns_kept |= commit.columns.is_some();
+        if let (Some(draft), Some(rewrite)) = (draft, &mut self.rewrite) {
+            self.failed = draft.failed.clone();
+            self.failures = Failures::Open(rewrite.publish(draft)?);
+        }
+        match &self.failures {
+            // Nothing is left in it: as if nothing had ever failed.
+            Failures::Open(sink) if closes && self.rewrite.is_some() && sink.length() == 0 => {
+                self.failures = Failures::Later(remove(sink.path())?);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Commits the pacer's note alone: the outputs stay uncovered for now.
+    fn commit_note(&mut self, note: Note) -> Result<(), WriteError> {
+        let commit = Commit {
+            at_ms: unix_ms(SystemTime::now()),
+            records: self.committed_records,
+            output: self.output.committed_extent(),
+            failures: match &self.failures {
+                Failures::Open(sink) => sink.committed_extent(),
+                _ => Extent::default(),
+            },
+            notes: vec![note],
+            ..Commit::default()
+        };
+        self.append_block(&commit)
+    }
+
+    fn append_block(&mut self, commit: &Commit) -> Result<(), WriteError> {
+        let Some((journal, path)) = &mut self.journal else {
+            return Ok(());
+        };
+        if !is_at(journal.file(), path).map_err(WriteError::io(&*path, "look at the checkpoint"))? {
+            return Err(WriteError::Disturbed { path: path.clone() });
+        }
+        Ok(journal.commit(commit, &self.keys)?)
+    }
+}
+
+/// Removes an empty failures file.
+fn remove(path: &Path) -> Result<PathBuf, WriteError> {
+    fs::remove_file(path)
+        .and_then(|()| sync_folder(path))
+        .map_err(WriteError::io(path, "remove the empty failures file"))?;
+    Ok(path.to_path_buf())
 }
 
 /// Makes the failures file, durably named.
@@ -312,6 +404,8 @@ fn create(path: &Path) -> Result<Sink, WriteError> {
             path: path.to_path_buf(),
         });
     }
+    fail_point!("failures: created");
     sync_folder(path).map_err(WriteError::io(path, "make the failures file durable"))?;
+    fail_point!("failures: named");
     Ok(Sink::new(Target::File(file), path, 0))
 }

@@ -19,7 +19,7 @@ fn is_public(path: &[&str]) -> bool {
         ["request", key] => matches!(*key, "url" | "method" | "timeout" | "max_body"),
         ["ids", key] => matches!(*key, "list" | "file" | "column" | "field" | "repeats"),
         ["output", key] => matches!(*key, "path" | "record" | "order"),
-        ["limits", key] => matches!(*key, "rate" | "concurrency" | "max_wait"),
+        ["limits", key] => matches!(*key, "rate" | "concurrency" | "max_wait" | "quarantine"),
         ["retry", key] => matches!(*key, "attempts" | "backoff"),
         ["checkpoint", "every"] | ["output", "columns", _] => true,
         _ => false,
@@ -62,19 +62,23 @@ fn stars(text: &str) -> String {
             '{' if rest.starts_with("{id}") => 4,
             _ => 0,
         };
-        if kept > 0 {
-            out.push_str(&rest[..kept]);
-            rest = &rest[kept..];
-        } else {
-            // `$$` goes as one: what follows an escape is no reference.
-            let width = if rest.starts_with("$$") {
-                2
-            } else {
-                c.len_utf8()
-            };
-            out.extend(std::iter::repeat_n('*', width));
-            rest = &rest[width..];
-        }
+        rest = match rest.split_at_checked(kept) {
+            Some((kept, after)) if !kept.is_empty() => {
+                out.push_str(kept);
+                after
+            }
+            _ => {
+                // `$$` goes as one: what follows an escape is no reference.
+                let width = if rest.starts_with("$$") {
+                    2
+                } else {
+                    c.len_utf8()
+                };
+                let (hidden, after) = rest.split_at_checked(width).unwrap_or((rest, ""));
+                out.extend(std::iter::repeat_n('*', hidden.len()));
+                after
+            }
+        };
     }
     out
 }
@@ -142,7 +146,7 @@ fn collect_lines(source: &str, secrets: &mut Vec<Range<usize>>) {
         let key_length = text
             .find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-')
             .unwrap_or(text.len());
-        let key = &text[..key_length];
+        let (key, after) = text.split_at_checked(key_length).unwrap_or((text, ""));
         let after_key = start + indent + key_length..whole.end;
         let is_header = open.is_none() && is_table_header(text);
         if open.is_some() {
@@ -157,7 +161,7 @@ fn collect_lines(source: &str, secrets: &mut Vec<Range<usize>>) {
         } else {
             let path: Vec<&str> = section.iter().copied().chain([key]).collect();
             public = is_public(&path);
-            let is_assignment = text[key_length..].trim_start().starts_with('=');
+            let is_assignment = after.trim_start().starts_with('=');
             secrets.extend((!public).then_some(if is_assignment { after_key } else { whole }));
         }
         for quotes in ["\"\"\"", "'''"] {
@@ -180,29 +184,29 @@ fn is_table_header(text: &str) -> bool {
 
 /// In URLs: user and password, and the values of the query.
 fn collect_urls(source: &str, secrets: &mut Vec<Range<usize>>) {
-    let mut from = 0;
-    while let Some(found) = source[from..].find("://") {
-        let start = from + found + 3;
-        let end = source[start..]
-            .find(|c: char| c.is_whitespace() || c == '"' || c == '\'')
-            .map_or(source.len(), |length| start + length);
-        let url = &source[start..end];
-        let authority = url.find(['/', '?']).unwrap_or(url.len());
-        if let Some(user) = url[..authority].rfind('@') {
-            secrets.push(start..start + user);
+    let ends_url = |c: char| c.is_whitespace() || c == '"' || c == '\'';
+    let (mut rest, mut from) = (source, 0);
+    while let Some((before, after)) = rest.split_once("://") {
+        let start = from + before.len() + 3;
+        let url = after.split(ends_url).next().unwrap_or(after);
+        let authority = url.split(['/', '?']).next().unwrap_or(url);
+        if let Some((user, _)) = authority.rsplit_once('@') {
+            secrets.push(start..start + user.len());
         }
-        if let Some(query) = url.find('?') {
-            let mut at = start + query + 1;
-            for pair in source[at..end].split('&') {
-                let value = pair.find('=').map_or(pair.len(), |equals| equals + 1);
+        if let Some((path, query)) = url.split_once('?') {
+            let mut at = start + path.len() + 1;
+            for pair in query.split('&') {
                 // A placeholder, known or not, is what a mistake may be about.
-                if !pair[value..].starts_with('{') {
-                    secrets.push(at + value..at + pair.len());
+                if let Some((_, value)) = pair.split_once('=')
+                    && !value.starts_with('{')
+                {
+                    secrets.push(at + pair.len() - value.len()..at + pair.len());
                 }
                 at += pair.len() + 1;
             }
         }
-        from = end;
+        from = start + url.len();
+        rest = after.strip_prefix(url).unwrap_or_default();
     }
 }
 

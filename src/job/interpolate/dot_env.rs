@@ -31,10 +31,9 @@ pub(super) fn read(folder: &Path) -> Result<HashMap<String, String>, Missing> {
 /// dotenvy tells the bad line's text, which may be a secret, but not its number.
 fn explain(error: &dotenvy::Error, content: &str) -> String {
     let line = match error {
-        dotenvy::Error::LineParse(text, _) => content.find(text.trim()).map(|at| {
-            let before = &content.as_bytes()[..at];
-            1 + before.iter().filter(|b| **b == b'\n').count()
-        }),
+        dotenvy::Error::LineParse(text, _) => content
+            .split_once(text.trim())
+            .map(|(before, _)| 1 + before.matches('\n').count()),
         _ => None,
     };
     match line {

@@ -1,10 +1,10 @@
 //! `[limits]`: how fast, and how patient.
 
-use super::DEFAULT_RATE;
 use super::reader::{Field, Reader};
+use super::{DEFAULT_QUARANTINE, DEFAULT_RATE};
 use crate::job::diagnostic::Diagnostic;
 use crate::job::units::LONGEST;
-use crate::job::{Limits, LoadOptions, Rate};
+use crate::job::{Limits, LoadOptions, Quarantine, Rate};
 use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
@@ -24,6 +24,9 @@ pub(super) fn read(
     let max_wait = section.optional("max_wait", Duration::from_secs(3600), |field| {
         reader.duration(field, range, "at most 366 days")
     });
+    let quarantine = section.optional("quarantine", Some(DEFAULT_QUARANTINE), |field| {
+        read_quarantine(reader, field)
+    });
     if options
         .concurrency
         .is_some_and(|n| !(1..=MOST).contains(&n))
@@ -40,7 +43,16 @@ pub(super) fn read(
         rates: options.rates.clone().or(rates)?,
         concurrency: options.concurrency.or(concurrency)?,
         max_wait: max_wait?,
+        quarantine: quarantine?,
     })
+}
+
+/// Failures of items, or `"off"`.
+fn read_quarantine(reader: &mut Reader, field: &Field<'_>) -> Option<Option<Quarantine>> {
+    match field.value.get_ref() {
+        DeValue::String(text) if text == "off" => Some(None),
+        _ => reader.unit(field, str::parse).map(Some),
+    }
 }
 
 /// One rate, several that hold together, or `"unlimited"` (none).

@@ -59,7 +59,7 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
     }
     for (index, header) in headers.iter().enumerate() {
         let same = |other: &Pair| other.name.eq_ignore_ascii_case(&header.name);
-        if headers[..index].iter().any(same) {
+        if headers.iter().take(index).any(same) {
             let message = format!("header `{}` is there twice", header.name);
             reader.push(Diagnostic::new(message).at(header.key.clone()));
         }

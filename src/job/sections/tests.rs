@@ -496,6 +496,13 @@ fn limits_retry_and_checkpoint() {
         "`concurrency` must be an integer, found a string",
     );
     bad_limits("max_wait = \"soon\"", "expected a length of time");
+    let quarantine = |text: &str| limits(text).quarantine.map(|q| (q.failures, q.items));
+    assert_eq!(quarantine(""), Some((95, 100)));
+    assert_eq!(quarantine("quarantine = \"9/10\""), Some((9, 10)));
+    assert_eq!(quarantine("quarantine = \"off\""), None);
+    bad_limits("quarantine = \"90%\"", "expected failures of items");
+    bad_limits("quarantine = \"11/10\"", "more failures than items");
+    bad_limits("quarantine = 95", "`quarantine` must be a string");
     let retry = |text: &str| good(&format!("[retry]\n{text}")).retry;
     assert_eq!(retry("attempts = 1").attempts, 1);
     assert_eq!(
@@ -592,7 +599,7 @@ fn misspelled_and_misplaced_names() {
     );
     expect(
         "[limits]\nzzz = 8",
-        &["[limits] knows `rate`, `concurrency` and `max_wait`"],
+        &["[limits] knows `rate`, `concurrency`, `max_wait` and `quarantine`"],
     );
     expect(
         "[limits]\ntimeout = \"8s\"",

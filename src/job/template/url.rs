@@ -198,8 +198,9 @@ fn mark_for(text: &str) -> String {
 /// Scheme, host and port: everything before the path.
 fn authority(url: &str) -> &str {
     let start = url.find("://").map_or(0, |at| at + 3);
-    let end = url[start..].find(['/', '?', '#']);
-    end.map_or(url, |end| &url[..start + end])
+    let rest = url.get(start..).unwrap_or_default();
+    let end = rest.find(['/', '?', '#']).map(|end| start + end);
+    end.and_then(|end| url.get(..end)).unwrap_or(url)
 }
 
 /// Whether a filled-in piece reaches beyond the authority.

@@ -1,0 +1,165 @@
+//! Answers that say no to whoever asks (401, 403): the item's, or the
+//! credentials', in which case the run stops before more is asked in vain.
+
+use super::error::RunError;
+use super::state::{Cause, Driver};
+use super::verdicts::failed;
+use super::work::Work;
+use crate::auth::AuthError;
+use crate::fetch::{Refused, Trouble};
+use crate::job::Auth;
+use crate::pace::Now;
+use std::time::Duration;
+
+/// So many requests, all refused with 403 and nothing else, are the credentials' fault.
+const ALL_FORBIDDEN: usize = 20;
+/// So many tokens in a row, all refused and nothing let through between, are no accident.
+const TOKENS_REFUSED: u32 = 3;
+/// … when so many different items refused them.
+const ITEMS_REFUSED: usize = 3;
+
+impl Driver<'_> {
+    pub(super) async fn forbidden(
+        &mut self,
+        work: Work,
+        trouble: Trouble,
+        now: Now,
+    ) -> Result<(), RunError> {
+        if self.judged.let_through {
+            return self.fail(work, trouble, 1, now).await;
+        }
+        let said = trouble.message.clone();
+        self.judged.held.push(failed(work, trouble, 1));
+        if self.judged.held.len() >= ALL_FORBIDDEN {
+            self.refused(
+                format!("the first {ALL_FORBIDDEN} requests were all answered {said}"),
+                now,
+            );
+        }
+        Ok(())
+    }
+
+    pub(super) async fn unauthorized(
+        &mut self,
+        mut work: Work,
+        refused: Option<Refused>,
+        trouble: Trouble,
+        now: Now,
+    ) -> Result<(), RunError> {
+        let Some(Refused {
+            generation,
+            expired,
+        }) = refused
+        else {
+            if matches!(self.job.auth, Auth::None) {
+                return self.forbidden(work, trouble, now).await;
+            }
+            self.fixed_refused(work, trouble, now);
+            return Ok(());
+        };
+        if let Some(shared) = self.credentials.shared_token() {
+            shared.refuse(generation);
+        }
+        if expired {
+            self.stats.retries += 1;
+            self.queue.push_at(now.instant, work);
+            return Ok(());
+        }
+        if generation > self.judged.last_refused {
+            self.judged.last_refused = generation;
+            self.judged.tokens_refused += 1;
+        }
+        if generation > work.refused_generation {
+            work.refused_generation = generation;
+            work.refusals += 1;
+        }
+        self.remember_refused(&work);
+        // One item that takes no token is that item's matter, once others got through.
+        let for_all = !self.judged.let_through || self.judged.refused_items.len() >= ITEMS_REFUSED;
+        if self.judged.tokens_refused >= TOKENS_REFUSED && for_all {
+            self.refused(
+                format!(
+                    "{TOKENS_REFUSED} fresh access tokens in a row were refused ({})",
+                    trouble.message
+                ),
+                now,
+            );
+            return Ok(());
+        }
+        // Held, and a failure only when something gets through again: otherwise it is the token.
+        if work.refusals >= TOKENS_REFUSED {
+            self.judged.held.push(failed(work, trouble, 1));
+            return Ok(());
+        }
+        self.stats.retries += 1;
+        // A short wait, so that an item whose every token is refused can't spin.
+        let wait = Duration::from_millis(u64::from(work.refusals - 1) * 500);
+        self.queue.push_at(now.instant + wait, work);
+        Ok(())
+    }
+
+    /// 401 to credentials that don't change. Once others got through with them
+    /// it may be the item's; of several items in a row it is the credentials'.
+    fn fixed_refused(&mut self, work: Work, trouble: Trouble, now: Now) {
+        let worked = self.judged.let_through || self.resumed.records > 0;
+        self.remember_refused(&work);
+        if !worked || self.judged.refused_items.len() >= ITEMS_REFUSED {
+            return self.refused(trouble.message, now);
+        }
+        // A failure only when something gets through again.
+        self.judged.held.push(failed(work, trouble, 1));
+    }
+
+    fn remember_refused(&mut self, work: &Work) {
+        let items = &mut self.judged.refused_items;
+        if items.len() < ITEMS_REFUSED && !items.contains(&work.tag()) {
+            items.push(work.tag());
+        }
+    }
+
+    fn refused(&mut self, why: String, now: Now) {
+        self.stop(Cause::Broken(RunError::Refused(why)), now);
+    }
+
+    /// At the list's end: whether every request there was got 403. With
+    /// records of earlier runs the credentials were good, and these few items
+    /// have failed.
+    pub(super) async fn all_forbidden(&mut self) -> Result<Option<RunError>, RunError> {
+        if self.resumed.records > 0 || self.judged.let_through {
+            self.let_through().await?;
+        }
+        Ok(self.forbidden_so_far())
+    }
+
+    fn forbidden_so_far(&self) -> Option<RunError> {
+        let count = self.judged.held.len();
+        let message = match &self.judged.held.first()?.fate {
+            Err(failure) => failure.message.clone(),
+            Ok(_) => return None,
+        };
+        Some(RunError::Refused(format!(
+            "every request ({count}) was answered {message}"
+        )))
+    }
+
+    /// Looks why there is no token; stops the run when there won't be one.
+    pub(super) fn check_token(&mut self, now: Now) {
+        let Some(failed) = self
+            .credentials
+            .shared_token()
+            .and_then(|t| t.state().failed)
+        else {
+            return;
+        };
+        let error = match &failed {
+            AuthError::Refused(_) => RunError::Auth(failed),
+            AuthError::Unavailable { .. } | AuthError::RetryAfter { .. } => {
+                RunError::Paused(format!(
+                    "{failed}, longer than max_wait ({}); run the same command again later",
+                    humantime::format_duration(self.job.limits.max_wait)
+                ))
+            }
+        };
+        self.stop(Cause::Broken(error), now);
+    }
+}

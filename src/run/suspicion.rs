@@ -1,0 +1,105 @@
+//! Failures under suspicion: what [`super::quarantine`] finds, and what the run
+//! does about it.
+
+use super::error::RunError;
+use super::quarantine::Kind;
+use super::state::{Cause, Driver};
+use super::verdicts::failed;
+use super::work::Work;
+use crate::fetch::Trouble;
+use crate::outcome::Reason;
+use crate::pace::Now;
+
+impl Driver<'_> {
+    /// The item has failed for good, unless nearly all fail so.
+    pub(super) async fn fail(
+        &mut self,
+        mut work: Work,
+        trouble: Trouble,
+        extra: u32,
+        now: Now,
+    ) -> Result<(), RunError> {
+        let kind = kind(&trouble);
+        // Nothing was asked, so nothing was learnt.
+        if trouble.reason == Reason::InvalidId {
+            return self.hand_on(failed(work, trouble, extra)).await;
+        }
+        self.weigh(&mut work, &trouble, now).await?;
+        match self.quarantine.hold(kind, failed(work, trouble, extra)) {
+            Some(outcome) => self.hand_on(outcome).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the item's first trouble as a sign of what all items may have in common.
+    pub(super) async fn weigh(
+        &mut self,
+        work: &mut Work,
+        trouble: &Trouble,
+        now: Now,
+    ) -> Result<(), RunError> {
+        if self.stopping.is_some() || self.pacer.in_outage() || work.weighed {
+            return Ok(());
+        }
+        work.weighed = true;
+        let kind = kind(trouble);
+        // That an item is not there is about the item, once others were.
+        let own = matches!(kind.reason, Reason::NotFound | Reason::Gone)
+            && self.resumed.records + self.stats.records > 0;
+        for outcome in self.quarantine.other((!own).then_some(kind)) {
+            self.hand_on(outcome).await?;
+        }
+        if own || !self.quarantine.failure(kind) {
+            return Ok(());
+        }
+        if kind.reason == Reason::ServerError {
+            tracing::warn!(
+                "nearly every item gets {}: the server is down",
+                trouble.message
+            );
+            // It may have failed nearly all that were held.
+            for outcome in self.quarantine.release() {
+                let work = Work::new(outcome.id, outcome.occurrence);
+                self.queue.push_at(now.instant, work);
+            }
+            self.pacer.begin_outage(now);
+            return Ok(());
+        }
+        let (failures, items) = self.quarantine.row().unwrap_or_default();
+        let seen = format!("{}: {}", trouble.reason, trouble.message);
+        let broken = RunError::Quarantine {
+            failures,
+            items,
+            seen,
+        };
+        self.stop(Cause::Broken(broken), now);
+        Ok(())
+    }
+
+    /// An item got what it asked for: what was held back may be the items' own.
+    pub(super) async fn unsuspicious(&mut self) -> Result<(), RunError> {
+        // A run that stops has judged.
+        if self.stopping.is_some() {
+            return Ok(());
+        }
+        for outcome in self.quarantine.other(None) {
+            self.hand_on(outcome).await?;
+        }
+        Ok(())
+    }
+
+    /// At the list's end: a row that is too short to mean anything has failed.
+    pub(super) async fn release_suspects(&mut self) -> Result<(), RunError> {
+        for outcome in self.quarantine.release() {
+            self.hand_on(outcome).await?;
+        }
+        Ok(())
+    }
+}
+
+fn kind(trouble: &Trouble) -> Kind {
+    Kind {
+        reason: trouble.reason,
+        status: trouble.status,
+    }
+}
