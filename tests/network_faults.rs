@@ -243,6 +243,81 @@ fn struck_for_a_while(name: &str, reply: &Reply) {
     assert!(cost <= most, "{name}: {cost} requests, {most} allowed");
 }
 
+/// The list's last items meet the outage, so nothing fresh is left to ask for:
+/// an item that got its record before tells whether it is the server or they.
+#[test]
+fn an_outage_at_the_lists_end_fails_none_of_the_last_items() {
+    let mended = Arc::new(Mutex::new(None::<Instant>));
+    let api = {
+        let mended = Arc::clone(&mended);
+        Raw::start(move |request, _| {
+            let mut mended = mended.lock().unwrap();
+            if request.last() == "i15" {
+                mended.get_or_insert_with(|| Instant::now() + Duration::from_secs(8));
+            }
+            match *mended {
+                Some(at) if Instant::now() < at => answer("503 Service Unavailable", "", "{}"),
+                _ => good(request),
+            }
+        })
+    };
+    // In one run, and in the next one, whose list holds what is done already;
+    // with enough items to show an outage by themselves, and with too few.
+    for (done, more) in [(0, 20), (20, 5), (20, 3), (20, 1)] {
+        let place = Place::new();
+        let ids = names(done + more);
+        if done > 0 {
+            *mended.lock().unwrap() = Some(Instant::now());
+            let job = job(&place, &api.base(), &ids[..done], "max_wait = \"5m\"");
+            assert_exit(&end(spawn(harvest(), &job)), 0);
+            *mended.lock().unwrap() = Some(Instant::now() + Duration::from_secs(8));
+        }
+        let asked = api.seen().len();
+        let job = job(&place, &api.base(), &ids, "max_wait = \"5m\"");
+
+        let output = end(spawn(harvest(), &job));
+
+        assert_exit(&output, 0);
+        assert_all_recorded(&place, &ids);
+        let cost = api.seen().len() - asked - more;
+        println!("{cost} requests for an outage of 8 s, {more} items left");
+        assert!(
+            cost <= most_in(Duration::from_secs(8), 4),
+            "{cost} requests"
+        );
+    }
+}
+
+/// And when it is they, they fail, though the server is taken to be down again and again.
+#[test]
+fn bad_items_at_the_lists_end_fail_while_the_server_is_up() {
+    let api = Raw::start(|request, _| match request.last().parse::<u32>() {
+        Ok(_) => answer("502 Bad Gateway", "", "{}"),
+        Err(_) => good(request),
+    });
+    for bad in [1, 3, 6] {
+        let place = Place::new();
+        let mut ids = names(20);
+        ids.extend((0..bad).map(|n: usize| n.to_string()));
+        let job = job(&place, &api.base(), &ids, "max_wait = \"5m\"");
+        let asked = api.seen().len();
+
+        let output = end(spawn(harvest(), &job));
+
+        assert_exit(&output, 3);
+        place.assert_exactly_once("out.ndjson", ids.iter().map(String::as_str));
+        let failures = place.json_lines("out.ndjson.failed.ndjson");
+        assert_eq!(failures.len(), bad, "{}", told(&output));
+        for failure in &failures {
+            assert_eq!(failure["reason"], "server_error");
+            assert_eq!(failure["attempts"], 3);
+        }
+        let cost = api.seen().len() - asked;
+        println!("{cost} requests, {bad} bad items");
+        assert!(cost <= 20 + bad * 4 + 4, "{cost} requests");
+    }
+}
+
 /// A process that is stopped keeps its connections and answers nothing, as a
 /// peer does whose machine lost its power or its network.
 #[test]

@@ -102,7 +102,7 @@ impl Driver<'_> {
         let far = now.instant + Duration::from_secs(3600);
         self.waiting_for_token = false;
         loop {
-            if !self.queue.has_due(now.instant) {
+            if !self.queue.has_due(now.instant) && !self.wants_control() {
                 return self.queue.next_due().unwrap_or(far);
             }
             // Asked only now: a finished job that is run again sends nothing, whatever holds.
@@ -118,7 +118,10 @@ impl Driver<'_> {
             };
             match self.pacer.turn(now) {
                 Turn::Go(permit) => {
-                    let Some(work) = self.queue.pop(now.instant, self.pacer.in_doubt()) else {
+                    let control = self.ask_control();
+                    let fresh_first = self.pacer.in_doubt();
+                    let Some(work) = control.or_else(|| self.queue.pop(now.instant, fresh_first))
+                    else {
                         return far;
                     };
                     self.stats.starts += 1;
@@ -211,7 +214,9 @@ impl Driver<'_> {
                 }
                 continue;
             }
-            match self.done.claim(&item.id, each) {
+            let claim = self.done.claim(&item.id, each);
+            self.remember_done(&item.id, claim);
+            match claim {
                 Claim::New { occurrence } => {
                     self.taken += 1;
                     self.queue.push(Work::new(item.id, occurrence));
@@ -283,7 +288,10 @@ impl Driver<'_> {
     fn is_over(&self, now: Now) -> bool {
         match &self.stopping {
             Some((_, deadline)) => self.in_flight.is_empty() || now.instant >= *deadline,
-            None => self.ids_ended && self.queue.is_empty() && self.in_flight.is_empty(),
+            None => {
+                let nothing_left = self.queue.is_empty() && self.doubted.is_empty();
+                self.ids_ended && nothing_left && self.in_flight.is_empty()
+            }
         }
     }
 

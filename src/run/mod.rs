@@ -7,6 +7,7 @@
 //! judge an answer itself.
 
 mod commits;
+mod control;
 mod driver;
 mod error;
 mod ids_stage;

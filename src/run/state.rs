@@ -6,12 +6,12 @@ use super::ids_stage::IdStream;
 use super::quarantine::Quarantine;
 use super::stats::Stats;
 use super::storm::Storm;
-use super::work::{Attempted, Queue};
+use super::work::{Attempted, Queue, Work};
 use super::writer_stage::WriterStage;
 use super::{RunOptions, Stop};
 use crate::auth::{Credentials, SharedToken, SidePermitRequests, TokenKeeper};
 use crate::checkpoint::DoneSet;
-use crate::fetch::Fetcher;
+use crate::fetch::{Fetcher, Trouble};
 use crate::job::Job;
 use crate::outcome::Outcome;
 use crate::pace::{Pacer, Permit};
@@ -74,6 +74,11 @@ pub(super) struct Driver<'j> {
     pub(super) judged: Judged,
     pub(super) quarantine: Quarantine,
     pub(super) storm: Storm,
+    /// An item that was answered well, and whether it is asked for at present.
+    pub(super) control: Option<String>,
+    pub(super) control_asked: bool,
+    /// Items that have used up their tries while nobody else was answered.
+    pub(super) doubted: Vec<(Work, Trouble)>,
     pub(super) stopping: Option<(Cause, Instant)>,
     pub(super) waiting_for_token: bool,
 }
@@ -106,6 +111,9 @@ impl<'j> Driver<'j> {
             stats: Stats::new(),
             judged: Judged::default(),
             storm: Storm::default(),
+            control: None,
+            control_asked: false,
+            doubted: Vec::new(),
             stopping: None,
             waiting_for_token: false,
         }

@@ -30,12 +30,19 @@ pub(super) struct Storm {
     balance: i64,
     /// Who got the last of those.
     last: VecDeque<u64>,
+    fines: u64,
 }
 
 impl Storm {
     /// Some item was answered, and that was that.
     pub(super) fn fine(&mut self) {
         self.balance += 1;
+        self.fines += 1;
+    }
+
+    /// The good answers so far, to anybody.
+    pub(super) fn fines(&self) -> u64 {
+        self.fines
     }
 
     /// An item was told to wait. True when that counts against it: since the

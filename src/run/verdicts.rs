@@ -12,6 +12,9 @@ use std::time::SystemTime;
 impl Driver<'_> {
     /// Takes in an attempt that has ended.
     pub(super) async fn settle(&mut self, attempted: Attempted) -> Result<(), RunError> {
+        if attempted.work.control {
+            return self.settle_control(attempted).await;
+        }
         let Attempted {
             work,
             permit,
@@ -40,6 +43,7 @@ impl Driver<'_> {
             Verdict::Record(record) => {
                 self.let_through().await?;
                 self.unsuspicious().await?;
+                self.remember_good(&work.id);
                 self.hand_on(Outcome {
                     id: work.id,
                     occurrence: work.occurrence,
@@ -105,7 +109,14 @@ impl Driver<'_> {
         if counts {
             work.attempts += 1;
         }
+        let fines_then = *work.fines_then.get_or_insert(self.storm.fines());
         if work.attempts >= self.job.retry.attempts {
+            let alone = fines_then == self.storm.fines();
+            let servers = matches!(signal, Signal::Trouble | Signal::Overloaded);
+            if alone && servers && self.has_control() {
+                self.doubted.push((work, trouble));
+                return Ok(());
+            }
             return self.fail(work, trouble, 0, now).await;
         }
         // Not the connection's trouble or the server's: those are the pacer's to judge.
@@ -130,14 +141,16 @@ impl Driver<'_> {
             Signal::NotSent => false,
             // A 500 is the item's, unless all get it.
             Signal::Neutral if trouble.reason == Reason::ServerError => {
-                !self.pacer.in_outage() || self.nothing_fresh()
+                !self.pacer.in_outage() || self.nobody_can_tell()
             }
             // About the item, whatever else is down.
             Signal::Neutral | Signal::Fine => true,
             // While the server is down, its failures are not the item's …
             Signal::Unreachable => !self.pacer.in_outage(),
-            // … unless these items are all that is left: then they may be the reason.
-            Signal::Trouble | Signal::Overloaded => !self.pacer.in_outage() || self.nothing_fresh(),
+            // … unless these items are all there is: then they may be the reason.
+            Signal::Trouble | Signal::Overloaded => {
+                !self.pacer.in_outage() || self.nobody_can_tell()
+            }
             // The storm's to judge.
             Signal::RetryAfter(_) => false,
         }

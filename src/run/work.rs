@@ -22,6 +22,10 @@ pub(super) struct Work {
     pub(super) weighed: bool,
     /// The times that it was told to wait.
     pub(super) waits: Waits,
+    /// The good answers to anybody when it first failed to get one.
+    pub(super) fines_then: Option<u64>,
+    /// It has its record, and is asked for to see whether the server is up.
+    pub(super) control: bool,
 }
 
 impl Work {
@@ -34,6 +38,8 @@ impl Work {
             refused_generation: 0,
             weighed: false,
             waits: Waits::default(),
+            fines_then: None,
+            control: false,
         }
     }
 
