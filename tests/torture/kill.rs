@@ -3,6 +3,7 @@
 //! Owns the process: starts it, waits for the moment, sends the signal. Every
 //! wait has a deadline far beyond what a slow machine needs.
 
+use crate::places::When;
 use crate::plan::{Command, End};
 use crate::support::harvest;
 use std::fs::{self, File};
@@ -68,6 +69,10 @@ pub fn run(
             .env("HARVEST_FAIL_POINT_PASSES", passes.to_string())
             .env("HARVEST_FAIL_POINT_PERCENT", percent.to_string())
             .env("HARVEST_FAIL_POINT_SIGN", &sign);
+        if place.when == When::AfterClosing {
+            // A quota's lease is committed first, and that opens the journal, too.
+            process.args(["--rate", "unlimited"]);
+        }
         if zeros {
             process.env("HARVEST_FAIL_POINT_ZEROS", "1");
         }
