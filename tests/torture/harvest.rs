@@ -15,7 +15,7 @@ use crate::plan::{Command, End, Plan, Step, Tail};
 use crate::proxy::Proxy;
 use crate::server::{Asked, Got, Reference, Server};
 use crate::summary::Summary;
-use crate::support::{harvest, told};
+use crate::support::{harvest, most_in_window, told};
 use fastrand::Rng;
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -40,6 +40,10 @@ pub struct Harvest {
     truth: Known,
     /// Answers in all: bodies and 404s.
     answers: u64,
+    /// When each request came, since the quota was last lifted.
+    times: Vec<f64>,
+    /// The longest delay that the canary met.
+    slowest: Duration,
     /// A `--fresh` was killed half-way, so it has to be repeated.
     half_fresh: bool,
     summary: Summary,
@@ -97,6 +101,8 @@ impl Harvest {
             proxy,
             list,
             answers: 0,
+            times: Vec::new(),
+            slowest: Duration::ZERO,
             half_fresh: false,
             summary: Summary::default(),
             random,
@@ -145,6 +151,8 @@ impl Harvest {
         let server = &self.server;
         let (folder, log) = (self.folder.root(), || server.log_bytes());
         let ended = kill::run(folder, command, step.end, self.plan.buffer, &log)?;
+        let slow = self.canary.worst();
+        self.slowest = self.slowest.max(slow);
         // The server may be reading a last request.
         sleep(Duration::from_millis(40));
         self.check_end(&ended, command)?;
@@ -167,7 +175,13 @@ impl Harvest {
         }
         let before = self.committed.fates.clone();
         self.advance(&status)?;
-        self.weigh(&ended, &news, &before, struck);
+        self.weigh(&ended, &news, &before, slow);
+        self.summary.allowed += self.proxy.struck() - struck;
+        if step.end.lifts_the_quota() {
+            self.times.clear();
+        } else {
+            self.check_quota()?;
+        }
         if matches!(ended, Ended::Killed { .. }) {
             self.spoil(step.tail);
         }
@@ -200,7 +214,8 @@ impl Harvest {
 
     /// What the server's log has got since the last time.
     fn news(&mut self) -> Result<Vec<Asked>, String> {
-        let (news, _) = self.server.news();
+        let (news, times) = self.server.news();
+        self.times.extend(times);
         for asked in &news {
             if !self.list.wanted.contains_key(&asked.id) {
                 return Err(format!(
@@ -289,15 +304,38 @@ impl Harvest {
     }
 
     /// What the kill cost, and what it may have cost.
-    fn weigh(&mut self, ended: &Ended, news: &[Asked], before: &HashMap<String, u32>, struck: u64) {
+    fn weigh(
+        &mut self,
+        ended: &Ended,
+        news: &[Asked],
+        before: &HashMap<String, u32>,
+        slow: Duration,
+    ) {
         let summary = &mut self.summary;
         summary.lost += cost::lost(news, before, &self.committed.fates);
-        summary.allowed += self.proxy.struck() - struck;
         if let Ended::Killed { at, .. } = *ended {
-            let slow = self.canary.worst();
             let allowed = 2 * self.plan.every + 2 * slow + Duration::from_millis(100);
             summary.interval += cost::at_risk(news, at, self.plan.every, self.plan.concurrency);
             summary.allowed += cost::at_risk(news, at, allowed, self.plan.concurrency);
+        }
+    }
+
+    /// Promise 3, across all kills: no second has more requests than the quota
+    /// says. They are seen when they arrive, not when they start, so the
+    /// second is shorter by what they may be late here and now.
+    fn check_quota(&mut self) -> Result<(), String> {
+        let late = 0.1 + 2.0 * self.slowest.as_secs_f64();
+        let (Some(rate), true) = (self.plan.rate, late < 0.7) else {
+            return Ok(());
+        };
+        let most = most_in_window(&mut self.times, 1.0 - late);
+        self.summary.fullest = self.summary.fullest.max(most as f64 / f64::from(rate));
+        match most <= rate as usize {
+            true => Ok(()),
+            false => Err(format!(
+                "{most} requests within {:.2} s, and {rate}/s are allowed",
+                1.0 - late
+            )),
         }
     }
 
@@ -376,6 +414,8 @@ impl Harvest {
             return Err("the last run was killed".to_owned());
         };
         let news = self.news()?;
+        self.slowest = self.slowest.max(self.canary.worst());
+        self.check_quota()?;
         match news
             .iter()
             .find(|asked| self.committed.has(&asked.id, &self.list.wanted))

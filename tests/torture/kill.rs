@@ -3,7 +3,6 @@
 //! Owns the process: starts it, waits for the moment, sends the signal. Every
 //! wait has a deadline far beyond what a slow machine needs.
 
-use crate::places::When;
 use crate::plan::{Command, End};
 use crate::support::harvest;
 use std::fs::{self, File};
@@ -69,13 +68,12 @@ pub fn run(
             .env("HARVEST_FAIL_POINT_PASSES", passes.to_string())
             .env("HARVEST_FAIL_POINT_PERCENT", percent.to_string())
             .env("HARVEST_FAIL_POINT_SIGN", &sign);
-        if place.when == When::AfterClosing {
-            // A quota's lease is committed first, and that opens the journal, too.
-            process.args(["--rate", "unlimited"]);
-        }
         if zeros {
             process.env("HARVEST_FAIL_POINT_ZEROS", "1");
         }
+    }
+    if end.lifts_the_quota() {
+        process.args(["--rate", "unlimited"]);
     }
     let before = log_bytes();
     let mut run = Run {

@@ -113,6 +113,12 @@ pub enum End {
 }
 
 impl End {
+    /// A quota's lease is committed first, and that opens the journal again, too:
+    /// these places need a run without a quota.
+    pub fn lifts_the_quota(&self) -> bool {
+        matches!(self, End::At { place, .. } if place.when == When::AfterClosing)
+    }
+
     /// What the summary calls a kill at no place.
     pub fn moment(&self) -> &'static str {
         match self {
