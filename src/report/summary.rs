@@ -43,6 +43,7 @@ pub(super) fn closing(s: &Summary) -> String {
         End::Limit => "stopped at --limit".to_owned(),
         End::Paused(why) => format!("paused: {why}"),
         End::Stopped(signal) => format!("stopped by {signal}; what was done is kept"),
+        End::Error if s.output.is_none() => "could not go on".to_owned(),
         End::Error => "could not go on; what was committed is safe".to_owned(),
     };
     let _ = writeln!(text, "{head}");
@@ -126,7 +127,12 @@ pub(super) fn closing(s: &Summary) -> String {
     }
     let next = match &s.end {
         End::Stopped(_) | End::Paused(_) | End::Limit | End::Error => {
-            Some(format!("to go on: {}", s.command))
+            // Stdout keeps no checkpoint.
+            let next = match s.output {
+                Some(_) => "to go on",
+                None => "to begin again",
+            };
+            Some(format!("{next}: {}", s.command))
         }
         End::Finished | End::NothingToDo => None,
     };

@@ -202,6 +202,10 @@ fn resume(
     let closed = state.closing != Closing::No;
     check(&files.output, &state.output, closed)?;
     check(&files.failures, &state.failures, closed)?;
+    let journal = match compact(&files.checkpoint, &mut state, &done)? {
+        Some(journal) => journal,
+        None => Journal::resume(&files.checkpoint, &state)?,
+    };
     let (output, dropped) = recover(&files.output, state.output.length)?;
     let (failures, dropped_failures) = match look(&files.failures)? {
         None => (Err(files.failures.clone()), 0),
@@ -209,10 +213,6 @@ fn resume(
             let (sink, dropped) = recover(&files.failures, state.failures.length)?;
             (Ok(sink), dropped)
         }
-    };
-    let journal = match compact(&files.checkpoint, &mut state, &done)? {
-        Some(journal) => journal,
-        None => Journal::resume(&files.checkpoint, &state)?,
     };
     sync_folder(&files.output).map_err(WriteError::io(
         &files.output,

@@ -81,17 +81,20 @@ impl Sink {
         if let Target::Stdout(stdout) = &mut self.target {
             stdout
                 .flush()
-                .map_err(WriteError::io(&self.path, "write"))?;
+                .map_err(|cause| WriteError::Stdout { cause })?;
         }
         Ok(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         match &mut self.target {
-            Target::File(file) => file.write_all(bytes),
-            Target::Stdout(stdout) => stdout.write_all(bytes),
+            Target::File(file) => file
+                .write_all(bytes)
+                .map_err(WriteError::io(&self.path, "write")),
+            Target::Stdout(stdout) => stdout
+                .write_all(bytes)
+                .map_err(|cause| WriteError::Stdout { cause }),
         }
-        .map_err(WriteError::io(&self.path, "write"))
     }
 
     /// Makes what was flushed durable, if there is something new, and checks
