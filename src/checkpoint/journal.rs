@@ -19,7 +19,7 @@ use super::format::{self, Header, Kind};
 use super::read::State;
 use super::shape::Shape;
 use crate::fail_point::fail_point;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -62,6 +62,7 @@ impl Journal {
             .append(true)
             .open(path)
             .map_err(CheckpointError::io(path, "open the checkpoint"))?;
+        hold(&file, path)?;
         if state.torn > 0 {
             file.set_len(state.end)
                 .and_then(|()| {
@@ -231,6 +232,19 @@ fn remove_draft(temporary: &Path) -> Result<(), CheckpointError> {
     }
 }
 
+/// Locks the open file as long as it is open: a lock file that someone took for
+/// a left-over and removed lets no second run in. Where files can't be locked
+/// so, or a lock keeps readers out, the lock file has to do.
+fn hold(file: &File, path: &Path) -> Result<(), CheckpointError> {
+    if cfg!(unix) && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+        return Err(CheckpointError::Locked {
+            output: path.to_path_buf(),
+            by: "its lock file was removed".to_owned(),
+        });
+    }
+    Ok(())
+}
+
 /// A checkpoint that does not have its name yet.
 pub(super) struct Draft {
     journal: Journal,
@@ -252,6 +266,7 @@ impl Draft {
             .create_new(true)
             .open(&temporary)
             .map_err(CheckpointError::io(&temporary, "create a checkpoint"))?;
+        hold(&file, path)?;
         let salt = RandomState::new().build_hasher().finish();
         let preface = format::preface(salt);
         let header = Header {

@@ -46,10 +46,19 @@ pub enum WriteError {
     /// The operating system refused something.
     #[error("{}: could not {doing}: {cause}; {}", path.display(), advice(cause))]
     Io {
-        /// The file or folder; `stdout`.
+        /// The file or folder.
         path: PathBuf,
         /// What was tried: a verb and its object.
         doing: &'static str,
+        /// What the operating system said.
+        cause: io::Error,
+    },
+    /// Stdout took no more.
+    #[error(
+        "stdout: could not write: {cause}; stdout keeps no checkpoint, so the same command begins \
+         again: name a file with --output for a run that can be resumed"
+    )]
+    Stdout {
         /// What the operating system said.
         cause: io::Error,
     },

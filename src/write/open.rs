@@ -231,7 +231,12 @@ fn resume(
     let failures_at = rewrite::place(&files.failures, &state.failures, state.rewriting)?;
     check(&failures_at, &state.failures, closed)?;
     fail_point!("open: nothing changed yet");
+    // It is locked from here on.
+    let mut journal = Journal::resume(&files.checkpoint, &state)?;
     rewrite::finish(&files.failures, &failures_at)?;
+    if let Some(compacted) = compact(&files.checkpoint, &mut state, &done)? {
+        journal = compacted;
+    }
     let (output, dropped) = recover(&files.output, state.output.length)?;
     fail_point!("open: output cut");
     let (failures, dropped_failures) = match look(&files.failures)? {
@@ -242,10 +247,6 @@ fn resume(
         }
     };
     fail_point!("open: failures cut");
-    let journal = match compact(&files.checkpoint, &mut state, &done)? {
-        Some(journal) => journal,
-        None => Journal::resume(&files.checkpoint, &state)?,
-    };
     sync_folder(&files.output).map_err(WriteError::io(
         &files.output,
         "make the output's name durable",

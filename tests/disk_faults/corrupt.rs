@@ -136,10 +136,14 @@ impl Sample {
     }
 }
 
-/// Other values of a byte: a bit flipped, all of them, another one; at night all 255.
+/// Other values of a byte: a bit flipped, all of them, another one; at night each bit and more.
 fn others(byte: u8, random: &mut fastrand::Rng) -> BTreeSet<u8> {
     let mut others: BTreeSet<u8> = match nightly() {
-        true => (0..=255).collect(),
+        true => (0..8)
+            .map(|bit| byte ^ (1 << bit))
+            .chain([!byte, 0, 0xff])
+            .chain(std::iter::repeat_with(|| random.u8(..)).take(8))
+            .collect(),
         false => [byte ^ (1 << random.u8(..8)), !byte, random.u8(..)].into(),
     };
     others.remove(&byte);

@@ -272,6 +272,8 @@ fn a_full_stderr_stops_no_run_and_a_full_stdout_is_told() {
         if arguments[0] == "--output" {
             assert_exit(&run, 1);
             assert!(told(&run).contains("error: stdout: "), "{}", told(&run));
+            assert!(told(&run).contains("--output"), "{}", told(&run));
+            assert!(!told(&run).contains("is safe"), "{}", told(&run));
         }
     }
     for words in [&["check"][..], &["status"], &["schema"]] {

@@ -5,7 +5,7 @@
 use crate::bench::{Bench, assert_clean, assert_told, nightly, seed, tracer};
 use crate::support::{assert_exit, harvest};
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 
 /// When a fault can strike.
@@ -240,6 +240,61 @@ fn a_csv_job_goes_on_after_any_failing_system_call() {
     if tracer() {
         series("out.csv", goal(), seed());
     }
+}
+
+/// After an fdatasync that failed, Linux keeps the pages and calls them clean:
+/// the next run reads a block that may never reach the disk. It is written
+/// again, durably, before anything follows it.
+#[test]
+fn a_block_whose_fdatasync_failed_is_made_durable_before_anything_follows_it() {
+    if !tracer() {
+        return;
+    }
+    let mut bench = Bench::new("out.ndjson", 60, "200/s");
+    let (run, hits) = bench.injected(".checkpoint", "fdatasync", "error=EIO:when=3");
+    assert_eq!(hits, 1);
+    assert_told(&run, &bench.file(".checkpoint"));
+    bench.broken(0);
+    let before = fs::metadata(bench.file(".checkpoint")).unwrap().len();
+
+    // Only watched: a microsecond's delay is no fault.
+    let (run, _) = bench.injected(
+        ".checkpoint",
+        "lseek,write,fdatasync,ftruncate",
+        "delay_enter=1:when=1",
+    );
+    assert_exit(&run, 3);
+    let trace = bench.place.read("trace");
+    let calls: Vec<&str> = trace
+        .lines()
+        .map(|line| line.split_once(' ').unwrap().1.trim_start())
+        .filter(|call| !call.starts_with("lseek") || call.contains("SEEK_SET"))
+        .collect();
+    let number = |text: &str| -> u64 {
+        let digits = text.trim_end_matches(" (DELAYED)");
+        digits.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    // Back to the block's start, the block, durable; then the next block, durable.
+    let [.., back, again, durable, next, durable_too] = &calls[..6.min(calls.len())] else {
+        panic!("{trace}");
+    };
+    let handle = |call: &str| call.split(['(', ',', ')']).nth(1).unwrap().to_owned();
+    assert!(
+        back.starts_with("lseek") && again.starts_with("write"),
+        "{trace}"
+    );
+    assert_eq!(number(back) + number(again), before, "{trace}");
+    assert_eq!(handle(back), handle(again), "{trace}");
+    assert!(
+        durable.starts_with("fdatasync") && handle(durable) == handle(again),
+        "{trace}"
+    );
+    assert!(
+        next.starts_with("write") && durable_too.starts_with("fdatasync"),
+        "{trace}"
+    );
+    assert_eq!(handle(next), handle(durable_too), "{trace}");
+    bench.finish();
 }
 
 /// A call that a signal interrupted is no fault.
