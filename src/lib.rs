@@ -44,6 +44,9 @@ pub mod auth;
 pub mod checkpoint;
 pub mod cli;
 pub mod fetch;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod ids;
 pub mod job;
 pub mod outcome;

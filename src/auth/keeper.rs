@@ -339,7 +339,7 @@ fn drop_refused(state: &watch::Sender<TokenState>, refused: u64) {
     });
 }
 
-fn bearer(token: &str) -> Option<HeaderValue> {
+pub(super) fn bearer(token: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
     value.set_sensitive(true);
     Some(value)
