@@ -46,6 +46,9 @@ pub mod checkpoint;
 pub mod cli;
 pub mod fail_point;
 pub mod fetch;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod ids;
 pub mod job;
 pub mod outcome;

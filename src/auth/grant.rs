@@ -12,6 +12,7 @@ use oauth2::basic::{
     BasicErrorResponse, BasicErrorResponseType, BasicRevocationErrorResponse,
     BasicTokenIntrospectionResponse,
 };
+use oauth2::http::StatusCode;
 use oauth2::{
     AccessToken, AuthType, ClientId, ClientSecret, HttpRequest, HttpResponse, RefreshToken,
     RequestTokenError, Scope, StandardRevocableToken, TokenResponse, TokenType, TokenUrl,
@@ -123,6 +124,17 @@ pub(super) async fn request(
     client: &reqwest::Client,
     timeout: Duration,
 ) -> Result<Granted, GrantError> {
+    exchange(grant, |request| send(client.clone(), request, timeout)).await
+}
+
+/// The protocol, whoever sends its one request.
+pub(super) async fn exchange<F>(
+    grant: &ClientCredentials,
+    send: impl Fn(HttpRequest) -> F,
+) -> Result<Granted, GrantError>
+where
+    F: Future<Output = Result<HttpResponse, GrantError>>,
+{
     let protocol = Client::new(ClientId::new(grant.client_id.expose_secret().to_owned()))
         .set_client_secret(ClientSecret::new(
             grant.client_secret.expose_secret().to_owned(),
@@ -139,7 +151,6 @@ pub(super) async fn request(
     for (name, value) in &grant.params {
         exchange = exchange.add_extra_param(name.clone(), value.expose_secret().to_owned());
     }
-    let send = |request: HttpRequest| send(client.clone(), request, timeout);
     let response = exchange
         .request_async(&send)
         .await
@@ -210,10 +221,6 @@ async fn send(
     request: HttpRequest,
     timeout: Duration,
 ) -> Result<HttpResponse, GrantError> {
-    let unavailable = |message: &str| GrantError::Unavailable {
-        message: message.to_owned(),
-        after: None,
-    };
     let exchange = async {
         let (mut head, body) = request.into_parts();
         for value in head.headers.values_mut() {
@@ -234,20 +241,7 @@ async fn send(
             )?;
         let status = response.status();
         let after = crate::transport::retry_after(response.headers(), std::time::SystemTime::now());
-        if status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429) {
-            return Err(GrantError::Unavailable {
-                message: format!("the token endpoint answered {status}"),
-                after,
-            });
-        }
-        if status.is_redirection() {
-            return Err(GrantError::Odd {
-                error: status.to_string(),
-                description: ": token_url redirects, and a secret is never sent along a redirect; \
-                              give the final URL"
-                    .into(),
-            });
-        }
+        readable(status, after)?;
         let mut body = Vec::new();
         while let Some(chunk) = response
             .chunk()
@@ -259,26 +253,57 @@ async fn send(
             }
             body.extend_from_slice(&chunk);
         }
-        let is_oauth_error = serde_json::from_slice::<serde_json::Value>(&body)
-            .is_ok_and(|v| v.get("error").is_some_and(serde_json::Value::is_string));
-        if !status.is_success() && !is_oauth_error {
-            return Err(GrantError::Odd {
-                error: status.to_string(),
-                description: ": is token_url right?".into(),
-            });
-        }
-        let mut answer = HttpResponse::new(body);
-        // Some providers answer an error with 200; the crate reads it as an error only otherwise.
-        *answer.status_mut() = if is_oauth_error {
-            oauth2::http::StatusCode::BAD_REQUEST
-        } else {
-            oauth2::http::StatusCode::OK
-        };
-        Ok(answer)
+        sorted(status, body)
     };
     tokio::time::timeout(timeout, exchange)
         .await
         .unwrap_or_else(|_| Err(unavailable("the token endpoint did not answer in time")))
+}
+
+fn unavailable(message: &str) -> GrantError {
+    GrantError::Unavailable {
+        message: message.to_owned(),
+        after: None,
+    }
+}
+
+/// Whether an answer of this status has a body that is worth reading.
+pub(super) fn readable(status: StatusCode, after: Option<Duration>) -> Result<(), GrantError> {
+    if status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429) {
+        return Err(GrantError::Unavailable {
+            message: format!("the token endpoint answered {status}"),
+            after,
+        });
+    }
+    if status.is_redirection() {
+        return Err(GrantError::Odd {
+            error: status.to_string(),
+            description: ": token_url redirects, and a secret is never sent along a redirect; \
+                          give the final URL"
+                .into(),
+        });
+    }
+    Ok(())
+}
+
+/// The answer with the status that makes the crate read it for what it is.
+pub(super) fn sorted(status: StatusCode, body: Vec<u8>) -> Result<HttpResponse, GrantError> {
+    let is_oauth_error = serde_json::from_slice::<serde_json::Value>(&body)
+        .is_ok_and(|v| v.get("error").is_some_and(serde_json::Value::is_string));
+    if !status.is_success() && !is_oauth_error {
+        return Err(GrantError::Odd {
+            error: status.to_string(),
+            description: ": is token_url right?".into(),
+        });
+    }
+    let mut answer = HttpResponse::new(body);
+    // Some providers answer an error with 200; the crate reads it as an error only otherwise.
+    *answer.status_mut() = if is_oauth_error {
+        StatusCode::BAD_REQUEST
+    } else {
+        StatusCode::OK
+    };
+    Ok(answer)
 }
 
 /// A server's words as a message may show them: without the credentials that

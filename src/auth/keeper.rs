@@ -278,7 +278,7 @@ fn token(granted: &Granted, generation: u64, asked: Instant) -> Result<Token, Gr
     })
 }
 
-fn bearer(token: &str) -> Option<HeaderValue> {
+pub(super) fn bearer(token: &str) -> Option<HeaderValue> {
     if token.is_empty() {
         return None;
     }

@@ -6,6 +6,8 @@
 //! never show a secret: what leaves this module is a sensitive header value.
 
 mod credentials;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod grant;
 mod keeper;
 mod lifetime;

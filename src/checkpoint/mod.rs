@@ -21,6 +21,8 @@ mod done;
 mod error;
 mod files;
 mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod inspect;
 mod journal;
 mod lock;

@@ -87,7 +87,11 @@ pub(crate) fn scan(
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(cause) => return Err(CheckpointError::io(path, "open the checkpoint")(cause)),
     };
-    match scan_file(file, key) {
+    let size = file.metadata();
+    let size = size
+        .map_err(CheckpointError::io(path, "read the checkpoint"))?
+        .len();
+    match scan_bytes(file, size, key) {
         Ok(state) => Ok(Some(state)),
         Err(Fault::Io(cause)) => Err(CheckpointError::io(path, "read the checkpoint")(cause)),
         Err(Fault::NotOurs) => Err(CheckpointError::NotACheckpoint {
@@ -106,7 +110,8 @@ pub(crate) fn scan(
 }
 
 /// Why a checkpoint can't be read.
-enum Fault {
+#[derive(Debug)]
+pub(super) enum Fault {
     Io(io::Error),
     NotOurs,
     Version(u8),
@@ -128,9 +133,13 @@ enum Step {
     Torn,
 }
 
-fn scan_file(file: File, mut key: impl FnMut(ItemKey)) -> Result<State, Fault> {
-    let size = file.metadata()?.len();
-    let mut file = BufReader::with_capacity(1 << 18, file);
+/// [`scan`], wherever the bytes are.
+pub(super) fn scan_bytes(
+    source: impl Read + Seek,
+    size: u64,
+    mut key: impl FnMut(ItemKey),
+) -> Result<State, Fault> {
+    let mut file = BufReader::with_capacity(1 << 18, source);
     if size < PREFACE as u64 {
         return Err(Fault::Damaged(0));
     }
@@ -194,7 +203,7 @@ fn scan_file(file: File, mut key: impl FnMut(ItemKey)) -> Result<State, Fault> {
 
 /// Reads the block at `state.end` into `payload`.
 fn step(
-    file: &mut BufReader<File>,
+    file: &mut (impl Read + Seek),
     size: u64,
     state: &mut State,
     payload: &mut Vec<u8>,
@@ -245,7 +254,12 @@ fn step(
 }
 
 /// Whether a block begins anywhere from `from` on.
-fn another_block(file: &mut BufReader<File>, from: u64, size: u64, salt: u64) -> io::Result<bool> {
+fn another_block(
+    file: &mut (impl Read + Seek),
+    from: u64,
+    size: u64,
+    salt: u64,
+) -> io::Result<bool> {
     file.seek(SeekFrom::Start(from))?;
     let mut window = Vec::with_capacity(WINDOW + HEAD);
     let mut start = from; // the offset of the window's first byte

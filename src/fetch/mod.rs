@@ -8,6 +8,8 @@
 mod attempt;
 mod body;
 mod classify;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod head;
 mod json;
 mod redirect;

@@ -10,6 +10,26 @@ use std::io::{self, Read};
 const LONGEST: usize = 16 << 20;
 const LONGEST_MIB: u64 = 16;
 
+/// Bytes of a file's end that are remembered.
+const TAIL: usize = 4;
+
+/// UTF-8's byte order mark.
+const MARK: [u8; 3] = *b"\xEF\xBB\xBF";
+
+/// The bytes after a byte order mark. The csv crate takes one out only when
+/// more bytes come with it, and a pipe hands out what it likes.
+fn without_mark(mut bytes: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
+    let mut first = Vec::with_capacity(MARK.len());
+    bytes
+        .by_ref()
+        .take(MARK.len() as u64)
+        .read_to_end(&mut first)?;
+    if first == MARK {
+        first.clear();
+    }
+    Ok(Box::new(io::Cursor::new(first).chain(bytes)))
+}
+
 /// Rows of a CSV or TSV file, one in memory at a time.
 pub(super) struct Delimited {
     name: String,
@@ -28,6 +48,11 @@ impl Delimited {
         delimiter: u8,
         column: Option<&str>,
     ) -> Result<Delimited, IdsError> {
+        let bytes = without_mark(bytes).map_err(|source| IdsError::Read {
+            name: name.clone(),
+            line: 0,
+            source,
+        })?;
         let rows = csv::ReaderBuilder::new()
             .delimiter(delimiter)
             .has_headers(false)
@@ -39,7 +64,7 @@ impl Delimited {
                 bytes,
                 left: LONGEST,
                 total: 0,
-                ends_line: true,
+                tail: Vec::new(),
             });
         let mut reader = Delimited {
             name,
@@ -79,8 +104,12 @@ impl Delimited {
             let end = self.rows.position().line();
             let source = self.rows.get_ref();
             let is_last = self.rows.position().byte() == source.total;
-            let has_end = !is_last || source.ends_line;
+            let has_end = !is_last || source.tail.ends_with(b"\n");
             self.line = end.saturating_sub(inside + u64::from(has_end));
+            if is_last && ends_in_open_quote(&self.row, &source.tail) {
+                self.line = end.saturating_sub(inside);
+                return Err(self.fail(Problem::OpenQuote));
+            }
             let is_blank = self.row.len() == 1 && self.row.as_slice().trim_ascii().is_empty();
             if !is_blank {
                 return Ok(true);
@@ -180,13 +209,26 @@ fn find(header: &[String], column: Option<&str>) -> Result<(usize, String), Stri
     }
 }
 
+/// Whether the last cell goes over lines and its quote is not closed. `tail`
+/// is how the row ends in the file.
+fn ends_in_open_quote(row: &ByteRecord, tail: &[u8]) -> bool {
+    let last = row.iter().next_back().unwrap_or_default();
+    // A cell that ends in a line end has it before its closing quote.
+    let closing: &[u8] = match last.last() {
+        Some(b'\n') => b"\n\"",
+        _ => b"\"",
+    };
+    // Without quotes, no cell has a line end in it.
+    last.contains(&b'\n') && !tail.trim_ascii_end().ends_with(closing)
+}
+
 /// Hands out a bounded number of bytes before it must be refilled.
 struct Metered {
     bytes: Box<dyn Read + Send>,
     left: usize,
     total: u64,
-    /// The last byte was a line end.
-    ends_line: bool,
+    /// The last bytes: room for a cell's end, a quote and a line end.
+    tail: Vec<u8>,
 }
 
 impl Read for Metered {
@@ -197,9 +239,10 @@ impl Read for Metered {
         let read = (&mut self.bytes).take(self.left as u64).read(buffer)?;
         self.left = self.left.saturating_sub(read);
         self.total += read as u64;
-        if let Some(last) = buffer.get(..read).and_then(<[u8]>::last) {
-            self.ends_line = *last == b'\n';
-        }
+        let news = buffer.get(..read).unwrap_or_default();
+        self.tail
+            .extend(news.iter().skip(read.saturating_sub(TAIL)));
+        self.tail.drain(..self.tail.len().saturating_sub(TAIL));
         Ok(read)
     }
 }

@@ -54,6 +54,9 @@ pub enum Problem {
     /// Too long to be kept in memory.
     #[error("longer than {0} MiB; is a line end or a closing quote missing?")]
     TooLong(u64),
+    /// All rows to the end would be part of one cell.
+    #[error("the quote that begins in this row is never closed, and swallows all rows after it")]
+    OpenQuote,
     /// A character that no ID has.
     #[error("a control character (U+{0:04X}) in the ID; is this a text file?")]
     Control(u32),

@@ -7,6 +7,8 @@
 
 mod delimited;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod lines;
 mod ndjson;
 
@@ -93,7 +95,15 @@ impl FileReader {
                 }
             }
         };
-        Ok(match &file.format {
+        FileReader::new(name, bytes, &file.format)
+    }
+
+    fn new(
+        name: String,
+        bytes: Box<dyn Read + Send>,
+        format: &IdFormat,
+    ) -> Result<FileReader, IdsError> {
+        Ok(match format {
             IdFormat::Lines => FileReader::Lines(Lines::new(TextLines::new(name, bytes, 1))),
             IdFormat::Delimited { delimiter, column } => {
                 let column = column.as_deref();

@@ -289,3 +289,26 @@ proptest! {
         }
     }
 }
+
+/// One stray quote must not make a list of a million a list of three.
+#[test]
+fn a_quote_that_is_never_closed_is_told_with_its_line() {
+    let with = |tail: &str| format!("id,name\n1,a\n2,\"b\nc\"\n{tail}");
+    for open in ["3,\"c\n4,d\n5,e\n", "3,\"c\n4,d", "3,\"\n"] {
+        let told = message(csv(Some("id")), with(open).as_bytes());
+        assert!(
+            told.contains("line 5: the quote that begins in this row is never closed"),
+            "{open:?}: {told}"
+        );
+    }
+    for closed in [
+        "3,\"c\nd\"\n",
+        "3,\"c\nd\"",
+        "3,\"c\n\"\r\n",
+        "3,c\n\n",
+        "3,x\"y\n",
+    ] {
+        let read = items(csv(Some("id")), with(closed).as_bytes()).unwrap();
+        assert_eq!(read.len(), 3, "{closed:?}");
+    }
+}

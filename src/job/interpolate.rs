@@ -6,6 +6,9 @@
 
 mod dot_env;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) use dot_env::parse as parse_dot_env;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io::Read as _;

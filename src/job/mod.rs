@@ -7,6 +7,8 @@
 
 mod decode;
 mod diagnostic;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod interpolate;
 mod sections;
 mod starter;

@@ -4,6 +4,8 @@
 //! follow a redirect or try again by itself: both cost a permit, and the pacer
 //! alone gives those. No message from here holds a URL: it may carry a key.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod redact;
 mod retry_after;
 

@@ -21,6 +21,8 @@ mod encode;
 mod error;
 mod failures;
 mod flatten;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod ndjson;
 mod open;
 mod rewrite;

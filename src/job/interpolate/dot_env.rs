@@ -19,13 +19,17 @@ pub(super) fn read(folder: &Path) -> Result<HashMap<String, String>, Missing> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => return Err(failed(format!(": {error}"))),
         };
-        let content = content.trim_start_matches('\u{feff}');
-        for variable in dotenvy::from_read_iter(content.as_bytes()) {
-            let (name, value) = variable.map_err(|error| failed(explain(&error, content)))?;
-            variables.insert(name, value);
-        }
+        variables.extend(parse(&content).map_err(failed)?);
     }
     Ok(variables)
+}
+
+/// The variables of a file's content, or what to say after the file's name.
+pub(in crate::job) fn parse(content: &str) -> Result<HashMap<String, String>, String> {
+    let content = content.trim_start_matches('\u{feff}');
+    dotenvy::from_read_iter(content.as_bytes())
+        .map(|variable| variable.map_err(|error| explain(&error, content)))
+        .collect()
 }
 
 /// dotenvy tells the bad line's text, which may be a secret, but not its number.

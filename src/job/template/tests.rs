@@ -108,6 +108,8 @@ fn query_is_appended_and_encoded() {
     let tail = "m%20n=U%26S&i=%3Ca%20b%3E";
     assert_eq!(built("http://h/{id}"), format!("http://h/a%20b?{tail}"));
     assert_eq!(built("http://h/{id}?"), format!("http://h/a%20b?{tail}"));
+    let odd = built("http://h/?q={id}&y=?");
+    assert_eq!(odd, format!("http://h/?q=a%20b&y=?&{tail}"));
     assert_eq!(
         built("http://h?q={id}"),
         format!("http://h/?q=a%20b&{tail}")

@@ -148,17 +148,17 @@ impl UrlTemplate {
         let path_start = text.len();
         text.extend(self.path.iter().map(|part| part.text(&encoded)));
         let path_end = text.len();
-        let mut separator = '?';
+        let mut separator = Some('?');
         if let Some(own) = &self.query {
             text.push('?');
+            let start = text.len();
             text.extend(own.iter().map(|part| part.text(&encoded)));
-            separator = '&';
+            // An empty query needs none; one that ends in `?` is not empty.
+            separator = (text.len() > start).then_some('&');
         }
         for (name, value) in query {
-            if !text.ends_with('?') {
-                text.push(separator);
-            }
-            separator = '&';
+            text.extend(separator);
+            separator = Some('&');
             text.extend(utf8_percent_encode(name, RESERVED));
             text.push('=');
             for part in &value.parts {
