@@ -121,6 +121,7 @@ mod armed {
     use std::path::PathBuf;
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     static ARMED: LazyLock<Option<Armed>> = LazyLock::new(Armed::read);
 
@@ -161,9 +162,9 @@ mod armed {
         if std::fs::create_dir(&armed.sign).is_err() {
             std::process::abort();
         }
-        loop {
-            std::thread::park();
-        }
+        // Nobody came to kill it: better gone than there for ever.
+        std::thread::sleep(Duration::from_secs(600));
+        std::process::abort();
     }
 
     /// What a power loss leaves of a write of these bytes.

@@ -67,6 +67,16 @@ pub enum CheckpointError {
         /// Where the damaged block begins, in bytes from the start of the file.
         offset: u64,
     },
+    /// Someone else changed the checkpoint while it was written.
+    #[error(
+        "{}: another program changed the checkpoint during the run; \
+         stop it, and run the same command again, or start over with --fresh",
+        path.display()
+    )]
+    Disturbed {
+        /// The checkpoint.
+        path: PathBuf,
+    },
     /// The job now asks for other records than those in the output.
     #[error(
         "{}: the output holds records of another job:{}\n\

@@ -46,6 +46,7 @@
 //!
 //! Owns these bytes. Must never read or write a file.
 
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
 /// The first bytes of every checkpoint.
@@ -87,6 +88,19 @@ pub(super) struct Head {
     pub(super) kind: Kind,
     /// What the block's checksum should be.
     pub(super) checksum: u64,
+}
+
+/// Block 0's payload, as JSON.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Header {
+    /// RFC 3339.
+    pub(super) created: String,
+    /// The version of the program, for people.
+    pub(super) harvest: String,
+    /// Commit blocks that were durable before the file got its name.
+    pub(super) base: u64,
+    /// Name and value.
+    pub(super) shape: Vec<(String, String)>,
 }
 
 /// The preface of a file with this salt.

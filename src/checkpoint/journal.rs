@@ -4,35 +4,26 @@
 //! before the next is begun (promise 1: all or nothing). A new file gets its
 //! name only when all of it is durable. After any error a journal must not be
 //! used again: whoever holds it sees to that ([`crate::write::Writer`]).
+//!
+//! What an earlier run left is read from the system's cache, and that is not
+//! the disk: after an fdatasync that failed, Linux keeps the pages, marked as
+//! written. So the last block is written once more and made durable before
+//! anything follows it.
 
 use super::clock::{rfc3339, unix_ms};
 use super::commit::{Closing, Commit};
 use super::done::ItemKey;
 use super::error::CheckpointError;
 use super::files::{Files, sync_folder};
-use super::format::{self, Kind};
+use super::format::{self, Header, Kind};
 use super::read::State;
 use super::shape::Shape;
 use crate::fail_point::fail_point;
-use serde::{Deserialize, Serialize};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
-
-/// Block 0.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Header {
-    /// RFC 3339.
-    pub(super) created: String,
-    /// The version of the program, for people.
-    pub(super) harvest: String,
-    /// Commit blocks that were durable before the file got its name.
-    pub(super) base: u64,
-    /// Name and value.
-    pub(super) shape: Vec<(String, String)>,
-}
 
 /// An open checkpoint.
 #[derive(Debug)]
@@ -46,6 +37,8 @@ pub(crate) struct Journal {
     end: u64,
     /// The last commit was a closing one, and nothing was opened since.
     closed: bool,
+    /// Where the last block of an earlier run begins, until it is surely on the disk.
+    doubtful: Option<u64>,
 }
 
 impl Journal {
@@ -69,6 +62,7 @@ impl Journal {
             .append(true)
             .open(path)
             .map_err(CheckpointError::io(path, "open the checkpoint"))?;
+        hold(&file, path)?;
         if state.torn > 0 {
             file.set_len(state.end)
                 .and_then(|()| {
@@ -87,6 +81,7 @@ impl Journal {
             seed: state.seed,
             end: state.end,
             closed: state.closing != Closing::No,
+            doubtful: Some(state.last),
         })
     }
 
@@ -152,9 +147,47 @@ impl Journal {
     fn append(&mut self, kind: Kind, payload: &[u8]) -> Result<(), CheckpointError> {
         let (bytes, checksum) = format::block(kind, payload, self.end, self.salt, self.seed)
             .ok_or_else(|| self.too_long())?;
+        if let Some(from) = self.doubtful {
+            self.write_again(from)?;
+            self.doubtful = None;
+        }
+        self.check()?;
         self.write(&bytes)?;
         self.seed = checksum;
         Ok(())
+    }
+
+    /// Writes the last block over itself, durably: the same bytes, so that a
+    /// kill in the midst changes nothing.
+    fn write_again(&self, from: u64) -> Result<(), CheckpointError> {
+        let again = || -> io::Result<()> {
+            // Not the file that appends: its writes go to the end.
+            let mut file = OpenOptions::new().read(true).write(true).open(&self.path)?;
+            let mut block = Vec::new();
+            file.seek(SeekFrom::Start(from))?;
+            (&mut file).take(self.end - from).read_to_end(&mut block)?;
+            file.seek(SeekFrom::Start(from))?;
+            file.write_all(&block)?;
+            file.sync_data()
+        };
+        again().map_err(CheckpointError::io(
+            &self.path,
+            "make the checkpoint durable",
+        ))
+    }
+
+    /// Refuses a file that has other bytes than those written here.
+    fn check(&self) -> Result<(), CheckpointError> {
+        let found = self
+            .file
+            .metadata()
+            .map_err(CheckpointError::io(&self.path, "look at the checkpoint"))?;
+        if found.len() == self.end {
+            return Ok(());
+        }
+        Err(CheckpointError::Disturbed {
+            path: self.path.clone(),
+        })
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), CheckpointError> {
@@ -174,7 +207,8 @@ impl Journal {
         self.file.sync_data().map_err(CheckpointError::io(
             &self.path,
             "make the checkpoint durable",
-        ))
+        ))?;
+        self.check()
     }
 
     fn too_long(&self) -> CheckpointError {
@@ -198,6 +232,19 @@ fn remove_draft(temporary: &Path) -> Result<(), CheckpointError> {
     }
 }
 
+/// Locks the open file as long as it is open: a lock file that someone took for
+/// a left-over and removed lets no second run in. Where files can't be locked
+/// so, or a lock keeps readers out, the lock file has to do.
+fn hold(file: &File, path: &Path) -> Result<(), CheckpointError> {
+    if cfg!(unix) && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+        return Err(CheckpointError::Locked {
+            output: path.to_path_buf(),
+            by: "its lock file was removed".to_owned(),
+        });
+    }
+    Ok(())
+}
+
 /// A checkpoint that does not have its name yet.
 pub(super) struct Draft {
     journal: Journal,
@@ -219,6 +266,7 @@ impl Draft {
             .create_new(true)
             .open(&temporary)
             .map_err(CheckpointError::io(&temporary, "create a checkpoint"))?;
+        hold(&file, path)?;
         let salt = RandomState::new().build_hasher().finish();
         let preface = format::preface(salt);
         let header = Header {
@@ -241,6 +289,7 @@ impl Draft {
             seed,
             end: 0,
             closed: false,
+            doubtful: None,
         };
         journal.write(&preface)?;
         journal.append(Kind::Header, &header)?;

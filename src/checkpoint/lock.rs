@@ -99,6 +99,10 @@ impl OutputLock {
 impl Drop for OutputLock {
     fn drop(&mut self) {
         fail_point!("lock: about to be removed");
+        // Somebody removed ours: what is there now is another run's.
+        if !is_at(&self.file, &self.path).unwrap_or(true) {
+            return;
+        }
         // Removed while it is still locked: whoever opened it before will see that it has no name.
         if let Err(cause) = fs::remove_file(&self.path) {
             tracing::debug!(path = %self.path.display(), %cause, "lock file not removed");
@@ -190,6 +194,21 @@ mod tests {
         fs::write(&path, r#"{"pid":1,"host":"x","started":"then"}"#).unwrap();
         assert_eq!(holder(&path), None);
         drop(OutputLock::acquire(&output).unwrap());
+        assert!(!path.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_that_was_removed_takes_no_other_run_s_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("out");
+        let first = OutputLock::acquire(&output).unwrap();
+        let path = Files::of(&output).unwrap().lock;
+        fs::remove_file(&path).unwrap();
+        let second = OutputLock::acquire(&output).unwrap();
+        drop(first);
+        assert!(holder(&path).is_some());
+        drop(second);
         assert!(!path.exists());
     }
 

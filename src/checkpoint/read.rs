@@ -8,12 +8,11 @@
 use super::commit::{Closing, Commit, KEY, Range};
 use super::done::ItemKey;
 use super::error::CheckpointError;
-use super::format::{self, HEAD, Head, Kind, PREFACE};
-use super::journal::Header;
+use super::format::{self, HEAD, Head, Header, Kind, PREFACE};
 use super::shape::Shape;
 use crate::pace::Note;
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -57,6 +56,8 @@ pub(crate) struct State {
     pub(crate) committed_ms: Option<u64>,
     pub(super) salt: u64,
     pub(super) seed: u64,
+    /// Where the last good block begins.
+    pub(super) last: u64,
     /// Bytes up to the end of the last good block.
     pub(super) end: u64,
     /// Bytes of a torn block after that.
@@ -71,8 +72,18 @@ pub(crate) fn scan(
     path: &Path,
     key: impl FnMut(ItemKey),
 ) -> Result<Option<State>, CheckpointError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
+    // Opening a FIFO would wait for whoever writes to it.
+    let opened = fs::metadata(path).and_then(|there| match there.is_file() {
+        true => File::open(path).map(Some),
+        false => Ok(None),
+    });
+    let file = match opened {
+        Ok(Some(file)) => file,
+        Ok(None) => {
+            return Err(CheckpointError::NotACheckpoint {
+                path: path.to_path_buf(),
+            });
+        }
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(cause) => return Err(CheckpointError::io(path, "open the checkpoint")(cause)),
     };
@@ -228,6 +239,7 @@ fn step(
         };
     }
     state.seed = checksum;
+    state.last = offset;
     state.end = end;
     Ok(Step::Block(kind))
 }

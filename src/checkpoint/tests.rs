@@ -238,7 +238,17 @@ fn a_long_checkpoint_becomes_short_and_says_the_same() {
     assert_eq!((state.records, done.len() as u64), (N + 1, N + 1));
     assert!((0..=N).all(|n| done.contains(key(n))));
     assert!(compact(&path, &mut state, &done).unwrap().is_none());
-    // What was made in one go is never torn.
+    // Nothing that was made in one go is ever taken for torn.
+    let good = fs::read(&path).unwrap();
+    let base = usize::try_from(after.end).unwrap();
+    for at in (0..base).step_by(1_777).chain([PREFACE, base - 1]) {
+        let mut changed = good.clone();
+        changed[at] ^= 0x10;
+        fs::write(&path, &changed).unwrap();
+        assert!(read(&path).is_err(), "byte {at}");
+    }
+    fs::write(&path, &good).unwrap();
+    // Nor when it is cut.
     drop(journal);
     let bytes = fs::read(&path).unwrap();
     let base = bytes.len() - 1;
@@ -275,6 +285,12 @@ fn a_closing_commit_is_undone_by_opening_again() {
         )
         .unwrap();
     assert_eq!(read(&path).unwrap().0.closing, Closing::Finished);
+    let other = Journal::resume(&path, &read(&path).unwrap().0);
+    assert_eq!(
+        matches!(other, Err(CheckpointError::Locked { .. })),
+        cfg!(unix)
+    );
+    drop((journal, other));
     let mut journal = Journal::resume(&path, &read(&path).unwrap().0).unwrap();
     journal.open_again().unwrap();
     journal.open_again().unwrap();

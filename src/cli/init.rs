@@ -3,7 +3,7 @@
 use super::args::{InitArgs, StarterArg};
 use super::{Exit, show};
 use crate::job::{Starter, starter};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
@@ -21,8 +21,14 @@ pub(super) fn init(args: &InitArgs) -> Exit {
     if path.as_os_str() == "-" {
         return show::out(starter(kind));
     }
-    let written =
-        File::create_new(&path).and_then(|mut file| file.write_all(starter(kind).as_bytes()));
+    let written = File::create_new(&path).and_then(|mut file| {
+        let all = file.write_all(starter(kind).as_bytes());
+        if all.is_err() {
+            // Half a file would be in the way of the next try.
+            let _ = fs::remove_file(&path);
+        }
+        all
+    });
     match written {
         Ok(()) => show::out(&format!(
             "wrote {0}: read through it, then try it with `harvest {0} --sandbox`",

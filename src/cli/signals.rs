@@ -1,4 +1,6 @@
 //! Ctrl-C and SIGTERM: the first asks the run to stop, the second stops at once.
+//! And SIGXFSZ, which would kill the run where a file may not grow any more:
+//! once somebody listens, the write fails instead, and the run says so.
 
 use crate::report::Screen;
 use crate::run::Stop;
@@ -37,10 +39,21 @@ pub(super) struct Stops {
     terminate: tokio::signal::unix::Signal,
 }
 
+/// A write beyond the file size limit (`ulimit -f`); the number is the same on
+/// Linux, macOS and the BSDs, MIPS aside.
+#[cfg(unix)]
+const SIGXFSZ: i32 = if cfg!(any(target_arch = "mips", target_arch = "mips64")) {
+    31
+} else {
+    25
+};
+
 #[cfg(unix)]
 impl Stops {
     pub(super) fn new() -> io::Result<Stops> {
         use tokio::signal::unix::{SignalKind, signal};
+        // Listened to for the rest of the process, also without the receiver.
+        drop(signal(SignalKind::from_raw(SIGXFSZ))?);
         Ok(Stops {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,

@@ -1,7 +1,7 @@
 //! The pacer: quotas, pauses, throttle and health in one decision.
 
 use super::health::{Health, Signal, Weight};
-use super::ledger::{LEASE, Ledger};
+use super::ledger::Ledger;
 use super::quota::QuotaGate;
 use super::throttle::Throttle;
 use super::turn::{GiveUp, Now, PauseReason, PauseView, Permit, Turn, Why};
@@ -291,10 +291,11 @@ impl Pacer {
     /// Exactly one of [`Pacer::committed`] follows each note, when it is durable.
     pub fn note(&mut self, now: Now, up: Option<Uptime>, closing: bool) -> Note {
         let tick = self.tick(now);
+        let length = self.ledger.lease_length();
         let most = self
             .quotas
             .iter()
-            .map(|q| q.most_within(LEASE))
+            .map(|q| q.most_within(length))
             .min()
             .unwrap_or(0);
         let (starts, lease) = self.ledger.entry(tick, if closing { 0 } else { most });
@@ -316,8 +317,9 @@ impl Pacer {
     }
 
     /// The last note is durable: its lease may be used.
-    pub fn committed(&mut self) {
-        self.ledger.committed();
+    pub fn committed(&mut self, now: Now) {
+        let tick = self.tick(now);
+        self.ledger.committed(tick);
     }
 
     /// Whether the lease wants renewal soon.

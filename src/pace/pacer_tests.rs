@@ -85,7 +85,7 @@ fn drive(
             }
             Turn::NeedsLease => {
                 last_note.push(pacer.note(clock.now(), None, false));
-                pacer.committed();
+                pacer.committed(clock.now());
             }
             Turn::Full => unreachable!("nothing stays in flight here"),
         }
@@ -313,6 +313,50 @@ fn an_answer_that_is_not_fine_is_a_probe_like_any_other() {
     assert!(!pacer.in_outage());
 }
 
+/// The longest time between two starts when each commit takes `commit`, after
+/// the first `settled`.
+fn longest_stall(commit: Duration, settled: Duration) -> Duration {
+    let mut clock = Clock::new();
+    let mut pacer = Pacer::new(&limits(&[(10, 1000)], 8), &RETRY, true, 1, clock.now());
+    let (mut durable_at, mut last, mut longest) = (None, Duration::ZERO, Duration::ZERO);
+    while clock.at < settled + 20 * commit + Duration::from_secs(60) {
+        if durable_at.is_some_and(|at| clock.at >= at) {
+            durable_at = None;
+            pacer.committed(clock.now());
+        }
+        if durable_at.is_none() && pacer.lease_low(clock.now()) {
+            let _ = pacer.note(clock.now(), None, false);
+            durable_at = Some(clock.at + commit);
+        }
+        match pacer.turn(clock.now()) {
+            Turn::Go(permit) => {
+                pacer.finish(permit, Signal::Fine, 1, clock.now()).unwrap();
+                if clock.at > settled {
+                    longest = longest.max(clock.at - last);
+                }
+                last = clock.at;
+            }
+            Turn::Wait(to, _) => {
+                let to = to.duration_since(clock.base);
+                clock.at = durable_at.map_or(to, |at| to.min(at));
+            }
+            Turn::NeedsLease => clock.at = durable_at.expect("a lease is wanted"),
+            other => panic!("{other:?}"),
+        }
+    }
+    longest.max(clock.at - last)
+}
+
+#[test]
+fn a_slow_disk_stalls_a_run_at_its_beginning_only() {
+    for ms in [1, 1_000, 3_999, 4_000, 5_000, 60_000] {
+        let commit = Duration::from_millis(ms);
+        // The first commit teaches how slow they are, the second brings a lease that lasts.
+        let stall = longest_stall(commit, 3 * commit + Duration::from_secs(1));
+        assert!(stall < Duration::from_millis(300), "{ms} ms: {stall:?}");
+    }
+}
+
 #[test]
 fn one_bad_item_is_no_outage() {
     let clock = Clock::new();
@@ -448,7 +492,7 @@ fn a_clock_that_was_set_makes_no_pause_longer_and_no_quota_larger() {
             Turn::Wait(to, _) => clock.at = to.duration_since(clock.base),
             Turn::NeedsLease => {
                 notes.push(pacer.note(clock.now(), None, false));
-                pacer.committed();
+                pacer.committed(clock.now());
             }
             other => break other,
         }
@@ -521,7 +565,18 @@ proptest! {
             pacer.restore(&notes, clock.now(), None);
             let until = clock.at + Duration::from_millis(rng.u64(10..15_000));
             let mut late = fastrand::Rng::with_seed(rng.u64(..));
+            // Most disks take a moment for a commit, some longer than a lease of 4 s.
+            let longest = if rng.bool() { 4_000 } else { 9_000_000 };
+            let mut durable_at = None;
             while clock.at < until {
+                if durable_at.is_some_and(|at| clock.at >= at) {
+                    durable_at = None;
+                    pacer.committed(clock.now());
+                }
+                if durable_at.is_none() && pacer.lease_low(clock.now()) {
+                    notes.push(pacer.note(clock.now(), None, false));
+                    durable_at = Some(clock.at + Duration::from_micros(late.u64(0..longest)));
+                }
                 match pacer.turn(clock.now()) {
                     Turn::Go(permit) => {
                         starts.push(clock.at);
@@ -540,16 +595,17 @@ proptest! {
                             clock.at += Duration::from_millis(late.u64(0..700));
                         }
                     }
-                    Turn::NeedsLease => {
-                        notes.push(pacer.note(clock.now(), None, false));
-                        clock.at += Duration::from_micros(late.u64(0..4_000));
-                        // The kill may come between the note and its use.
-                        if clock.at < until { pacer.committed(); }
-                    }
+                    Turn::NeedsLease => match durable_at {
+                        Some(at) => clock.at = clock.at.max(at),
+                        None => prop_assert!(false, "no lease, and none is wanted"),
+                    },
                     Turn::Full => unreachable!(),
                 }
             }
-            // Killed here; started again some time later.
+            // Killed here, with the last commit on the disk or not; started again some time later.
+            if durable_at.is_some() && rng.bool() {
+                notes.pop();
+            }
             clock.at += Duration::from_millis(rng.u64(0..2_000));
         }
         for &(n, ms) in &rates {

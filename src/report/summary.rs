@@ -51,6 +51,7 @@ pub(super) fn closing(s: &Summary) -> String {
         End::Limit => "stopped at --limit".to_owned(),
         End::Paused(why) => format!("paused: {why}"),
         End::Stopped(signal) => format!("stopped by {signal}; what was done is kept"),
+        End::Error if s.output.is_none() => "could not go on".to_owned(),
         End::Error => "could not go on; what was committed is safe".to_owned(),
     };
     let _ = writeln!(text, "{head}");
@@ -142,7 +143,12 @@ pub(super) fn closing(s: &Summary) -> String {
 fn next_steps(s: &Summary) -> Vec<String> {
     match &s.end {
         End::Stopped(_) | End::Paused(_) | End::Limit | End::Error => {
-            vec![format!("to go on: {}", s.commands.again)]
+            // Stdout keeps no checkpoint.
+            let next = match s.output {
+                Some(_) => "to go on",
+                None => "to begin again",
+            };
+            vec![format!("{next}: {}", s.commands.again)]
         }
         End::Finished | End::NothingToDo | End::Retried | End::NothingToRetry => {
             let mut steps = Vec::new();

@@ -8,6 +8,7 @@ use crate::job::OutputTarget;
 use crate::pace::{Now, PauseReason};
 use crate::report::{End, Event, Reporter, Summary};
 use crate::write::{Closing, Files};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -46,7 +47,7 @@ impl Driver<'_> {
 
     pub(super) fn committed(&mut self) {
         self.commits.under_way = false;
-        self.pacer.committed();
+        self.pacer.committed(Now::read());
     }
 
     /// The last commit, the summary, and the run's end.
@@ -140,10 +141,7 @@ impl Driver<'_> {
         let allowed = self.pacer.allowed_per_second();
         let (output, failures) = match &self.job.output.target {
             OutputTarget::Stdout => (None, None),
-            OutputTarget::File(path) => {
-                let failures = Files::of(path).ok().map(|files| files.failures);
-                (Some(path.clone()), failures)
-            }
+            OutputTarget::File(path) => (Some(path.clone()), Some(failures_of(path))),
         };
         let elapsed = self.stats.began.elapsed();
         let left = self.writer.end()?;
@@ -167,4 +165,16 @@ impl Driver<'_> {
             elapsed,
         })
     }
+}
+
+/// The failures file, spelled as the output is; behind a link, where the link leads.
+fn failures_of(output: &Path) -> PathBuf {
+    if output.is_symlink()
+        && let Ok(files) = Files::of(output)
+    {
+        return files.failures;
+    }
+    let mut path = output.as_os_str().to_owned();
+    path.push(".failed.ndjson");
+    path.into()
 }

@@ -36,20 +36,29 @@ pub enum WriteError {
     /// A folder, a device, a pipe.
     #[error(
         "{}: this is not a regular file, so nothing written to it could be resumed; \
-         choose another output (\"-\" is stdout)",
+         move it away, or choose another output (\"-\" is stdout)",
         path.display()
     )]
     NotAFile {
-        /// The output.
+        /// The output or the failures file.
         path: PathBuf,
     },
     /// The operating system refused something.
     #[error("{}: could not {doing}: {cause}; {}", path.display(), advice(cause))]
     Io {
-        /// The file or folder; `stdout`.
+        /// The file or folder.
         path: PathBuf,
         /// What was tried: a verb and its object.
         doing: &'static str,
+        /// What the operating system said.
+        cause: io::Error,
+    },
+    /// Stdout took no more.
+    #[error(
+        "stdout: could not write: {cause}; stdout keeps no checkpoint, so the same command begins \
+         again: name a file with --output for a run that can be resumed"
+    )]
+    Stdout {
         /// What the operating system said.
         cause: io::Error,
     },

@@ -5,11 +5,12 @@
 //! credential: [`Failure::message`] has none.
 
 use super::error::WriteError;
-use super::rewrite::{self, Lines};
 use crate::checkpoint::rfc3339;
 use crate::outcome::Failure;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -65,6 +66,43 @@ pub(super) fn parse(line: &[u8]) -> Option<FailedItem> {
     serde_json::from_slice(line).ok()
 }
 
+/// The lines of a file's first bytes, one at a time.
+#[derive(Debug)]
+pub(super) struct Lines {
+    file: BufReader<io::Take<File>>,
+    path: PathBuf,
+    line: Vec<u8>,
+}
+
+pub(super) fn lines(path: &Path, length: u64) -> Result<Lines, WriteError> {
+    // The old file stays readable while new ones take its name.
+    let file = File::open(path).map_err(WriteError::io(path, "read the failures file"))?;
+    Ok(Lines {
+        file: BufReader::with_capacity(1 << 16, file.take(length)),
+        path: path.to_path_buf(),
+        line: Vec::new(),
+    })
+}
+
+impl Lines {
+    /// The next line, with its newline.
+    pub(super) fn next(&mut self) -> Result<Option<&[u8]>, WriteError> {
+        self.line.clear();
+        let read = self
+            .file
+            .read_until(b'\n', &mut self.line)
+            .map_err(WriteError::io(&self.path, "read the failures file"))?;
+        Ok((read > 0).then_some(&*self.line))
+    }
+
+    /// There is a line that harvest never wrote.
+    pub(super) fn disturbed(&self) -> WriteError {
+        WriteError::Disturbed {
+            path: self.path.clone(),
+        }
+    }
+}
+
 /// The items in a failures file, in its order.
 #[derive(Debug)]
 pub struct FailedItems {
@@ -74,7 +112,7 @@ pub struct FailedItems {
 impl FailedItems {
     /// Reads the first `length` bytes: what is committed.
     pub(super) fn open(path: &Path, length: u64) -> Result<FailedItems, WriteError> {
-        let lines = rewrite::lines(path, length)?;
+        let lines = lines(path, length)?;
         Ok(FailedItems { lines })
     }
 }

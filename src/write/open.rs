@@ -173,10 +173,18 @@ fn create(
         }
         _ => {}
     }
-    if look(&files.failures)?.is_some_and(|metadata| metadata.len() > 0) {
-        return Err(WriteError::OutputExists {
-            path: files.failures.clone(),
-        });
+    match look(&files.failures)? {
+        Some(metadata) if !metadata.is_file() => {
+            return Err(WriteError::NotAFile {
+                path: files.failures.clone(),
+            });
+        }
+        Some(metadata) if metadata.len() > 0 => {
+            return Err(WriteError::OutputExists {
+                path: files.failures.clone(),
+            });
+        }
+        _ => {}
     }
     let file = fs::OpenOptions::new()
         .append(true)
@@ -223,7 +231,12 @@ fn resume(
     let failures_at = rewrite::place(&files.failures, &state.failures, state.rewriting)?;
     check(&failures_at, &state.failures, closed)?;
     fail_point!("open: nothing changed yet");
+    // It is locked from here on.
+    let mut journal = Journal::resume(&files.checkpoint, &state)?;
     rewrite::finish(&files.failures, &failures_at)?;
+    if let Some(compacted) = compact(&files.checkpoint, &mut state, &done)? {
+        journal = compacted;
+    }
     let (output, dropped) = recover(&files.output, state.output.length)?;
     fail_point!("open: output cut");
     let (failures, dropped_failures) = match look(&files.failures)? {
@@ -234,10 +247,6 @@ fn resume(
         }
     };
     fail_point!("open: failures cut");
-    let journal = match compact(&files.checkpoint, &mut state, &done)? {
-        Some(journal) => journal,
-        None => Journal::resume(&files.checkpoint, &state)?,
-    };
     sync_folder(&files.output).map_err(WriteError::io(
         &files.output,
         "make the output's name durable",

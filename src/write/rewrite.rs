@@ -14,8 +14,8 @@ use super::failures;
 use super::sink::{Sink, Target};
 use crate::checkpoint::{Files, ItemKey, Known, sync_folder, verify};
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read};
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -84,7 +84,7 @@ impl Rewrite {
             *failed.entry(item.reason).or_default() += 1;
             sink.append(line)
         };
-        let mut old = lines(path, committed)?;
+        let mut old = failures::lines(path, committed)?;
         while let Some(line) = old.next()? {
             let item = failures::parse(line).ok_or_else(|| WriteError::Disturbed {
                 path: path.to_path_buf(),
@@ -169,42 +169,5 @@ pub(super) fn finish(path: &Path, at: &Path) -> Result<(), WriteError> {
             Err(WriteError::io(&draft, "remove an earlier draft")(cause))
         }
         _ => Ok(()),
-    }
-}
-
-/// The lines of a file's first bytes, one at a time.
-#[derive(Debug)]
-pub(super) struct Lines {
-    file: BufReader<io::Take<File>>,
-    path: PathBuf,
-    line: Vec<u8>,
-}
-
-pub(super) fn lines(path: &Path, length: u64) -> Result<Lines, WriteError> {
-    // The old file stays readable while new ones take its name.
-    let file = File::open(path).map_err(WriteError::io(path, "read the failures file"))?;
-    Ok(Lines {
-        file: BufReader::with_capacity(1 << 16, file.take(length)),
-        path: path.to_path_buf(),
-        line: Vec::new(),
-    })
-}
-
-impl Lines {
-    /// The next line, with its newline.
-    pub(super) fn next(&mut self) -> Result<Option<&[u8]>, WriteError> {
-        self.line.clear();
-        let read = self
-            .file
-            .read_until(b'\n', &mut self.line)
-            .map_err(WriteError::io(&self.path, "read the failures file"))?;
-        Ok((read > 0).then_some(&*self.line))
-    }
-
-    /// There is a line that harvest never wrote.
-    pub(super) fn disturbed(&self) -> WriteError {
-        WriteError::Disturbed {
-            path: self.path.clone(),
-        }
     }
 }

@@ -92,7 +92,7 @@ impl Sink {
         if let Target::Stdout(stdout) = &mut self.target {
             stdout
                 .flush()
-                .map_err(WriteError::io(&self.path, "write"))?;
+                .map_err(|cause| WriteError::Stdout { cause })?;
         }
         Ok(())
     }
@@ -104,10 +104,12 @@ impl Sink {
                     let _ = file.write_all(&crate::fail_point::torn(bytes, percent));
                 });
                 file.write_all(bytes)
+                    .map_err(WriteError::io(&self.path, "write"))
             }
-            Target::Stdout(stdout) => stdout.write_all(bytes),
+            Target::Stdout(stdout) => stdout
+                .write_all(bytes)
+                .map_err(|cause| WriteError::Stdout { cause }),
         }
-        .map_err(WriteError::io(&self.path, "write"))
     }
 
     /// Makes what was flushed durable, if there is something new, and checks

@@ -112,6 +112,7 @@ fn finish(output: &Path, n: u32) {
         }
     }
     writer.commit(note(99), Closing::Finished).unwrap();
+    drop(writer);
     let opened = open(options(output)).unwrap();
     assert!(opened.resumed.unwrap().finished);
     assert_eq!(assert_consistent(output, &opened.done), (0..n).collect());
@@ -127,6 +128,7 @@ fn sample(folder: &Path, last: Closing) -> (PathBuf, [Vec<u8>; 3]) {
             writer.commit(note(1), Closing::No).unwrap();
         } else if n == 5 {
             writer.commit(note(2), Closing::Paused).unwrap();
+            drop(writer);
             writer = open(options(&output)).unwrap().writer;
         } else if n == 8 {
             writer.commit(note(3), Closing::No).unwrap();
@@ -183,6 +185,7 @@ fn a_run_is_resumed_with_all_that_it_knew() {
     );
     assert_eq!(resumed.failures.get("not_found"), Some(&4));
     assert_eq!(resumed.notes, [1, 2, 3, 4].map(note));
+    drop(opened.writer);
     assert!(inspect(&folder.path().join("none")).unwrap().is_none());
     let lock = OutputLock::acquire(&output).unwrap();
     assert!(
@@ -234,6 +237,7 @@ fn csv_columns_survive_a_kill() {
     writer.commit(note(1), Closing::Finished).unwrap();
     assert_eq!(writer.failures().get("malformed_body"), Some(&1));
     assert_eq!(fs::read_to_string(&options.output).unwrap(), "x\n");
+    drop(writer);
     assert_eq!(open(options).unwrap().resumed.unwrap().done, 1);
 }
 
@@ -301,6 +305,7 @@ fn an_output_that_is_moved_or_touched_meanwhile_stops_the_run() {
         Err(WriteError::Disturbed { .. })
     ));
     fs::rename(folder.path().join("moved"), &output).unwrap();
+    drop(writer);
     let mut writer = open(options(&output)).unwrap().writer;
     writer.append(&outcome(0)).unwrap();
     fs::OpenOptions::new()
@@ -313,5 +318,6 @@ fn an_output_that_is_moved_or_touched_meanwhile_stops_the_run() {
         writer.commit(note(1), Closing::No),
         Err(WriteError::Disturbed { .. })
     ));
+    drop(writer);
     finish(&output, 3);
 }

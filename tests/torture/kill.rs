@@ -72,6 +72,9 @@ pub fn run(
             process.env("HARVEST_FAIL_POINT_ZEROS", "1");
         }
     }
+    if end.lifts_the_quota() {
+        process.args(["--rate", "unlimited"]);
+    }
     let before = log_bytes();
     let mut run = Run {
         child: process.spawn().unwrap(),

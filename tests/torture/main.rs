@@ -27,6 +27,8 @@ mod support;
 
 mod canary;
 mod committed;
+mod cost;
+mod folder;
 mod harvest;
 mod kill;
 mod list;
@@ -41,6 +43,7 @@ mod summary;
 use harvest::Harvest;
 use plan::Plan;
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -99,7 +102,11 @@ fn one(seed: u64) -> Result<Summary, String> {
     let began = Instant::now();
     let plan = Plan::of(seed, KILLS);
     let what = plan.to_string();
-    match Harvest::begin(plan).torture() {
+    // A surprise in the driver is to name its seed, too.
+    let tortured = catch_unwind(AssertUnwindSafe(|| Harvest::begin(plan).torture()));
+    match tortured
+        .unwrap_or_else(|_| Err(("the driver panicked, see above".to_owned(), "/".into())))
+    {
         Ok(summary) => {
             println!(
                 "seed {seed} ({what}), {:.0} s: {summary}",

@@ -112,6 +112,23 @@ pub enum End {
     Term(Duration, Option<Duration>),
 }
 
+impl End {
+    /// A quota's lease is committed first, and that opens the journal again, too:
+    /// these places need a run without a quota.
+    pub fn lifts_the_quota(&self) -> bool {
+        matches!(self, End::At { place, .. } if place.when == When::AfterClosing)
+    }
+
+    /// What the summary calls a kill at no place.
+    pub fn moment(&self) -> &'static str {
+        match self {
+            End::AfterStart(_) => "at random, soon after the start",
+            End::Term(..) => "at random, after SIGTERM",
+            _ => "at random, while it fetches",
+        }
+    }
+}
+
 /// What a power loss makes of the bytes that no commit covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tail {
@@ -256,6 +273,29 @@ impl Plan {
             step
         });
         before.into_iter().chain([last]).collect()
+    }
+
+    /// Whether places of this harvest still wait for their turn.
+    pub fn is_due(&self) -> bool {
+        !self.steps.is_empty()
+    }
+
+    /// A run did not come to its place: once more, as long as it can.
+    pub fn missed(&mut self, step: &Step) {
+        if let End::At { place, .. } = step.end
+            && !matches!(place.when, When::First | When::FirstFailure)
+        {
+            let steps = self.fragment(place);
+            self.steps.extend(steps);
+        }
+    }
+
+    /// `--fresh` once more: it was killed half-way.
+    pub fn fresh_again(&mut self) -> Step {
+        let wait = Duration::from_millis(self.random.u64(0..300));
+        let mut step = self.step(End::AfterRequest(wait));
+        step.command = Command::Fresh;
+        step
     }
 
     /// The next run.

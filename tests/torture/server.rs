@@ -84,8 +84,9 @@ impl Server {
         std::fs::metadata(&self.log).map_or(0, |metadata| metadata.len())
     }
 
-    /// The requests for items since the last question, and how many others.
-    pub fn news(&mut self) -> (Vec<Asked>, usize) {
+    /// The requests for items since the last question, and when each request
+    /// came, those for tokens too.
+    pub fn news(&mut self) -> (Vec<Asked>, Vec<f64>) {
         let mut file = File::open(&self.log).unwrap();
         file.seek(SeekFrom::Start(self.read)).unwrap();
         let mut text = Vec::new();
@@ -95,14 +96,14 @@ impl Server {
             .rposition(|&b| b == b'\n')
             .map_or(0, |at| at + 1);
         self.read += whole as u64;
-        let (mut asked, mut others) = (Vec::new(), 0);
+        let (mut asked, mut times) = (Vec::new(), Vec::new());
         for line in text[..whole]
             .split(|&b| b == b'\n')
             .filter(|l| !l.is_empty())
         {
             let line: Line = serde_json::from_slice(line).unwrap();
+            times.push(line.t);
             if line.method != "GET" {
-                others += 1;
                 continue;
             }
             let got = match (line.status, &line.fault) {
@@ -124,7 +125,7 @@ impl Server {
                 got,
             });
         }
-        (asked, others)
+        (asked, times)
     }
 }
 

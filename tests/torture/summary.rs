@@ -25,6 +25,8 @@ pub struct Summary {
     pub allowed: u64,
     /// Answers to items beyond one each.
     pub again: u64,
+    /// Of a quota, the share that the fullest second had.
+    pub fullest: f64,
     /// Answers that the proxy spoiled, at most.
     pub struck: u64,
 }
@@ -37,6 +39,7 @@ impl Summary {
         self.terms += other.terms;
         self.ends += other.ends;
         self.tails += other.tails;
+        self.fullest = self.fullest.max(other.fullest);
         self.fresh += other.fresh;
         self.lost += other.lost;
         self.interval += other.interval;
@@ -55,7 +58,8 @@ impl fmt::Display for Summary {
             f,
             "{} kills in {} harvests of {} IDs ({} more runs ended by SIGTERM, {} by themselves; {} tails spoiled): \
              zero lost, zero twice, zero torn; {} fetched again: {} cost by the kills, where an interval's worth is {} \
-             and {} were allowed; {} thrown away by --fresh, up to {} spoiled by the proxy",
+             and {} were allowed; {} thrown away by --fresh, up to {} spoiled by the proxy; \
+             the fullest second had {:.0} % of its quota",
             self.kills,
             self.harvests,
             self.ids,
@@ -67,7 +71,8 @@ impl fmt::Display for Summary {
             self.interval,
             self.allowed,
             self.fresh,
-            self.struck
+            self.struck,
+            self.fullest * 100.0
         )?;
         if self.harvests > 1 {
             for (place, n) in &self.places {

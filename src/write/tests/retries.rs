@@ -150,6 +150,7 @@ fn many_commits_in_a_row_end_exactly_once_wherever_they_are_killed() {
     }
     opened.writer.commit(note(999), Closing::Finished).unwrap();
     assert!(!Files::of(&output).unwrap().failures.exists());
+    drop(opened);
     let opened = open(options(&output)).unwrap();
     assert_eq!(opened.resumed.unwrap().records, 90);
     assert_eq!(assert_consistent(&output, &opened.done), (0..90).collect());

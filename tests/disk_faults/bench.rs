@@ -1,0 +1,339 @@
+//! A job whose list grows between its runs, and what must hold after each run.
+
+use crate::support::{Api, Place, assert_exit, harvest, told, track_id};
+use crate::tools::tool;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// In the job file, and nowhere else.
+pub const SECRET: &str = "s3cr3t-of-the-test";
+/// Seconds between two commits.
+const EVERY: f64 = 0.1;
+const CONCURRENCY: usize = 8;
+/// A commit takes time too, under a tracer on a busy machine most of all.
+const SLACK: f64 = 10.0;
+
+/// Pace may change between runs.
+pub const FAST: &[&str] = &["--rate", "unlimited"];
+
+/// Every word of advice that an error may end with.
+const NEXT_STEPS: &[&str] = &[
+    "run the same command again",
+    "choose another output",
+    "make it writable",
+    "start over with --fresh",
+];
+
+pub fn nightly() -> bool {
+    std::env::var("HARVEST_DISK_FAULTS").is_ok_and(|size| size == "nightly")
+}
+
+/// `HARVEST_TEST_SEED` repeats an earlier run.
+pub fn seed() -> u64 {
+    let seed = std::env::var("HARVEST_TEST_SEED").map_or_else(
+        |_| {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            since.subsec_nanos().into()
+        },
+        |text| text.parse().unwrap(),
+    );
+    println!("seed: HARVEST_TEST_SEED={seed}");
+    seed
+}
+
+/// Item `n`: some the API does not have.
+pub fn id(n: usize) -> String {
+    if n % 17 == 5 {
+        format!("{n:019}404")
+    } else {
+        track_id(n)
+    }
+}
+
+/// Waits for a condition.
+#[track_caller]
+pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        sleep(Duration::from_millis(2));
+    }
+}
+
+pub struct Bench {
+    pub place: Place,
+    pub api: Api,
+    pub job: PathBuf,
+    pub output: &'static str,
+    listed: usize,
+    /// Requests that a fault may have cost, in all.
+    worth: usize,
+}
+
+impl Bench {
+    /// A job for `output` (`.ndjson`, `.csv`), with `listed` items.
+    pub fn new(output: &'static str, listed: usize, rate: &str) -> Bench {
+        let api = Api::start(&[]);
+        let place = Place::new();
+        let columns = match output.ends_with(".csv") {
+            true => "[output.columns]\nid = \"$.id\"\nartists = \"$.artists[*].name\"",
+            false => "",
+        };
+        let job = place.write(
+            "job.toml",
+            &api.job(
+                "file = \"ids.txt\"",
+                &format!("rate = \"{rate}\"\nconcurrency = {CONCURRENCY}"),
+                &format!("path = \"{output}\""),
+                &format!("{columns}\n[checkpoint]\nevery = \"{}ms\"", EVERY * 1e3),
+            ),
+        );
+        let mut bench = Bench {
+            place,
+            api,
+            job,
+            output,
+            listed: 0,
+            worth: 0,
+        };
+        bench.list(listed);
+        bench
+    }
+
+    /// Lists so many items more.
+    pub fn list(&mut self, more: usize) {
+        self.listed += more;
+        let ids: Vec<String> = (0..self.listed).map(id).collect();
+        self.place.write("ids.txt", &(ids.join("\n") + "\n"));
+    }
+
+    /// The output's path with `ending` behind it, or its folder for `/`.
+    pub fn file(&self, ending: &str) -> PathBuf {
+        let folder = fs::canonicalize(self.place.path(".")).unwrap();
+        match ending {
+            "/" => folder,
+            _ => folder.join(format!("{}{ending}", self.output)),
+        }
+    }
+
+    pub fn command(&self) -> Command {
+        let mut command = harvest();
+        command.arg(&self.job);
+        command
+    }
+
+    /// Runs the command behind another one, to its end, a minute at most.
+    pub fn behind<S: AsRef<OsStr>>(&self, prefix: impl IntoIterator<Item = S>) -> Output {
+        limited(prefix, &self.command())
+    }
+
+    pub fn run(&self) -> Output {
+        self.run_with(&[])
+    }
+
+    /// Runs the command with more arguments.
+    pub fn run_with(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command();
+        command.args(arguments);
+        limited(None::<&str>, &command)
+    }
+
+    pub fn start(&self) -> Child {
+        self.command()
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Runs under a tracer that injects a fault; tells how often it did.
+    pub fn injected(&self, file: &str, calls: &str, what: &str) -> (Output, usize) {
+        let trace = self.place.path("trace");
+        let output = self.behind([
+            OsStr::new("strace"),
+            OsStr::new("-f"),
+            OsStr::new("-qqq"),
+            OsStr::new("-o"),
+            trace.as_os_str(),
+            OsStr::new("-P"),
+            self.file(file).as_os_str(),
+            OsStr::new("-e"),
+            OsStr::new(&format!("trace={calls}")),
+            OsStr::new("-e"),
+            OsStr::new(&format!("inject={calls}:{what}")),
+        ]);
+        let trace = fs::read_to_string(trace).unwrap();
+        let hits = trace
+            .lines()
+            .filter(|line| line.ends_with("(INJECTED)") || line.ends_with("(DELAYED)"))
+            .count();
+        (output, hits)
+    }
+
+    /// A run that a fault stopped: what it fetched after the last commit may
+    /// be fetched again.
+    pub fn broken(&mut self, from: usize) {
+        let times: Vec<f64> = self.answered()[from..].iter().map(|(_, t)| *t).collect();
+        let last = times.iter().copied().fold(0.0, f64::max);
+        self.worth += times.iter().filter(|t| **t > last - SLACK * EVERY).count() + CONCURRENCY;
+    }
+
+    /// Item requests that were answered in full so far: the ID and when.
+    pub fn answered(&self) -> Vec<(String, f64)> {
+        let whole = |v: &serde_json::Value| v["method"] == "GET" && v["fault"].is_null();
+        let log = self.api.raw();
+        log.iter()
+            .filter(|v| whole(v))
+            .map(|v| {
+                let path = v["path"].as_str().unwrap();
+                let id = path.rsplit('/').next().unwrap().to_owned();
+                (id, v["t"].as_f64().unwrap())
+            })
+            .collect()
+    }
+
+    /// The cause is gone: the same command ends the job, each item once.
+    #[track_caller]
+    pub fn finish(&self) {
+        self.finish_with(&[]);
+    }
+
+    /// The same, without waiting for the quota.
+    #[track_caller]
+    pub fn finish_fast(&self) {
+        self.finish_with(FAST);
+    }
+
+    #[track_caller]
+    fn finish_with(&self, arguments: &[&str]) {
+        let output = self.run_with(arguments);
+        let code = if (0..self.listed).any(|n| id(n).ends_with("404")) {
+            3
+        } else {
+            0
+        };
+        assert_exit(&output, code);
+        self.assert_exactly_once();
+        for ending in [".lock", ".checkpoint.tmp"] {
+            assert!(!self.file(ending).exists(), "{ending} was left behind");
+        }
+    }
+
+    /// Each listed item once, and nothing else; few were fetched twice.
+    #[track_caller]
+    pub fn assert_exactly_once(&self) {
+        self.assert_each_once();
+        let again = self.answered().len() - self.listed;
+        assert!(
+            again <= self.worth,
+            "{again} were fetched again; {} may have been",
+            self.worth
+        );
+    }
+
+    /// Each listed item once, and nothing else.
+    #[track_caller]
+    pub fn assert_each_once(&self) {
+        let mut fates: BTreeMap<String, (u32, u32)> = BTreeMap::new();
+        for id in self.recorded() {
+            fates.entry(id).or_default().0 += 1;
+        }
+        for failure in self
+            .place
+            .json_lines(&format!("{}.failed.ndjson", self.output))
+        {
+            let id = failure["id"].as_str().unwrap().to_owned();
+            fates.entry(id).or_default().1 += 1;
+        }
+        for n in 0..self.listed {
+            let id = id(n);
+            let expected = if id.ends_with("404") { (0, 1) } else { (1, 0) };
+            assert_eq!(fates.remove(&id), Some(expected), "{id}");
+        }
+        assert!(fates.is_empty(), "not asked for: {fates:?}");
+    }
+
+    /// The IDs in the output.
+    pub fn recorded(&self) -> Vec<String> {
+        if self.output.ends_with(".csv") {
+            let text = self.place.read(self.output);
+            let mut reader = csv::Reader::from_reader(text.as_bytes());
+            return reader
+                .records()
+                .map(|row| row.unwrap()[0].to_owned())
+                .collect();
+        }
+        let lines = self.place.json_lines(self.output);
+        lines
+            .iter()
+            .map(|v| v["id"].as_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+/// Runs a command behind another one, to its end, a minute at most.
+pub fn limited<S: AsRef<OsStr>>(prefix: impl IntoIterator<Item = S>, command: &Command) -> Output {
+    let mut limited = Command::new("timeout");
+    limited.args(["-k", "5", "60"]);
+    limited.args(prefix);
+    limited.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    limited.stdin(Stdio::null()).output().unwrap()
+}
+
+/// The run stopped with exit 1, named the file, and said what to do next.
+#[track_caller]
+pub fn assert_told(output: &Output, file: &Path) {
+    assert_exit(output, 1);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let error = stderr
+        .lines()
+        .find(|line| line.starts_with("error: "))
+        .unwrap_or_else(|| panic!("no error:\n{}", told(output)));
+    assert!(
+        error.contains(&file.display().to_string()),
+        "{} is not named:\n{}",
+        file.display(),
+        told(output)
+    );
+    assert!(
+        NEXT_STEPS.iter().any(|step| error.contains(step)),
+        "no next step:\n{}",
+        told(output)
+    );
+    assert_clean(output);
+}
+
+/// No panic, no secret.
+#[track_caller]
+pub fn assert_clean(output: &Output) {
+    let all = told(output);
+    assert!(!all.contains("panicked") && !all.contains(SECRET), "{all}");
+}
+
+/// Whether faults can be injected here.
+pub fn tracer() -> bool {
+    if !tool("strace", "strace") || !tool("timeout", "coreutils") {
+        return false;
+    }
+    let traced = Command::new("strace")
+        .args(["-f", "-o", "/dev/null", "true"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    if !traced.status.success() {
+        assert!(std::env::var_os("CI").is_none(), "CI must allow ptrace");
+        eprintln!("skipped: ptrace is not allowed here");
+    }
+    traced.status.success()
+}
