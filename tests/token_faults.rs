@@ -349,11 +349,9 @@ fn tokens_that_are_refused_in_a_row_stop_the_run_at_the_third_and_fail_no_item()
         assert_exit(&output, code);
         assert!(place.lines("out.ndjson.failed.ndjson").is_empty());
         if code == 1 {
-            assert_eq!(
-                server.seen().0.len(),
-                3,
-                "one at the start, and two more were refused"
-            );
+            // Three different items have to see it, too, and one of them may see several.
+            let tokens = server.seen().0.len();
+            assert!((3..=8).contains(&tokens), "{tokens} token requests");
             let said = told(&output);
             assert!(
                 said.contains("fresh access tokens in a row were refused"),
