@@ -228,3 +228,22 @@ fn a_429_pauses_everyone_for_as_long_as_it_says() {
         );
     }
 }
+
+/// What `--fresh` removes is records, not what the server has counted.
+#[test]
+fn starting_over_counts_what_was_sent_before() {
+    let _alone = alone();
+    let ids: Vec<String> = (0..9).map(track_id).collect();
+    let place = Place::new();
+    let api = Api::start(&[]);
+    let job = write_job(&place, &api, &ids, "rate = \"5/4s\"", "");
+    let run = |arguments: &[&str]| harvest().arg(&job).args(arguments).output().unwrap();
+
+    assert_exit(&run(&["--limit", "4"]), 0);
+    for _ in 0..3 {
+        assert_exit(&run(&["--fresh", "--yes", "--limit", "1"]), 0);
+        assert_eq!(place.lines("out.ndjson").len(), 1);
+    }
+
+    assert_never_over(&api, &[(5, 4.0)]);
+}

@@ -46,7 +46,8 @@ pub struct Opened {
     pub writer: Writer,
     /// The items that are committed.
     pub done: DoneSet,
-    /// What an earlier run left; `None` for a new output.
+    /// What an earlier run left; `None` for a new output. One that was started
+    /// over has the notes of before, and nothing else.
     pub resumed: Option<Resumed>,
 }
 
@@ -78,7 +79,7 @@ pub fn open(options: OpenOptions) -> Result<Opened, WriteError> {
     let files = Files::of(&options.output)?;
     let shape = whole_shape(&options);
     if options.fresh {
-        start_over(&files)?;
+        start_over(&files, &shape)?;
     }
     let mut done = DoneSet::new();
     match scan(&files.checkpoint, |key| done.insert_done(key))? {
@@ -110,23 +111,31 @@ fn whole_shape(options: &OpenOptions) -> Shape {
     shape
 }
 
-/// Removes what is there: the checkpoint first, so that a kill on the way leaves
-/// no checkpoint that does not fit.
-fn start_over(files: &Files) -> Result<(), WriteError> {
+/// Removes what is there. First an empty checkpoint takes the place of the old
+/// one, so a kill on the way leaves one that fits, and the next run cuts off what
+/// is left. It keeps what the pacer noted of this server: quotas and pauses are
+/// the server's, and starting over does not end them.
+fn start_over(files: &Files, shape: &Shape) -> Result<(), WriteError> {
     let output = look(&files.output)?;
     if output.as_ref().is_some_and(|metadata| !metadata.is_file()) {
         return Err(WriteError::NotAFile {
             path: files.output.clone(),
         });
     }
-    for path in [&files.checkpoint, &files.failures] {
-        match fs::remove_file(path) {
-            Ok(()) => sync_folder(path).map_err(WriteError::io(path, "remove the file"))?,
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
-            Err(cause) => return Err(WriteError::io(path, "remove the file")(cause)),
-        }
-        fail_point!("fresh: file removed");
+    // A checkpoint that can't be read is what starting over is for.
+    let notes = match scan(&files.checkpoint, |_| {}) {
+        Ok(Some(old)) if old.shape.agrees(shape, "source") => old.notes,
+        _ => Vec::new(),
+    };
+    Journal::create(&files.checkpoint, shape, notes)?;
+    fail_point!("fresh: checkpoint renewed");
+    match fs::remove_file(&files.failures) {
+        Ok(()) => sync_folder(&files.failures)
+            .map_err(WriteError::io(&files.failures, "remove the file"))?,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+        Err(cause) => return Err(WriteError::io(&files.failures, "remove the file")(cause)),
     }
+    fail_point!("fresh: failures removed");
     if output.is_some() {
         fs::OpenOptions::new()
             .write(true)
@@ -166,7 +175,7 @@ fn create(options: &OpenOptions, shape: &Shape, files: &Files) -> Result<Opened,
         .open(&files.output)
         .map_err(WriteError::io(&files.output, "create the output"))?;
     fail_point!("open: output created");
-    let journal = Journal::create(&files.checkpoint, shape)?; // makes the output's name durable, too
+    let journal = Journal::create(&files.checkpoint, shape, Vec::new())?; // makes the output's name durable, too
     let writer = Writer::resume(
         options,
         &State::default(),

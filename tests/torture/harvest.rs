@@ -15,7 +15,7 @@ use crate::plan::{Command, End, Plan, Step, Tail};
 use crate::proxy::Proxy;
 use crate::server::{Asked, Got, Reference, Server};
 use crate::summary::Summary;
-use crate::support::{harvest, most_in_window, told};
+use crate::support::most_in_window;
 use fastrand::Rng;
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -44,8 +44,6 @@ pub struct Harvest {
     times: Vec<f64>,
     /// The longest delay that the canary met.
     slowest: Duration,
-    /// A `--fresh` was killed half-way, so it has to be repeated.
-    half_fresh: bool,
     summary: Summary,
     random: Rng,
 }
@@ -103,7 +101,6 @@ impl Harvest {
             answers: 0,
             times: Vec::new(),
             slowest: Duration::ZERO,
-            half_fresh: false,
             summary: Summary::default(),
             random,
             plan,
@@ -125,15 +122,12 @@ impl Harvest {
 
     fn ordeal(&mut self) -> Result<(), String> {
         let mut runs = 0;
-        while self.summary.kills < self.plan.kills as u64 || self.half_fresh || self.plan.is_due() {
+        while self.summary.kills < self.plan.kills as u64 || self.plan.is_due() {
             runs += 1;
             if runs > RUNS {
                 return Err(format!("{} kills in {RUNS} runs", self.summary.kills));
             }
-            let step = match self.half_fresh {
-                true => self.plan.fresh_again(),
-                false => self.plan.next_step(),
-            };
+            let step = self.plan.next_step();
             self.run(&step).map_err(|problem| {
                 let stderr = fs::read_to_string(self.folder.path("stderr")).unwrap_or_default();
                 let last: Vec<_> = stderr.lines().rev().take(8).collect();
@@ -171,7 +165,7 @@ impl Harvest {
         }
         let status = self.folder.status()?;
         if command == Command::Fresh {
-            self.forget_if_fresh(&status, &news)?;
+            self.forget_if_fresh(&status, &news);
         }
         let before = self.committed.fates.clone();
         self.advance(&status)?;
@@ -265,28 +259,10 @@ impl Harvest {
     }
 
     /// After `--fresh`: what was committed is gone, unless it was killed before that.
-    fn forget_if_fresh(&mut self, status: &Status, news: &[Asked]) -> Result<(), String> {
-        if matches!(status.committed, Some(counts) if counts != (0, 0)) && news.is_empty() {
-            return Ok(());
-        }
-        self.summary.fresh += self.committed.count() as u64;
-        self.committed = Committed::new(self.plan.form);
-        let (output, failures) = self.folder.files();
-        self.half_fresh = status.committed.is_none() && output.len() + failures.len() > 0;
-        if !self.half_fresh {
-            return Ok(());
-        }
-        // A plain run must not take what is left for its own.
-        let plain = harvest()
-            .arg(self.folder.path("job.toml"))
-            .output()
-            .unwrap();
-        let refused = plain.status.code() == Some(1)
-            && String::from_utf8_lossy(&plain.stderr).contains("--fresh")
-            && self.folder.files() == (output, failures);
-        match refused {
-            true => Ok(()),
-            false => Err(format!("half of --fresh is not refused: {}", told(&plain))),
+    fn forget_if_fresh(&mut self, status: &Status, news: &[Asked]) {
+        if matches!(status.committed, Some((0, 0))) || !news.is_empty() {
+            self.summary.fresh += self.committed.count() as u64;
+            self.committed = Committed::new(self.plan.form);
         }
     }
 

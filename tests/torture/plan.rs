@@ -212,7 +212,6 @@ impl Plan {
             // Two writes are the preface and the header; the rest are blocks.
             ("checkpoint: part written", When::First) => self.random.u32(0..2),
             ("checkpoint: part written", When::Compaction) => self.random.u32(0..4),
-            ("fresh: file removed", _) => self.random.u32(0..2),
             (_, When::Work) => self.random.u32(0..4),
             _ => 0,
         };
@@ -288,14 +287,6 @@ impl Plan {
             let steps = self.fragment(place);
             self.steps.extend(steps);
         }
-    }
-
-    /// `--fresh` once more: it was killed half-way.
-    pub fn fresh_again(&mut self) -> Step {
-        let wait = Duration::from_millis(self.random.u64(0..300));
-        let mut step = self.step(End::AfterRequest(wait));
-        step.command = Command::Fresh;
-        step
     }
 
     /// The next run.
