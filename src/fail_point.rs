@@ -21,7 +21,8 @@
 /// Every place, in the order of a run.
 pub const NAMES: &[&str] = &[
     "lock: taken",
-    "fresh: file removed",
+    "fresh: checkpoint renewed",
+    "fresh: failures removed",
     "fresh: output emptied",
     "open: output created",
     "open: nothing changed yet",

@@ -5,13 +5,12 @@
 //! a kill at any moment leaves one of the two. Must never run while the
 //! checkpoint is appended to; only at the start of a run, under its lock.
 
-use super::clock::{rfc3339, unix_ms};
+use super::clock::unix_ms;
 use super::commit::{Commit, Extent, Range};
 use super::done::{DoneSet, ItemKey};
 use super::error::CheckpointError;
 use super::journal::{Draft, Journal};
 use super::read::{Known, State};
-use super::shape::Shape;
 use crate::fail_point::{fail_point, limit};
 use crate::pace::Note;
 use std::path::Path;
@@ -64,31 +63,6 @@ pub(crate) fn compact(
     (state.base, state.blocks, state.keys) = (base, base, done.len() as u64);
     tracing::debug!(blocks = before, bytes, now = base, "checkpoint compacted");
     Ok(Some(journal))
-}
-
-/// Begins a checkpoint anew that remembers an earlier one's notes: what was
-/// asked for counts against the quotas, though the records are gone.
-///
-/// # Errors
-/// [`CheckpointError::Io`].
-pub(crate) fn begin_anew(
-    path: &Path,
-    shape: &Shape,
-    mut notes: Vec<Note>,
-) -> Result<Journal, CheckpointError> {
-    if notes.is_empty() {
-        return Journal::create(path, shape);
-    }
-    let now = SystemTime::now();
-    forget(&mut notes, unix_ms(now));
-    let mut draft = Draft::begin(path, shape, rfc3339(now), 1)?;
-    let commit = Commit {
-        at_ms: unix_ms(now),
-        notes,
-        ..Commit::default()
-    };
-    draft.commit(&commit, &[])?;
-    draft.publish()
 }
 
 /// All that the state knows, as one commit.

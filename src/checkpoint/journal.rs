@@ -19,6 +19,7 @@ use super::format::{self, Header, Kind};
 use super::read::State;
 use super::shape::Shape;
 use crate::fail_point::fail_point;
+use crate::pace::Note;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -42,13 +43,28 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Makes a checkpoint without commits.
+    /// Makes a checkpoint without items, in the place of whatever is there, in
+    /// one step. `notes`: what the pacer has to know of earlier runs.
     ///
     /// # Errors
     /// [`CheckpointError::Io`].
-    pub(crate) fn create(path: &Path, shape: &Shape) -> Result<Journal, CheckpointError> {
-        let created = rfc3339(SystemTime::now());
-        Draft::begin(path, shape, created, 0)?.publish()
+    pub(crate) fn create(
+        path: &Path,
+        shape: &Shape,
+        notes: Vec<Note>,
+    ) -> Result<Journal, CheckpointError> {
+        let now = SystemTime::now();
+        let base = u64::from(!notes.is_empty());
+        let mut draft = Draft::begin(path, shape, rfc3339(now), base)?;
+        if base > 0 {
+            let commit = Commit {
+                at_ms: unix_ms(now),
+                notes,
+                ..Commit::default()
+            };
+            draft.commit(&commit, &[])?;
+        }
+        draft.publish()
     }
 
     /// Opens the checkpoint that `state` was read from, cutting off a torn

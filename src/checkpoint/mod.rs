@@ -40,7 +40,7 @@ pub use shape::{Difference, Shape};
 
 pub(crate) use clock::{rfc3339, unix_ms};
 pub(crate) use commit::{Commit, Extent, Range};
-pub(crate) use compact::{begin_anew, compact};
+pub(crate) use compact::compact;
 pub(crate) use error::advice;
 pub(crate) use files::sync_folder;
 pub(crate) use journal::Journal;

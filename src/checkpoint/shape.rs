@@ -71,6 +71,11 @@ impl Shape {
         found
     }
 
+    /// Whether both say the same of a field.
+    pub(crate) fn agrees(&self, other: &Shape, field: &str) -> bool {
+        self.values(field) == other.values(field)
+    }
+
     /// All values of a field.
     fn values(&self, field: &str) -> Option<String> {
         let values: Vec<&str> = self

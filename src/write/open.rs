@@ -11,8 +11,8 @@ use super::rewrite;
 use super::sink::{Sink, Target};
 use super::writer::Writer;
 use crate::checkpoint::{
-    CheckpointError, Closing, DoneSet, Files, Journal, Known, Shape, State, begin_anew, compact,
-    mtime_ns, scan, sync_folder, verify,
+    CheckpointError, Closing, DoneSet, Files, Journal, Known, Shape, State, compact, mtime_ns,
+    scan, sync_folder, verify,
 };
 use crate::fail_point::fail_point;
 use crate::job::{OutputFormat, RecordForm};
@@ -51,7 +51,8 @@ pub struct Opened {
     pub writer: Writer,
     /// The items that are committed.
     pub done: DoneSet,
-    /// What an earlier run left; `None` for a new output.
+    /// What an earlier run left; `None` for a new output. One that was started
+    /// over has the notes of before, and nothing else.
     pub resumed: Option<Resumed>,
     /// With `retry`: the items to try again.
     pub failed: Option<FailedItems>,
@@ -84,19 +85,14 @@ pub struct Resumed {
 pub fn open(options: OpenOptions) -> Result<Opened, WriteError> {
     let files = Files::of(&options.output)?;
     let shape = whole_shape(&options);
-    let mut notes = Vec::new();
     if options.fresh {
-        // What was asked for counts against the quotas, whatever became of it.
-        if let Ok(Some(state)) = scan(&files.checkpoint, |_| {}) {
-            notes = state.notes;
-        }
-        start_over(&files)?;
+        start_over(&files, &shape)?;
     }
     let mut done = DoneSet::new();
     match scan(&files.checkpoint, |key| done.insert_done(key))? {
         Some(state) => resume(&options, &shape, &files, state, done),
         None if options.retry => Err(WriteError::NoRun { path: files.output }),
-        None => create(&options, &shape, &files, notes),
+        None => create(&options, &shape, &files),
     }
 }
 
@@ -123,24 +119,31 @@ fn whole_shape(options: &OpenOptions) -> Shape {
     shape
 }
 
-/// Removes what is there: the checkpoint first, so that a kill on the way leaves
-/// no checkpoint that does not fit.
-fn start_over(files: &Files) -> Result<(), WriteError> {
+/// Removes what is there. First an empty checkpoint takes the place of the old
+/// one, so a kill on the way leaves one that fits, and the next run cuts off what
+/// is left. It keeps what the pacer noted of this server: quotas and pauses are
+/// the server's, and starting over does not end them.
+fn start_over(files: &Files, shape: &Shape) -> Result<(), WriteError> {
     let output = look(&files.output)?;
     if output.as_ref().is_some_and(|metadata| !metadata.is_file()) {
         return Err(WriteError::NotAFile {
             path: files.output.clone(),
         });
     }
-    let draft = Files::temporary(&files.failures);
-    for path in [&files.checkpoint, &files.failures, &draft] {
-        match fs::remove_file(path) {
-            Ok(()) => sync_folder(path).map_err(WriteError::io(path, "remove the file"))?,
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
-            Err(cause) => return Err(WriteError::io(path, "remove the file")(cause)),
-        }
-        fail_point!("fresh: file removed");
+    // A checkpoint that can't be read is what starting over is for.
+    let notes = match scan(&files.checkpoint, |_| {}) {
+        Ok(Some(old)) if old.shape.agrees(shape, "source") => old.notes,
+        _ => Vec::new(),
+    };
+    Journal::create(&files.checkpoint, shape, notes)?;
+    fail_point!("fresh: checkpoint renewed");
+    match fs::remove_file(&files.failures) {
+        Ok(()) => sync_folder(&files.failures)
+            .map_err(WriteError::io(&files.failures, "remove the file"))?,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+        Err(cause) => return Err(WriteError::io(&files.failures, "remove the file")(cause)),
     }
+    fail_point!("fresh: failures removed");
     if output.is_some() {
         fs::OpenOptions::new()
             .write(true)
@@ -153,12 +156,7 @@ fn start_over(files: &Files) -> Result<(), WriteError> {
 }
 
 /// A new output and its checkpoint.
-fn create(
-    options: &OpenOptions,
-    shape: &Shape,
-    files: &Files,
-    notes: Vec<Note>,
-) -> Result<Opened, WriteError> {
+fn create(options: &OpenOptions, shape: &Shape, files: &Files) -> Result<Opened, WriteError> {
     let output = look(&files.output)?;
     match &output {
         Some(metadata) if !metadata.is_file() => {
@@ -193,7 +191,7 @@ fn create(
         .open(&files.output)
         .map_err(WriteError::io(&files.output, "create the output"))?;
     fail_point!("open: output created");
-    let journal = begin_anew(&files.checkpoint, shape, notes.clone())?; // makes the output's name durable, too
+    let journal = Journal::create(&files.checkpoint, shape, Vec::new())?; // makes the output's name durable, too
     let writer = Writer::resume(
         options,
         &State::default(),
@@ -204,10 +202,7 @@ fn create(
     Ok(Opened {
         writer,
         done: DoneSet::new(),
-        resumed: (!notes.is_empty()).then(|| Resumed {
-            notes,
-            ..Resumed::default()
-        }),
+        resumed: None,
         failed: None,
     })
 }

@@ -245,7 +245,7 @@ fn csv_columns_survive_a_kill() {
 fn onto(folder: &Path, file: fs::File) -> (Writer, PathBuf) {
     let path = folder.join("out.ndjson");
     let checkpoint = Files::of(&path).unwrap().checkpoint;
-    let journal = Journal::create(&checkpoint, &Shape::default()).unwrap();
+    let journal = Journal::create(&checkpoint, &Shape::default(), vec![]).unwrap();
     let sink = Sink::new(Target::File(file), &path, 0);
     let (options, state) = (options(&path), State::default());
     (

@@ -6,7 +6,7 @@
 
 use crate::list::Kind;
 use crate::oracle::Form;
-use crate::plan::{Plan, Tail};
+use crate::plan::{Plan, Tail, quota_texts};
 use crate::support::{harvest, told};
 use fastrand::Rng;
 use std::fs;
@@ -149,9 +149,10 @@ impl Folder {
                 ),
             ),
         };
-        let rate = plan
-            .rate
-            .map_or("unlimited".to_owned(), |rate| format!("{rate}/s"));
+        let rate = match &plan.quotas[..] {
+            [] => "\"unlimited\"".to_owned(),
+            quotas => format!("{:?}", quota_texts(quotas)),
+        };
         let (record, mut columns) = match plan.form {
             Form::Envelope => ("envelope", String::new()),
             _ => ("body", String::new()),
@@ -165,7 +166,7 @@ impl Folder {
         }
         let job = format!(
             "[ids]\nfile = \"ids.txt\"\nrepeats = \"{}\"\n[request]\nurl = \"{url}\"\n{auth}\
-             [limits]\nrate = \"{rate}\"\nconcurrency = {}\n\
+             [limits]\nrate = {rate}\nconcurrency = {}\n\
              [retry]\nattempts = 30\nbackoff = \"20ms..200ms\"\n\
              [output]\npath = \"{}\"\nrecord = \"{record}\"\n{columns}\
              [checkpoint]\nevery = \"{}ms\"\n",

@@ -15,7 +15,7 @@ use crate::plan::{Command, End, Plan, Step, Tail};
 use crate::proxy::Proxy;
 use crate::server::{Asked, Got, Reference, Server};
 use crate::summary::Summary;
-use crate::support::{harvest, most_in_window, told};
+use crate::support::most_in_window;
 use fastrand::Rng;
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -44,8 +44,6 @@ pub struct Harvest {
     times: Vec<f64>,
     /// The longest delay that the canary met.
     slowest: Duration,
-    /// A `--fresh` was killed half-way, so it has to be repeated.
-    half_fresh: bool,
     summary: Summary,
     random: Rng,
 }
@@ -103,7 +101,6 @@ impl Harvest {
             answers: 0,
             times: Vec::new(),
             slowest: Duration::ZERO,
-            half_fresh: false,
             summary: Summary::default(),
             random,
             plan,
@@ -125,15 +122,12 @@ impl Harvest {
 
     fn ordeal(&mut self) -> Result<(), String> {
         let mut runs = 0;
-        while self.summary.kills < self.plan.kills as u64 || self.half_fresh || self.plan.is_due() {
+        while self.summary.kills < self.plan.kills as u64 || self.plan.is_due() {
             runs += 1;
             if runs > RUNS {
                 return Err(format!("{} kills in {RUNS} runs", self.summary.kills));
             }
-            let step = match self.half_fresh {
-                true => self.plan.fresh_again(),
-                false => self.plan.next_step(),
-            };
+            let step = self.plan.next_step();
             self.run(&step).map_err(|problem| {
                 let stderr = fs::read_to_string(self.folder.path("stderr")).unwrap_or_default();
                 let last: Vec<_> = stderr.lines().rev().take(8).collect();
@@ -171,7 +165,7 @@ impl Harvest {
         }
         let status = self.folder.status()?;
         if command == Command::Fresh {
-            self.forget_if_fresh(&status, &news)?;
+            self.forget_if_fresh(&status, &news);
         }
         let before = self.committed.fates.clone();
         self.advance(&status)?;
@@ -180,7 +174,7 @@ impl Harvest {
         if step.end.lifts_the_quota() {
             self.times.clear();
         } else {
-            self.check_quota()?;
+            self.check_quotas()?;
         }
         if matches!(ended, Ended::Killed { .. }) {
             self.spoil(step.tail);
@@ -265,28 +259,10 @@ impl Harvest {
     }
 
     /// After `--fresh`: what was committed is gone, unless it was killed before that.
-    fn forget_if_fresh(&mut self, status: &Status, news: &[Asked]) -> Result<(), String> {
-        if matches!(status.committed, Some(counts) if counts != (0, 0)) && news.is_empty() {
-            return Ok(());
-        }
-        self.summary.fresh += self.committed.count() as u64;
-        self.committed = Committed::new(self.plan.form);
-        let (output, failures) = self.folder.files();
-        self.half_fresh = status.committed.is_none() && output.len() + failures.len() > 0;
-        if !self.half_fresh {
-            return Ok(());
-        }
-        // A plain run must not take what is left for its own.
-        let plain = harvest()
-            .arg(self.folder.path("job.toml"))
-            .output()
-            .unwrap();
-        let refused = plain.status.code() == Some(1)
-            && String::from_utf8_lossy(&plain.stderr).contains("--fresh")
-            && self.folder.files() == (output, failures);
-        match refused {
-            true => Ok(()),
-            false => Err(format!("half of --fresh is not refused: {}", told(&plain))),
+    fn forget_if_fresh(&mut self, status: &Status, news: &[Asked]) {
+        if matches!(status.committed, Some((0, 0))) || !news.is_empty() {
+            self.summary.fresh += self.committed.count() as u64;
+            self.committed = Committed::new(self.plan.form);
         }
     }
 
@@ -320,23 +296,26 @@ impl Harvest {
         }
     }
 
-    /// Promise 3, across all kills: no second has more requests than the quota
-    /// says. They are seen when they arrive, not when they start, so the
-    /// second is shorter by what they may be late here and now.
-    fn check_quota(&mut self) -> Result<(), String> {
+    /// Promise 3, across all kills: no window has more requests than its quota
+    /// says. They are seen when they arrive, not when they start, so the window
+    /// is shorter by what they may be late here and now.
+    fn check_quotas(&mut self) -> Result<(), String> {
         let late = 0.1 + 2.0 * self.slowest.as_secs_f64();
-        let (Some(rate), true) = (self.plan.rate, late < 0.7) else {
-            return Ok(());
-        };
-        let most = most_in_window(&mut self.times, 1.0 - late);
-        self.summary.fullest = self.summary.fullest.max(most as f64 / f64::from(rate));
-        match most <= rate as usize {
-            true => Ok(()),
-            false => Err(format!(
-                "{most} requests within {:.2} s, and {rate}/s are allowed",
-                1.0 - late
-            )),
+        for &(most, span) in &self.plan.quotas {
+            let window = f64::from(span) - late;
+            if window < 0.3 {
+                continue;
+            }
+            let found = most_in_window(&mut self.times, window);
+            let share = found as f64 / f64::from(most);
+            self.summary.fullest = self.summary.fullest.max(share);
+            if share > 1.0 {
+                return Err(format!(
+                    "{found} requests within {window:.2} s, and {most}/{span}s are allowed"
+                ));
+            }
         }
+        Ok(())
     }
 
     /// A power loss leaves anything of the bytes after the last commit.
@@ -415,7 +394,7 @@ impl Harvest {
         };
         let news = self.news()?;
         self.slowest = self.slowest.max(self.canary.worst());
-        self.check_quota()?;
+        self.check_quotas()?;
         match news
             .iter()
             .find(|asked| self.committed.has(&asked.id, &self.list.wanted))

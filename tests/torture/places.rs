@@ -98,7 +98,10 @@ pub const PLACES: &[Place] = &[
     place("draft: renamed", When::Compaction),
     place("draft: in place", When::Compaction),
     // Everything anew.
-    place("fresh: file removed", When::Fresh),
+    place("draft: durable", When::Fresh),
+    place("draft: renamed", When::Fresh),
+    place("fresh: checkpoint renewed", When::Fresh),
+    place("fresh: failures removed", When::Fresh),
     place("fresh: output emptied", When::Fresh),
     place("cut: shortened", When::Fresh),
 ];

@@ -31,8 +31,10 @@ pub struct Plan {
     pub each: bool,
     pub concurrency: usize,
     pub every: Duration,
-    /// Requests a second; `None`: as fast as it goes, which the server's latency bounds.
-    pub rate: Option<u32>,
+    /// Quotas: requests in so many seconds. None: as fast as it goes, which the
+    /// server's latency bounds. The shortest is spread, so only a longer one shows
+    /// whether what was sent before a kill counts.
+    pub quotas: Vec<(u32, u32)>,
     pub latency: Duration,
     /// Of the answers, the server's faults.
     pub faults: f64,
@@ -54,9 +56,10 @@ impl fmt::Display for Plan {
             Form::Delimited(b',', _) => "csv",
             Form::Delimited(..) => "tsv",
         };
-        let rate = self
-            .rate
-            .map_or("no quota".to_owned(), |rate| format!("{rate}/s"));
+        let rate = match &self.quotas[..] {
+            [] => "no quota".to_owned(),
+            quotas => quota_texts(quotas).join(" and "),
+        };
         write!(
             f,
             "{:?}, {form}{}, {} at once, {rate}, commits every {:?}, {:.1} % faults, {:.0} % bad connections",
@@ -166,7 +169,7 @@ impl Plan {
             each: random.u32(0..4) == 0,
             concurrency: random.usize(1..=16),
             every: Duration::from_millis(random.u64(100..=300)),
-            rate: (random.u32(0..3) == 0).then(|| random.u32(200..=500)),
+            quotas: Vec::new(),
             latency: Duration::ZERO,
             faults: if random.bool() {
                 random.f64() * 0.06
@@ -189,6 +192,10 @@ impl Plan {
         };
         // At most about 600 answers a second.
         plan.latency = Duration::from_micros(plan.concurrency as u64 * 1_600);
+        if plan.random.u32(0..3) == 0 {
+            let rate = plan.random.u32(250..=500);
+            plan.quotas = vec![(rate, 1), (rate * 3 / 2, 3)];
+        }
         plan.schedule();
         plan
     }
@@ -212,7 +219,6 @@ impl Plan {
             // Two writes are the preface and the header; the rest are blocks.
             ("checkpoint: part written", When::First) => self.random.u32(0..2),
             ("checkpoint: part written", When::Compaction) => self.random.u32(0..4),
-            ("fresh: file removed", _) => self.random.u32(0..2),
             (_, When::Work) => self.random.u32(0..4),
             _ => 0,
         };
@@ -290,14 +296,6 @@ impl Plan {
         }
     }
 
-    /// `--fresh` once more: it was killed half-way.
-    pub fn fresh_again(&mut self) -> Step {
-        let wait = Duration::from_millis(self.random.u64(0..300));
-        let mut step = self.step(End::AfterRequest(wait));
-        step.command = Command::Fresh;
-        step
-    }
-
     /// The next run.
     pub fn next_step(&mut self) -> Step {
         if let Some(step) = self.steps.pop_front() {
@@ -359,4 +357,12 @@ impl Plan {
     pub fn draw(&mut self) -> u64 {
         self.random.u64(..)
     }
+}
+
+/// Quotas as a job says them.
+pub fn quota_texts(quotas: &[(u32, u32)]) -> Vec<String> {
+    quotas
+        .iter()
+        .map(|(most, span)| format!("{most}/{span}s"))
+        .collect()
 }

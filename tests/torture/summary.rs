@@ -25,7 +25,7 @@ pub struct Summary {
     pub allowed: u64,
     /// Answers to items beyond one each.
     pub again: u64,
-    /// Of a quota, the share that the fullest second had.
+    /// Of a quota, the share that the fullest window had.
     pub fullest: f64,
     /// Answers that the proxy spoiled, at most.
     pub struck: u64,
@@ -59,7 +59,7 @@ impl fmt::Display for Summary {
             "{} kills in {} harvests of {} IDs ({} more runs ended by SIGTERM, {} by themselves; {} tails spoiled): \
              zero lost, zero twice, zero torn; {} fetched again: {} cost by the kills, where an interval's worth is {} \
              and {} were allowed; {} thrown away by --fresh, up to {} spoiled by the proxy; \
-             the fullest second had {:.0} % of its quota",
+             the fullest window had {:.0} % of its quota",
             self.kills,
             self.harvests,
             self.ids,

@@ -132,11 +132,46 @@ fn another_job_s_or_nobody_s_output_is_refused_unless_fresh() {
     assert_eq!(written(&output).len(), 12);
     other.fresh = true;
     let opened = open(other).unwrap();
-    assert!(opened.resumed.is_none() && opened.done.is_empty());
+    assert!(opened.done.is_empty());
+    let left = opened.resumed.unwrap_or_default();
+    assert_eq!(left, Resumed::default());
+    drop(opened.writer);
     assert_eq!(written(&output).len(), 0);
-    drop(opened);
     assert!(matches!(
         open(options(&folder.path().join("."))).unwrap_err(),
         WriteError::NotAFile { .. } | WriteError::Checkpoint(_)
     ));
+}
+
+#[test]
+fn starting_over_keeps_what_the_pacer_noted_of_the_same_server_and_nothing_else() {
+    for (source, kept) in [("http://x", true), ("http://y", false)] {
+        let folder = quick_folder();
+        let output = folder.path().join("out.ndjson");
+        let options = |source: &str| {
+            let mut options = options(&output);
+            options
+                .shape
+                .fields
+                .push(("source".to_owned(), source.to_owned()));
+            options
+        };
+        let mut writer = open(options("http://x")).unwrap().writer;
+        for n in 0..6 {
+            writer.append(&outcome(n)).unwrap();
+            writer.commit(note(u64::from(n)), Closing::No).unwrap();
+        }
+        drop(writer);
+        let mut fresh = options(source);
+        fresh.fresh = true;
+        let opened = open(fresh).unwrap();
+        assert!(opened.done.is_empty());
+        drop(opened);
+        // Kept by the file, not only by the run that started over.
+        let opened = open(options(source)).unwrap();
+        assert!(opened.done.is_empty() && written(&output).is_empty());
+        let resumed = opened.resumed.unwrap();
+        let notes: Vec<_> = (0..6).filter(|_| kept).map(note).collect();
+        assert_eq!((resumed.notes, resumed.records), (notes, 0));
+    }
 }
