@@ -16,10 +16,11 @@ use super::done::ItemKey;
 use super::error::CheckpointError;
 use super::files::{Files, sync_folder};
 use super::format::{self, Kind};
+use super::lock::hold;
 use super::read::State;
 use super::shape::Shape;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -207,19 +208,6 @@ impl Journal {
             cause,
         }
     }
-}
-
-/// Locks the open file as long as it is open: a lock file that someone took for
-/// a left-over and removed lets no second run in. Where files can't be locked
-/// so, or a lock keeps readers out, the lock file has to do.
-fn hold(file: &File, path: &Path) -> Result<(), CheckpointError> {
-    if cfg!(unix) && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
-        return Err(CheckpointError::Locked {
-            output: path.to_path_buf(),
-            by: "its lock file was removed".to_owned(),
-        });
-    }
-    Ok(())
 }
 
 /// A checkpoint that does not have its name yet.
