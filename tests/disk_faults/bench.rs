@@ -81,8 +81,11 @@ pub struct Bench {
 impl Bench {
     /// A job for `output` (`.ndjson`, `.csv`), with `listed` items.
     pub fn new(output: &'static str, listed: usize, rate: &str) -> Bench {
+        Bench::at(Place::new(), output, listed, rate)
+    }
+
+    pub fn at(place: Place, output: &'static str, listed: usize, rate: &str) -> Bench {
         let api = Api::start(&[]);
-        let place = Place::new();
         let columns = match output.ends_with(".csv") {
             true => "[output.columns]\nid = \"$.id\"\nartists = \"$.artists[*].name\"",
             false => "",
