@@ -16,11 +16,12 @@ use super::done::ItemKey;
 use super::error::CheckpointError;
 use super::files::{Files, sync_folder};
 use super::format::{self, Header, Kind};
+use super::lock::hold;
 use super::read::State;
 use super::shape::Shape;
 use crate::fail_point::fail_point;
 use crate::pace::Note;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -246,19 +247,6 @@ fn remove_draft(temporary: &Path) -> Result<(), CheckpointError> {
         )(cause)),
         _ => Ok(()),
     }
-}
-
-/// Locks the open file as long as it is open: a lock file that someone took for
-/// a left-over and removed lets no second run in. Where files can't be locked
-/// so, or a lock keeps readers out, the lock file has to do.
-fn hold(file: &File, path: &Path) -> Result<(), CheckpointError> {
-    if cfg!(unix) && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
-        return Err(CheckpointError::Locked {
-            output: path.to_path_buf(),
-            by: "its lock file was removed".to_owned(),
-        });
-    }
-    Ok(())
 }
 
 /// A checkpoint that does not have its name yet.

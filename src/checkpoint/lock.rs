@@ -1,6 +1,6 @@
 //! One run an output.
 //!
-//! Owns `<output>.lock`. What locks is `flock` on the open file, so a killed
+//! Owns `<output>.lock`, and the lock of the open checkpoint behind it. What locks is `flock` on the open file, so a killed
 //! run leaves no lock, only a file without meaning; what the file holds is for
 //! people. Must never wait for long, and never remove a lock that another
 //! process holds.
@@ -108,6 +108,28 @@ impl Drop for OutputLock {
             tracing::debug!(path = %self.path.display(), %cause, "lock file not removed");
         }
     }
+}
+
+/// Locks an open checkpoint for as long as it is open, so that a lock file that
+/// someone took for a left-over and removed lets no second run in. Where files
+/// can't be locked, or a lock keeps readers out, the lock file has to do.
+///
+/// # Errors
+/// [`CheckpointError::Locked`] when another process has it open.
+pub(super) fn hold(checkpoint: &File, path: &Path) -> Result<(), CheckpointError> {
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    for _ in 0..TRIES {
+        if !matches!(checkpoint.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Ok(());
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Err(CheckpointError::Locked {
+        output: path.to_path_buf(),
+        by: "whose lock file was removed".to_owned(),
+    })
 }
 
 /// Who holds the lock at `path`, for people; `None` when nobody does.

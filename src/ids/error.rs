@@ -16,7 +16,10 @@ pub enum IdsError {
         source: io::Error,
     },
     /// The file cannot be read on.
-    #[error("cannot read the ID list `{name}` after line {line}: {source}")]
+    #[error(
+        "cannot read the ID list `{name}` after line {line}: {source}; what is done stays done: \
+         run the same command again when the list can be read"
+    )]
     Read {
         /// The file, or `stdin`.
         name: String,

@@ -3,7 +3,7 @@
 use crate::support::{Api, Place, assert_exit, harvest, told, track_id};
 use crate::tools::tool;
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -17,6 +17,9 @@ const EVERY: f64 = 0.1;
 const CONCURRENCY: usize = 8;
 /// A commit takes time too, under a tracer on a busy machine most of all.
 const SLACK: f64 = 10.0;
+
+/// Stands for the list where an ending of the output's name is asked for.
+pub const LIST: &str = "the list";
 
 /// Pace may change between runs.
 pub const FAST: &[&str] = &["--rate", "unlimited"];
@@ -78,8 +81,11 @@ pub struct Bench {
 impl Bench {
     /// A job for `output` (`.ndjson`, `.csv`), with `listed` items.
     pub fn new(output: &'static str, listed: usize, rate: &str) -> Bench {
+        Bench::at(Place::new(), output, listed, rate)
+    }
+
+    pub fn at(place: Place, output: &'static str, listed: usize, rate: &str) -> Bench {
         let api = Api::start(&[]);
-        let place = Place::new();
         let columns = match output.ends_with(".csv") {
             true => "[output.columns]\nid = \"$.id\"\nartists = \"$.artists[*].name\"",
             false => "",
@@ -117,6 +123,7 @@ impl Bench {
         let folder = fs::canonicalize(self.place.path(".")).unwrap();
         match ending {
             "/" => folder,
+            LIST => folder.join("ids.txt"),
             _ => folder.join(format!("{}{ending}", self.output)),
         }
     }
@@ -153,20 +160,31 @@ impl Bench {
 
     /// Runs under a tracer that injects a fault; tells how often it did.
     pub fn injected(&self, file: &str, calls: &str, what: &str) -> (Output, usize) {
+        self.injected_with(&[], file, calls, what)
+    }
+
+    /// The same, with more arguments.
+    pub fn injected_with(
+        &self,
+        arguments: &[&str],
+        file: &str,
+        calls: &str,
+        what: &str,
+    ) -> (Output, usize) {
         let trace = self.place.path("trace");
-        let output = self.behind([
-            OsStr::new("strace"),
-            OsStr::new("-f"),
-            OsStr::new("-qqq"),
-            OsStr::new("-o"),
-            trace.as_os_str(),
-            OsStr::new("-P"),
-            self.file(file).as_os_str(),
-            OsStr::new("-e"),
-            OsStr::new(&format!("trace={calls}")),
-            OsStr::new("-e"),
-            OsStr::new(&format!("inject={calls}:{what}")),
+        let mut command = self.command();
+        command.args(arguments);
+        let words = ["strace", "-f", "-qqq", "-e", &format!("trace={calls}")];
+        let mut strace: Vec<OsString> = words.into_iter().map(OsString::from).collect();
+        strace.extend([
+            "-e".into(),
+            format!("inject={calls}:{what}").into(),
+            "-o".into(),
+            trace.clone().into(),
+            "-P".into(),
+            self.file(file).into(),
         ]);
+        let output = limited(strace, &command);
         let trace = fs::read_to_string(trace).unwrap();
         let hits = trace
             .lines()

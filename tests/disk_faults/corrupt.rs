@@ -5,7 +5,7 @@
 //! makes, and a sample of them with the binary itself, to the job's end.
 
 use crate::bench::{Bench, FAST, assert_clean, assert_told, id, nightly, seed, wait_for};
-use crate::support::assert_exit;
+use crate::support::{Place, assert_exit};
 use harvest::checkpoint::{CheckpointError, ItemKey, inspect};
 use harvest::job::{Job, LoadOptions, load};
 use harvest::write::{OpenOptions, WriteError, open};
@@ -28,7 +28,7 @@ struct Sample {
 
 impl Sample {
     fn new(output: &'static str, finished: bool) -> Sample {
-        let bench = Bench::new(output, LISTED, "100/s");
+        let bench = Bench::at(Place::quick(), output, LISTED, "100/s");
         for _ in 0..2 {
             bench.run_with(&["--limit", "9"]);
         }

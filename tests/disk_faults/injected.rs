@@ -167,12 +167,14 @@ fn series(output: &'static str, goal: usize, seed: u64) {
     let mut total = 0;
     while total < goal {
         let mut bench = Bench::new(output, 40, "200/s");
-        for _ in 0..14 {
+        for run in 0..14 {
             let begun = bench.file(".checkpoint").exists();
-            let fitting: Vec<&Fault> = FAULTS
-                .iter()
-                .filter(|fault| (fault.at == At::Fresh) != begun)
-                .collect();
+            let at = match (begun, random.u32(..3)) {
+                (false, _) if run < 3 => At::Fresh,
+                (true, 0) => At::Resume,
+                _ => At::Work,
+            };
+            let fitting: Vec<&Fault> = FAULTS.iter().filter(|fault| fault.at == at).collect();
             let fault = fitting[random.usize(..fitting.len())];
             if fault.at == At::Resume {
                 smear(&bench);
@@ -185,7 +187,13 @@ fn series(output: &'static str, goal: usize, seed: u64) {
                 fault.calls,
                 &format!("error={error}:when={when}"),
             );
-            let name = format!("{} of out{}: {error}", fault.calls, fault.file);
+            let call = fault
+                .calls
+                .trim_start_matches('?')
+                .split(',')
+                .next()
+                .unwrap();
+            let name = format!("{call} of out{}: {error}", fault.file);
             if hits == 0 {
                 // The run was over before.
                 assert!(
@@ -225,7 +233,7 @@ fn smear(bench: &Bench) {
 }
 
 fn goal() -> usize {
-    if nightly() { 200 } else { 55 }
+    if nightly() { 300 } else { 55 }
 }
 
 #[test]

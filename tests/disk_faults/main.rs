@@ -20,6 +20,7 @@ mod support;
 mod tools;
 
 mod bench;
+mod beside;
 mod corrupt;
 mod full;
 mod injected;

@@ -10,7 +10,7 @@ use std::process::Child;
 
 /// A run that has committed something, and has work left.
 fn under_way() -> (Bench, Child) {
-    let bench = Bench::new("out.ndjson", 400, "100/s");
+    let bench = Bench::new("out.ndjson", 200, "50/s");
     let run = bench.start();
     let length = |ending: &str| fs::metadata(bench.file(ending)).map_or(0, |m| m.len());
     wait_for("a failure", || length(".failed.ndjson") > 0);
