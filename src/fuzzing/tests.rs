@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 /// Cases a target: enough to notice, few enough for a debug build.
-const CASES: u32 = 1_500;
+const CASES: u32 = 8_000;
 
 /// Every file of a target's corpus.
 fn corpus(name: &str) -> Vec<Vec<u8>> {

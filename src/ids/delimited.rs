@@ -65,6 +65,7 @@ impl Delimited {
                 left: LONGEST,
                 total: 0,
                 tail: Vec::new(),
+                ended: false,
             });
         let mut reader = Delimited {
             name,
@@ -106,7 +107,7 @@ impl Delimited {
             let is_last = self.rows.position().byte() == source.total;
             let has_end = !is_last || source.tail.ends_with(b"\n");
             self.line = end.saturating_sub(inside + u64::from(has_end));
-            if is_last && ends_in_open_quote(&self.row, &source.tail) {
+            if source.ended && ends_in_open_quote(&self.row, &source.tail) {
                 self.line = end.saturating_sub(inside);
                 return Err(self.fail(Problem::OpenQuote));
             }
@@ -229,6 +230,8 @@ struct Metered {
     total: u64,
     /// The last bytes: room for a cell's end, a quote and a line end.
     tail: Vec<u8>,
+    /// There are no more: whatever row comes now was ended by that.
+    ended: bool,
 }
 
 impl Read for Metered {
@@ -239,6 +242,7 @@ impl Read for Metered {
         let read = (&mut self.bytes).take(self.left as u64).read(buffer)?;
         self.left = self.left.saturating_sub(read);
         self.total += read as u64;
+        self.ended = read == 0 && !buffer.is_empty();
         let news = buffer.get(..read).unwrap_or_default();
         self.tail
             .extend(news.iter().skip(read.saturating_sub(TAIL)));
