@@ -52,6 +52,12 @@ pub const NAMES: &[&str] = &[
     "checkpoint: closing block written",
     "checkpoint: block durable",
     "checkpoint: closing block durable",
+    "retry: new failures written",
+    "retry: new failures durable",
+    "retry: block durable",
+    "retry: new failures renamed",
+    "retry: new failures in place",
+    "retry: empty failures removed",
     "lock: about to be removed",
 ];
 

@@ -323,6 +323,87 @@ fn kills_during_retries_lose_nothing_and_double_nothing() {
     assert_eq!(bench.failed().len(), 50);
 }
 
+/// A retry that is stopped at a fail point and killed there. False when it never came by.
+fn killed_at(bench: &Bench, name: &str, passes: u32) -> bool {
+    let sign = bench
+        .place
+        .path(&format!("sign-{passes}-{}", name.replace([':', ' '], "-")));
+    let mut child = harvest()
+        .arg("retry")
+        .arg(&bench.job)
+        .args(["--rate", "200/s"])
+        .env("HARVEST_FAIL_POINT", name)
+        .env("HARVEST_FAIL_POINT_PASSES", passes.to_string())
+        .env("HARVEST_FAIL_POINT_SIGN", &sign)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        if sign.exists() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            return true;
+        }
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{name}: neither reached nor over"
+        );
+        sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn kills_at_each_step_of_the_commit_lose_nothing_and_double_nothing() {
+    let steps = [
+        "commit: begun",
+        "commit: output durable",
+        "retry: new failures written",
+        "retry: new failures durable",
+        "checkpoint: part written",
+        "checkpoint: block written",
+        "checkpoint: block durable",
+        "retry: block durable",
+        "retry: new failures renamed",
+        "retry: new failures in place",
+    ];
+    for (n, step) in steps.into_iter().enumerate() {
+        let bench = Bench::new(300, "out.ndjson");
+        assert_exit(&bench.run(), 3);
+        bench.heal();
+        for passes in [0, 1, 2] {
+            assert!(killed_at(&bench, step, passes), "{step} is never reached");
+            // A run or another retry finds the files as the kill left them.
+            if (n + passes as usize).is_multiple_of(2) {
+                assert_exit(&bench.run(), 3);
+                bench.assert_exactly_once();
+            }
+        }
+        assert_exit(&bench.retry(&[]), 3);
+        bench.assert_exactly_once();
+        assert!(bench.failed().iter().all(|id| fails_for_good(id)), "{step}");
+        let litter = bench.place.path("out.ndjson.failed.ndjson.tmp");
+        assert!(!litter.exists(), "{step}");
+    }
+}
+
+#[test]
+fn a_kill_after_the_last_line_left_the_failures_file_leaves_a_finished_job() {
+    let bench = Bench::new(30, "out.ndjson");
+    bench.place.write("ids.txt", &bench.ids[1..].join("\n"));
+    assert_exit(&bench.run(), 3);
+    bench.heal();
+    assert!(killed_at(&bench, "retry: empty failures removed", 0));
+    assert_exit(&bench.run(), 0);
+    bench
+        .place
+        .assert_exactly_once("out.ndjson", bench.ids[1..].iter().map(String::as_str));
+    assert_exit(&bench.retry(&[]), 0);
+}
+
 #[test]
 fn a_signal_during_a_retry_keeps_what_was_not_yet_tried() {
     let bench = Bench::new(900, "out.ndjson");

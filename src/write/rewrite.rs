@@ -13,6 +13,7 @@ use super::error::WriteError;
 use super::failures;
 use super::sink::{Sink, Target};
 use crate::checkpoint::{Files, ItemKey, Known, sync_folder, verify};
+use crate::fail_point::fail_point;
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -100,9 +101,11 @@ impl Rewrite {
             keep(line, &mut sink)?;
         }
         sink.flush()?;
+        fail_point!("retry: new failures written");
         sink.sync_all()?;
         sync_folder(&draft)
             .map_err(WriteError::io(&draft, "make the new failures file durable"))?;
+        fail_point!("retry: new failures durable");
         Ok(Draft {
             sink,
             failed,
@@ -119,7 +122,9 @@ impl Rewrite {
             began,
             ..
         } = draft;
+        fail_point!("retry: block durable");
         publish(&path)?;
+        fail_point!("retry: new failures in place");
         sink.renamed(&path);
         sink.committed();
         self.leaving.clear();
@@ -131,7 +136,10 @@ impl Rewrite {
 
 fn publish(path: &Path) -> Result<(), WriteError> {
     fs::rename(Files::temporary(path), path)
-        .and_then(|()| sync_folder(path))
+        .and_then(|()| {
+            fail_point!("retry: new failures renamed");
+            sync_folder(path)
+        })
         .map_err(WriteError::io(
             path,
             "put the new failures file in its place",

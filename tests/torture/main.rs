@@ -129,7 +129,9 @@ fn one(seed: u64) -> Result<Summary, String> {
 #[test]
 fn the_places_are_the_program_s() {
     let ours: BTreeSet<_> = places::PLACES.iter().map(|place| place.name).collect();
-    let theirs: BTreeSet<_> = ::harvest::fail_point::NAMES.iter().copied().collect();
+    let theirs = ::harvest::fail_point::NAMES.iter().copied();
+    // Those of a retry have their own test: tests/retry.rs.
+    let theirs: BTreeSet<_> = theirs.filter(|name| !name.starts_with("retry: ")).collect();
     assert_eq!(ours, theirs);
 }
 

@@ -130,7 +130,10 @@ impl Writer {
 /// Removes an empty failures file.
 fn remove(path: &Path) -> Result<PathBuf, WriteError> {
     fs::remove_file(path)
-        .and_then(|()| sync_folder(path))
+        .and_then(|()| {
+            fail_point!("retry: empty failures removed");
+            sync_folder(path)
+        })
         .map_err(WriteError::io(path, "remove the empty failures file"))?;
     Ok(path.to_path_buf())
 }
