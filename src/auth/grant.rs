@@ -205,7 +205,8 @@ fn sort(
         RequestTokenError::Parse(error, _) => GrantError::Unavailable {
             message: format!(
                 "the token endpoint's answer is no token response (at `{}`)",
-                error.path()
+                // Made of the answer's own names.
+                shown(&error.path().to_string(), grant)
             ),
             after: None,
         },
