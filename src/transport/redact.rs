@@ -1,6 +1,7 @@
 //! A server's words without the credentials that a careless server repeats.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use std::ops::Range;
 
 /// What the encoders in use leave as it is, beside letters and digits: nothing;
 /// RFC 3986's unreserved characters; those of application/x-www-form-urlencoded.
@@ -23,20 +24,67 @@ const SHORTEST: usize = 4;
 /// Characters that a message keeps.
 const LONGEST: usize = 300;
 
+/// Stands where a secret was.
+const MARK: &str = "[redacted]";
+
 /// `text` as a message may show it: printable, short, and with each of
 /// `secrets` taken out, in any spelling that HTTP gives it (as it is,
 /// percent-encoded, form-encoded). Cut only afterwards: half a secret is one too.
 pub fn redact<'a>(text: &str, secrets: impl IntoIterator<Item = &'a [u8]>) -> String {
-    let mut clean: String = text.chars().filter(|c| !c.is_control()).collect();
-    for secret in secrets {
-        if secret.len() < SHORTEST {
-            continue;
+    let clean: String = text.chars().filter(|c| !c.is_control()).collect();
+    let mut found: Vec<Range<usize>> = secrets
+        .into_iter()
+        .filter(|secret| secret.len() >= SHORTEST)
+        .flat_map(spellings)
+        .flat_map(|spelling| {
+            let matches = clean.match_indices(&spelling);
+            let ranges = matches.map(|(at, found)| at..at + found.len());
+            ranges.collect::<Vec<_>>()
+        })
+        .collect();
+    // All at once, so that no mark is taken for a server's word.
+    found.sort_by_key(|range| range.start);
+    let (mut shown, mut from) = (Shown::default(), 0);
+    for range in found {
+        if range.start >= from {
+            shown.push_text(clean.get(from..range.start).unwrap_or_default());
+            shown.push_mark();
         }
-        for spelling in spellings(secret) {
-            clean = clean.replace(&spelling, "[redacted]");
+        from = from.max(range.end);
+    }
+    shown.push_text(clean.get(from..).unwrap_or_default());
+    shown.text
+}
+
+/// What is shown so far.
+#[derive(Default)]
+struct Shown {
+    text: String,
+    characters: usize,
+    /// What comes now has no room any more.
+    full: bool,
+}
+
+impl Shown {
+    fn push_text(&mut self, text: &str) {
+        for character in text.chars() {
+            self.full |= self.characters >= LONGEST;
+            if self.full {
+                return;
+            }
+            self.text.push(character);
+            self.characters += 1;
         }
     }
-    clean.chars().take(LONGEST).collect()
+
+    /// A mark is shown whole or not at all.
+    fn push_mark(&mut self) {
+        self.full |= self.characters + MARK.len() > LONGEST;
+        if !self.full {
+            self.text.push_str(MARK);
+            self.characters += MARK.len();
+        }
+    }
 }
 
 /// Whether `text` holds one of `secrets`, in any of these spellings.
@@ -102,6 +150,17 @@ mod tests {
             redact(text, [b"k-y.of/the+test".as_slice()]),
             "[redacted] [redacted] [redacted]"
         );
+    }
+
+    #[test]
+    fn secrets_that_overlap_or_look_like_the_mark_are_taken_out_once() {
+        let secrets: [&[u8]; 3] = [b"abcd", b"cdef", b"redac"];
+        assert_eq!(
+            redact("x abcdef redacted y", secrets),
+            "x [redacted] [redacted]ted y"
+        );
+        let cut = redact(&"redac".repeat(1_000), secrets);
+        assert_eq!(cut, MARK.repeat(LONGEST / MARK.len()));
     }
 
     #[test]
