@@ -3,8 +3,7 @@
 
 use super::FileReader;
 use crate::fuzzing::first_line;
-use crate::job::IdFormat;
-use serde_json_path::JsonPath;
+use crate::job::{IdFormat, json_path};
 use std::io::{self, Cursor, Read};
 
 /// The form (`txt`, `csv`, `csv NAME`, `tsv NAME`, `ndjson PATH`), then the
@@ -22,7 +21,7 @@ pub fn id_file(bytes: &[u8]) {
             delimiter: if kind == "csv" { b',' } else { b'\t' },
             column: column(),
         },
-        "ndjson" => match JsonPath::parse(argument) {
+        "ndjson" => match json_path(argument) {
             // Longer ones are for the fuzzing of columns.
             Ok(field) if argument.len() <= 16 => IdFormat::Ndjson { field },
             _ => return,

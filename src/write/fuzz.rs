@@ -5,7 +5,7 @@ use super::columns::cells;
 use super::delimited::Delimited;
 use super::ndjson;
 use crate::fetch::compact_json;
-use crate::job::RecordForm;
+use crate::job::{RecordForm, json_path};
 use crate::outcome::Record;
 use bytes::Bytes;
 use serde_json_path::JsonPath;
@@ -22,10 +22,7 @@ pub fn columns(bytes: &[u8]) {
     if path.len() > 64 || stars > 5 || body.len() > 4_096 {
         return;
     }
-    let (Ok(path), Ok(body)) = (
-        JsonPath::parse(path),
-        compact_json(Bytes::copy_from_slice(body)),
-    ) else {
+    let (Ok(path), Ok(body)) = (json_path(path), compact_json(Bytes::copy_from_slice(body))) else {
         return;
     };
     let record = Record {

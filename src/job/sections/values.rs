@@ -6,6 +6,7 @@
 
 use super::reader::{Field, Reader, StandIn};
 use crate::job::diagnostic::{Diagnostic, nearest};
+use crate::job::json_path;
 use crate::job::template::{HoleError, Template};
 use crate::job::units::{UnitError, parse_duration};
 use serde_json_path::JsonPath;
@@ -88,7 +89,7 @@ impl Reader {
     /// An RFC 9535 JSONPath.
     pub(super) fn json_path(&mut self, field: &Field<'_>) -> Option<JsonPath> {
         let text = self.text(field, StandIn::Never)?;
-        match JsonPath::parse(&text.value()) {
+        match json_path(&text.value()) {
             Ok(path) => Some(path),
             Err(error) => {
                 let message = match text.is_filled() {
