@@ -26,7 +26,11 @@ pub fn json_body(bytes: &[u8]) {
         Err(error) => {
             assert!(value.is_err(), "{value:?}");
             let told = error.to_string();
-            assert!(!told.is_empty() && told.len() < 5_000 && !told.contains(char::is_control));
+            assert!(
+                !told.is_empty()
+                    && told.chars().count() < 5_000
+                    && !told.contains(char::is_control)
+            );
         }
     }
 }
