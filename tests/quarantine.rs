@@ -159,7 +159,12 @@ fn an_api_that_takes_no_request_any_more_burns_no_item() {
 fn a_url_that_finds_nothing_is_seen_before_the_list_is_burnt() {
     let bench = Bench::new(1_000, 0, "", |_| answer("404 Not Found", "", "{}"));
     let output = bench.run();
-    assert_stopped(&bench, &output, 95 + 4, &["not_found: HTTP 404"]);
+    assert_stopped(
+        &bench,
+        &output,
+        95 + 4,
+        &["not_found: HTTP 404", "is [request] url right?"],
+    );
     bench.assert_heals();
 }
 

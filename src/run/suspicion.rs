@@ -66,7 +66,10 @@ impl Driver<'_> {
             return Ok(());
         }
         let (failures, items) = self.quarantine.row().unwrap_or_default();
-        let seen = format!("{}: {}", trouble.reason, trouble.message);
+        let mut seen = format!("{}: {}", trouble.reason, trouble.message);
+        if kind.reason == Reason::NotFound {
+            seen.push_str("; is [request] url right?");
+        }
         let broken = RunError::Quarantine {
             failures,
             items,
