@@ -16,18 +16,21 @@ const TAIL: usize = 4;
 /// UTF-8's byte order mark.
 const MARK: [u8; 3] = *b"\xEF\xBB\xBF";
 
-/// The bytes after a byte order mark. The csv crate takes one out only when
+/// The bytes after a byte order mark, or after several: two files joined end to
+/// end by a careless program begin so. The csv crate takes one out only when
 /// more bytes come with it, and a pipe hands out what it likes.
 fn without_mark(mut bytes: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
     let mut first = Vec::with_capacity(MARK.len());
-    bytes
-        .by_ref()
-        .take(MARK.len() as u64)
-        .read_to_end(&mut first)?;
-    if first == MARK {
+    loop {
+        bytes
+            .by_ref()
+            .take(MARK.len() as u64)
+            .read_to_end(&mut first)?;
+        if first != MARK {
+            return Ok(Box::new(io::Cursor::new(first).chain(bytes)));
+        }
         first.clear();
     }
-    Ok(Box::new(io::Cursor::new(first).chain(bytes)))
 }
 
 /// Rows of a CSV or TSV file, one in memory at a time.
