@@ -31,6 +31,8 @@ struct Guarded {
     api: Raw,
     /// The tokens that are refused, whatever was said of them.
     revoked: Arc<Mutex<BTreeSet<String>>>,
+    /// How long a refusal takes.
+    thinks: Arc<Mutex<Duration>>,
 }
 
 impl Guarded {
@@ -39,8 +41,9 @@ impl Guarded {
         grant: impl Fn(usize) -> Option<Reply> + Send + Sync + 'static,
     ) -> Guarded {
         let revoked: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+        let thinks: Arc<Mutex<Duration>> = Arc::default();
         let api = {
-            let revoked = Arc::clone(&revoked);
+            let (revoked, thinks) = (Arc::clone(&revoked), Arc::clone(&thinks));
             Raw::start(move |request, times| {
                 if request.method == "POST" {
                     return grant(times).unwrap_or_else(|| granted(times, life));
@@ -50,15 +53,18 @@ impl Guarded {
                 if token.starts_with('t') && !revoked.lock().unwrap().contains(token) {
                     ok(format!("{{\"id\":\"{}\"}}", request.last()))
                 } else {
-                    answer(
-                        "401 Unauthorized",
-                        "",
-                        "{\"error\":{\"message\":\"expired\"}}",
-                    )
+                    let refusal = "{\"error\":{\"message\":\"expired\"}}";
+                    let mut refusal = answer("401 Unauthorized", "", refusal);
+                    refusal.parts[0].0 = *thinks.lock().unwrap();
+                    refusal
                 }
             })
         };
-        Guarded { api, revoked }
+        Guarded {
+            api,
+            revoked,
+            thinks,
+        }
     }
 
     fn revoke(&self, token: &str) {
@@ -328,6 +334,25 @@ fn two_different_tokens_that_are_refused_in_a_row_fail_no_item() {
         "{} item requests",
         items.len()
     );
+}
+
+/// Tokens that live less long than the server says, on a slow network: each may
+/// be dead when it arrives, and that says nothing about credentials or items.
+#[test]
+fn tokens_that_are_dead_on_arrival_again_and_again_fail_no_item() {
+    let server = Guarded::start(",\"expires_in\":3600", |_| None);
+    *server.thinks.lock().unwrap() = Duration::from_millis(400);
+    for token in 1..=6 {
+        server.revoke(&format!("t{token}"));
+    }
+    let place = Place::new();
+    let ids = names(50);
+    let job = server.job(&place, &ids, "rate = \"100/s\"\nconcurrency = 8");
+
+    let output = end(spawn(harvest(), &job));
+
+    assert_all_recorded(&place, &ids, &output);
+    assert_eq!(server.seen().0.len(), 7);
 }
 
 /// In the middle of a run, too; three in a row are the credentials.

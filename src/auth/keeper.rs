@@ -273,6 +273,7 @@ fn token(granted: &Granted, generation: u64, asked: Instant) -> Result<Token, Gr
     Ok(Token {
         header,
         generation,
+        asked,
         // Counted from before the request: never later than the server's own count.
         expires: granted.life.map(|life| asked + life),
     })

@@ -16,6 +16,8 @@ pub struct Token {
     pub header: HeaderValue,
     /// Counts the tokens of this run, from 1.
     pub generation: u64,
+    /// When it was asked for, by this process's clock.
+    pub asked: Instant,
     /// When it expires, by this process's clock; `None` when nobody knows.
     pub expires: Option<Instant>,
 }

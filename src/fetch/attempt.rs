@@ -251,6 +251,7 @@ impl Fetcher {
             let refused = token.map(|token| Refused {
                 generation: token.generation,
                 expired: !token.is_live(Instant::now()),
+                age: token.asked.elapsed(),
             });
             let (mut verdict, signal) = classify::status(status, said, after, refused);
             if !trusted

@@ -53,6 +53,8 @@ pub struct Refused {
     pub generation: u64,
     /// It died on the way: the refusal says nothing about the item or the credentials.
     pub expired: bool,
+    /// From when the token was asked for to its refusal.
+    pub age: Duration,
 }
 
 /// Why there is no record.

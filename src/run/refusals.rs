@@ -13,10 +13,51 @@ use std::time::Duration;
 
 /// So many requests, all refused with 403 and nothing else, are the credentials' fault.
 const ALL_FORBIDDEN: usize = 20;
-/// So many tokens in a row, all refused and nothing let through between, are no accident.
-const TOKENS_REFUSED: u32 = 3;
+/// So many fresh tokens in a row, all refused and nothing let through between, are no accident.
+const FRESH_REFUSED: u32 = 3;
+/// So many of any age.
+const TOKENS_REFUSED: u32 = 10;
+/// A token that is refused later after it was asked for may have lived less
+/// long than the server said.
+const FRESH: Duration = Duration::from_millis(300);
 /// … when so many different items refused them.
 const ITEMS_REFUSED: usize = 3;
+
+/// Different tokens that were refused, one after another.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    newest: u64,
+    fresh: u32,
+    in_all: u32,
+}
+
+impl Refusals {
+    fn add(&mut self, refused: &Refused) {
+        if refused.generation > self.newest {
+            self.newest = refused.generation;
+            self.in_all += 1;
+            self.fresh += u32::from(refused.age < FRESH);
+        }
+    }
+
+    /// Whether the tokens' age can't be the reason.
+    fn are_enough(&self) -> bool {
+        self.fresh >= FRESH_REFUSED || self.in_all >= TOKENS_REFUSED
+    }
+
+    /// A token was taken: only what follows counts.
+    pub(super) fn forget(&mut self) {
+        (self.fresh, self.in_all) = (0, 0);
+    }
+
+    fn told(&self) -> String {
+        if self.fresh >= FRESH_REFUSED {
+            format!("{} fresh access tokens in a row were refused", self.fresh)
+        } else {
+            format!("{} access tokens in a row were refused", self.in_all)
+        }
+    }
+}
 
 impl Driver<'_> {
     pub(super) async fn forbidden(
@@ -46,11 +87,7 @@ impl Driver<'_> {
         trouble: Trouble,
         now: Now,
     ) -> Result<(), RunError> {
-        let Some(Refused {
-            generation,
-            expired,
-        }) = refused
-        else {
+        let Some(refused) = refused else {
             if matches!(self.job.auth, Auth::None) {
                 return self.forbidden(work, trouble, now).await;
             }
@@ -58,42 +95,32 @@ impl Driver<'_> {
             return Ok(());
         };
         if let Some(shared) = self.credentials.shared_token() {
-            shared.refuse(generation);
+            shared.refuse(refused.generation);
         }
-        if expired {
+        if refused.expired {
             self.stats.retries += 1;
             self.queue.push_at(now.instant, work);
             return Ok(());
         }
-        if generation > self.judged.last_refused {
-            self.judged.last_refused = generation;
-            self.judged.tokens_refused += 1;
-        }
-        if generation > work.refused_generation {
-            work.refused_generation = generation;
-            work.refusals += 1;
-        }
+        self.judged.refusals.add(&refused);
+        work.refusals.add(&refused);
         self.remember_refused(&work);
         // One item that takes no token is that item's matter, once others got through.
         let for_all = !self.judged.let_through || self.judged.refused_items.len() >= ITEMS_REFUSED;
-        if self.judged.tokens_refused >= TOKENS_REFUSED && for_all {
-            self.refused(
-                format!(
-                    "{TOKENS_REFUSED} fresh access tokens in a row were refused ({})",
-                    trouble.message
-                ),
-                now,
-            );
+        if self.judged.refusals.are_enough() && for_all {
+            let told = self.judged.refusals.told();
+            self.refused(format!("{told} ({})", trouble.message), now);
             return Ok(());
         }
         // Held, and a failure only when something gets through again: otherwise it is the token.
-        if work.refusals >= TOKENS_REFUSED {
+        if work.refusals.are_enough() {
             self.judged.held.push(failed(work, trouble, 1));
             return Ok(());
         }
         self.stats.retries += 1;
         // A short wait, so that an item whose every token is refused can't spin.
-        let wait = Duration::from_millis(u64::from(work.refusals - 1) * 500);
+        let more = work.refusals.in_all.saturating_sub(1);
+        let wait = Duration::from_millis(u64::from(more) * 500);
         self.queue.push_at(now.instant + wait, work);
         Ok(())
     }

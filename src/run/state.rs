@@ -4,6 +4,7 @@
 use super::error::RunError;
 use super::ids_stage::IdStream;
 use super::quarantine::Quarantine;
+use super::refusals::Refusals;
 use super::stats::Stats;
 use super::storm::Storm;
 use super::work::{Attempted, Queue, Work};
@@ -157,9 +158,8 @@ pub(super) struct Judged {
     pub(super) last_trouble: String,
     /// Some request was not refused.
     pub(super) let_through: bool,
-    /// Tokens refused since a request was let through, and the last of them.
-    pub(super) tokens_refused: u32,
-    pub(super) last_refused: u64,
+    /// Tokens refused since a request was let through.
+    pub(super) refusals: Refusals,
     /// Different items that refused them; more than a few say nothing new.
     pub(super) refused_items: Vec<u64>,
 }

@@ -82,7 +82,7 @@ impl Driver<'_> {
 
     /// Some request was answered as if the credentials were good: what was held back as doubtful is not.
     pub(super) async fn let_through(&mut self) -> Result<(), RunError> {
-        self.judged.tokens_refused = 0;
+        self.judged.refusals.forget();
         self.judged.refused_items.clear();
         self.judged.let_through = true;
         for outcome in std::mem::take(&mut self.judged.held) {

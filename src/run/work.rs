@@ -1,5 +1,6 @@
 //! Items on their way: waiting for a permit, in flight, waiting for another try.
 
+use super::refusals::Refusals;
 use super::storm::Waits;
 use crate::fetch::Answer;
 use crate::pace::Permit;
@@ -15,9 +16,8 @@ pub(super) struct Work {
     pub(super) occurrence: u32,
     /// Attempts that count against it.
     pub(super) attempts: u32,
-    /// Different tokens that were refused for it, and the last one's generation.
-    pub(super) refusals: u32,
-    pub(super) refused_generation: u64,
+    /// The tokens that were refused for it.
+    pub(super) refusals: Refusals,
     /// It has been looked at as a sign of what all items have in common.
     pub(super) weighed: bool,
     /// The times that it was told to wait.
@@ -34,8 +34,7 @@ impl Work {
             id,
             occurrence,
             attempts: 0,
-            refusals: 0,
-            refused_generation: 0,
+            refusals: Refusals::default(),
             weighed: false,
             waits: Waits::default(),
             fines_then: None,
