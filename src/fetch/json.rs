@@ -1,4 +1,9 @@
 //! A body as one line of JSON, token for token as the server sent it.
+//!
+//! Owns what is said of a body that is no JSON; `pass.rs` has the grammar. Must
+//! never parse into a tree.
+
+mod pass;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -16,54 +21,16 @@ pub fn compact_json(body: Bytes) -> Result<Bytes, JsonError> {
         Some(rest) => body.slice_ref(rest),
         None => body,
     };
-    if let Err(error) = serde_json::from_slice::<&RawValue>(&body) {
-        return Err(JsonError(describe(&body, &error)));
-    }
-    Ok(without_space(body))
-}
-
-fn without_space(body: Bytes) -> Bytes {
-    let mut out: Option<Vec<u8>> = None;
-    // `kept..at` is a run of bytes that stay.
-    let (mut kept, mut at) = (0, 0);
-    let bytes = &body[..];
-    while let Some(&byte) = bytes.get(at) {
-        match byte {
-            b'"' => at = string_end(bytes, at + 1),
-            b' ' | b'\n' | b'\r' | b'\t' => {
-                let out = out.get_or_insert_with(|| Vec::with_capacity(bytes.len()));
-                out.extend_from_slice(bytes.get(kept..at).unwrap_or_default());
-                at += 1;
-                while matches!(bytes.get(at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
-                    at += 1;
-                }
-                kept = at;
-            }
-            _ => at += 1,
-        }
-    }
-    match out {
-        None => body,
-        Some(mut out) => {
-            out.extend_from_slice(bytes.get(kept..).unwrap_or_default());
-            Bytes::from(out)
-        }
+    let compacted = std::str::from_utf8(&body).map(pass::compact);
+    match compacted {
+        Ok(Ok(Some(line))) => Ok(Bytes::from(line)),
+        Ok(Ok(None)) => Ok(body),
+        // Seldom, so it may take a second reader to say where and why.
+        Ok(Err(pass::NoJson)) | Err(_) => Err(JsonError(describe(&body))),
     }
 }
 
-/// The position after the closing quote of the string whose inside begins at `at`.
-fn string_end(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(&byte) = bytes.get(at) {
-        match byte {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-    at
-}
-
-fn describe(body: &[u8], error: &serde_json::Error) -> String {
+fn describe(body: &[u8]) -> String {
     let start = body.trim_ascii_start();
     if start.first() == Some(&b'<') {
         let text = String::from_utf8_lossy(start.get(..start.len().min(4096)).unwrap_or(start));
@@ -76,14 +43,17 @@ fn describe(body: &[u8], error: &serde_json::Error) -> String {
     if std::str::from_utf8(body).is_err() {
         return "the body is not UTF-8 text".into();
     }
-    if error.is_eof() {
-        return format!("the JSON ends too early, after {} bytes", body.len());
+    match serde_json::from_slice::<&RawValue>(body) {
+        Err(error) if error.is_eof() => {
+            format!("the JSON ends too early, after {} bytes", body.len())
+        }
+        Err(error) => format!(
+            "the body is not JSON (line {}, column {})",
+            error.line(),
+            error.column()
+        ),
+        Ok(_) => "the body is not JSON".into(),
     }
-    format!(
-        "the body is not JSON (line {}, column {})",
-        error.line(),
-        error.column()
-    )
 }
 
 fn title(html: &str) -> Option<String> {

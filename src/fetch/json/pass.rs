@@ -1,0 +1,431 @@
+//! One pass over a body: is it JSON, and where is its white space?
+//!
+//! Owns the grammar of RFC 8259. Must never build a value: the bytes go through
+//! as they came, and a tree would cost more than the request that brought them.
+
+/// The text is no JSON. What is wrong with it is for a slower reader to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NoJson;
+
+/// The one JSON text that `text` is (RFC 8259), without insignificant white
+/// space; `None` when it had none. Nesting has no limit but the text's length.
+pub(super) fn compact(text: &str) -> Result<Option<Vec<u8>>, NoJson> {
+    let mut pass = Pass {
+        bytes: text.as_bytes(),
+        at: 0,
+        kept: 0,
+        out: None,
+        open: Nesting::default(),
+    };
+    pass.text()?;
+    Ok(pass.rest())
+}
+
+struct Pass<'t> {
+    bytes: &'t [u8],
+    at: usize,
+    /// `kept..at` is a run of bytes that stay.
+    kept: usize,
+    out: Option<Vec<u8>>,
+    open: Nesting,
+}
+
+impl Pass<'_> {
+    fn text(&mut self) -> Result<(), NoJson> {
+        loop {
+            if self.value()? {
+                // An array's first item or a member's value comes next.
+                continue;
+            }
+            // A value has ended, and perhaps what it was the last part of.
+            loop {
+                let Some(kind) = self.open.innermost() else {
+                    return match self.token() {
+                        None => Ok(()),
+                        Some(_) => Err(NoJson),
+                    };
+                };
+                match (self.token(), kind) {
+                    (Some(b','), Kind::Object) => {
+                        self.at += 1;
+                        self.key()?;
+                        break;
+                    }
+                    (Some(b','), Kind::Array) => {
+                        self.at += 1;
+                        break;
+                    }
+                    (Some(b'}'), Kind::Object) | (Some(b']'), Kind::Array) => {
+                        self.at += 1;
+                        self.open.close();
+                    }
+                    _ => return Err(NoJson),
+                }
+            }
+        }
+    }
+
+    /// A scalar, an empty object or array, or the beginning of one: true then.
+    fn value(&mut self) -> Result<bool, NoJson> {
+        match self.token().ok_or(NoJson)? {
+            b'"' => self.string()?,
+            b'{' => {
+                self.at += 1;
+                if self.token() != Some(b'}') {
+                    self.open.open(Kind::Object);
+                    self.key()?;
+                    return Ok(true);
+                }
+                self.at += 1;
+            }
+            b'[' => {
+                self.at += 1;
+                if self.token() != Some(b']') {
+                    self.open.open(Kind::Array);
+                    return Ok(true);
+                }
+                self.at += 1;
+            }
+            b'-' | b'0'..=b'9' => self.number()?,
+            b't' => self.word(b"true")?,
+            b'f' => self.word(b"false")?,
+            b'n' => self.word(b"null")?,
+            _ => return Err(NoJson),
+        }
+        Ok(false)
+    }
+
+    /// A member's name, and the colon after it.
+    fn key(&mut self) -> Result<(), NoJson> {
+        if self.token() != Some(b'"') {
+            return Err(NoJson);
+        }
+        self.string()?;
+        if self.token() != Some(b':') {
+            return Err(NoJson);
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// The next byte that is not white space; stays before it.
+    #[inline]
+    fn token(&mut self) -> Option<u8> {
+        match self.peek() {
+            Some(b' ' | b'\n' | b'\r' | b'\t') => self.token_after_space(),
+            byte => byte,
+        }
+    }
+
+    fn token_after_space(&mut self) -> Option<u8> {
+        let run = self.bytes.get(self.kept..self.at).unwrap_or_default();
+        self.out
+            .get_or_insert_with(|| Vec::with_capacity(self.bytes.len()))
+            .extend_from_slice(run);
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            self.at += 1;
+        }
+        self.kept = self.at;
+        self.peek()
+    }
+
+    #[inline]
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    #[inline]
+    fn string(&mut self) -> Result<(), NoJson> {
+        // The opening quote is the caller's.
+        let mut at = self.at + 1;
+        loop {
+            at = plain_until(self.bytes, at);
+            match self.bytes.get(at) {
+                Some(b'"') => {
+                    self.at = at + 1;
+                    return Ok(());
+                }
+                Some(b'\\') => at = self.escape(at + 1)?,
+                // A control character, or the end.
+                _ => return Err(NoJson),
+            }
+        }
+    }
+
+    /// The position after an escape whose backslash is before `at`.
+    fn escape(&self, at: usize) -> Result<usize, NoJson> {
+        match self.bytes.get(at) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 1),
+            Some(b'u') => match self.bytes.get(at + 1..at + 5) {
+                Some(hex) if hex.iter().all(u8::is_ascii_hexdigit) => Ok(at + 5),
+                _ => Err(NoJson),
+            },
+            _ => Err(NoJson),
+        }
+    }
+
+    fn number(&mut self) -> Result<(), NoJson> {
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        match self.peek() {
+            Some(b'0') => self.at += 1,
+            _ => self.digits()?,
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    /// One digit at least.
+    fn digits(&mut self) -> Result<(), NoJson> {
+        let begun = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        if self.at == begun {
+            return Err(NoJson);
+        }
+        Ok(())
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<(), NoJson> {
+        let end = self.at + word.len();
+        if self.bytes.get(self.at..end) != Some(word) {
+            return Err(NoJson);
+        }
+        self.at = end;
+        Ok(())
+    }
+
+    fn rest(self) -> Option<Vec<u8>> {
+        let mut out = self.out?;
+        out.extend_from_slice(self.bytes.get(self.kept..).unwrap_or_default());
+        Some(out)
+    }
+}
+
+/// The first position from `at` on that is a quote, a backslash, a control
+/// character or the end: what a string's inside can't simply contain.
+#[inline]
+fn plain_until(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    // Eight at a time. A byte below `n` borrows into its own high bit; bytes
+    // after the first hit may be wrong, and are not looked at.
+    let below = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word & HIGH;
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*chunk);
+        let hits = below(word, 0x20)
+            | below(word ^ (ONES * u64::from(b'"')), 1)
+            | below(word ^ (ONES * u64::from(b'\\')), 1);
+        if hits != 0 {
+            return at + (hits.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while let Some(0x20..=0x21 | 0x23..=0x5B | 0x5D..) = bytes.get(at) {
+        at += 1;
+    }
+    at
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Object,
+    Array,
+}
+
+/// The kinds of what is open, a bit each.
+#[derive(Debug, Default)]
+struct Nesting {
+    /// The innermost 128 at most; 1 is an object.
+    word: u128,
+    in_word: u32,
+    /// Full words of what is further out.
+    outer: Vec<u128>,
+}
+
+impl Nesting {
+    #[inline]
+    fn open(&mut self, kind: Kind) {
+        if self.in_word == u128::BITS {
+            self.outer.push(self.word);
+            self.in_word = 0;
+        }
+        self.word = self.word << 1 | u128::from(kind == Kind::Object);
+        self.in_word += 1;
+    }
+
+    #[inline]
+    fn close(&mut self) {
+        self.word >>= 1;
+        self.in_word = self.in_word.saturating_sub(1);
+        if self.in_word == 0
+            && let Some(word) = self.outer.pop()
+        {
+            self.word = word;
+            self.in_word = u128::BITS;
+        }
+    }
+
+    #[inline]
+    fn innermost(&self) -> Option<Kind> {
+        match (self.in_word, self.word & 1) {
+            (0, _) => None,
+            (_, 1) => Some(Kind::Object),
+            _ => Some(Kind::Array),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::value::RawValue;
+
+    fn agrees(text: &str) -> Result<(), TestCaseError> {
+        let theirs = serde_json::from_str::<&RawValue>(text);
+        prop_assert_eq!(compact(text).is_ok(), theirs.is_ok(), "{:?}", text);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_json_and_what_is_not() {
+        let good = [
+            "0",
+            "-0",
+            "1.5e+3",
+            "1E9",
+            "[]",
+            "{}",
+            " [ 1 , 2 ] ",
+            "\"\\u00ff\\/\"",
+            "true",
+            "{\"a\":{\"b\":[[],{}]}}",
+            "\"\u{7f}\u{2028}\"",
+            "[null,false,true]",
+            "\"\\ud800\"",
+        ];
+        let bad = [
+            "",
+            " ",
+            "01",
+            "-",
+            "1.",
+            ".5",
+            "1e",
+            "+1",
+            "[1,]",
+            "{\"a\":1,}",
+            "{\"a\"}",
+            "{a:1}",
+            "[1 2]",
+            "[",
+            "]",
+            "[}",
+            "{]",
+            "\"",
+            "\"\\x\"",
+            "\"\\u12g4\"",
+            "\"\n\"",
+            "tru",
+            "nulll",
+            "1 2",
+            "{\"a\":1}}",
+            "\u{feff}1",
+            "\"\\u12",
+            "'a'",
+            "NaN",
+            "[1]\u{b}",
+            "\"a\u{1}\"",
+            "{\"a\":1 \"b\":2}",
+            "[,1]",
+            "{,}",
+            "\"12345678\u{0}90\"",
+        ];
+        for text in good {
+            assert!(compact(text).is_ok(), "{text}");
+            agrees(text).unwrap();
+        }
+        for text in bad {
+            assert_eq!(compact(text), Err(NoJson), "{text}");
+            agrees(text).unwrap();
+        }
+    }
+
+    #[test]
+    fn any_depth_is_known_to_its_end() {
+        for depth in [1, 127, 128, 129, 255, 256, 257, 1_000, 100_000] {
+            let open: String = (0..depth)
+                .map(|n| if n % 3 == 0 { "{\"a\":" } else { "[" })
+                .collect();
+            let close: String = (0..depth)
+                .rev()
+                .map(|n| if n % 3 == 0 { '}' } else { ']' })
+                .collect();
+            assert_eq!(compact(&format!("{open}1{close}")), Ok(None), "{depth}");
+            let wrong = close.replacen(['}', ']'], ")", 1);
+            assert_eq!(compact(&format!("{open}1{wrong}")), Err(NoJson));
+            let crossed = format!("{}{}", &close[1..], &close[..1]);
+            if crossed != close {
+                assert_eq!(compact(&format!("{open}1{crossed}")), Err(NoJson));
+            }
+            assert_eq!(compact(&format!("{open}1{}", &close[1..])), Err(NoJson));
+        }
+    }
+
+    #[test]
+    fn every_byte_in_a_string_at_every_place_of_a_word() {
+        for place in 0..20 {
+            for byte in 0..=0x7f_u8 {
+                let text = format!("\"{}{}tail\"", "x".repeat(place), char::from(byte));
+                agrees(&text).unwrap();
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+        /// serde_json is the judge.
+        #[test]
+        fn it_takes_what_serde_json_takes(text in "[\\[\\]{}:,\"\\\\ \n0-9.eE+\\-truefalsn\u{e9}]{0,24}") {
+            agrees(&text)?;
+        }
+
+        #[test]
+        fn one_change_to_good_json_is_judged_the_same(
+            pieces in prop::collection::vec(("[a-z\\\\\"\u{1}-\u{ff}]{0,20}", any::<f64>(), any::<i64>()), 0..5),
+            at in any::<prop::sample::Index>(),
+            with in any::<char>(),
+            pretty in any::<bool>(),
+        ) {
+            let value: Vec<_> = pieces
+                .iter()
+                .map(|(text, float, whole)| serde_json::json!({ text.as_str(): [float, whole, { "x": text }] }))
+                .collect();
+            let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
+            let text = text.unwrap();
+            let out = compact(&text).unwrap();
+            let line = out.as_deref().unwrap_or(text.as_bytes());
+            prop_assert_eq!(line, serde_json::to_vec(&value).unwrap());
+            let mut chars: Vec<char> = text.chars().collect();
+            let at = at.index(chars.len());
+            if let Some(spot) = chars.get_mut(at) {
+                *spot = with;
+            }
+            agrees(&chars.into_iter().collect::<String>())?;
+        }
+    }
+}
