@@ -13,6 +13,7 @@ use crate::pace::{Permit, Signal};
 use crate::transport::{certificate_problem, connection_failure, holds, redact, retry_after};
 use reqwest::Url;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
@@ -100,10 +101,10 @@ impl Fetcher {
             Ok(url) => url,
             Err(error) => return invalid(error.to_string()),
         };
-        let mut headers = self.fixed_headers.clone();
+        let mut headers = Cow::Borrowed(&self.fixed_headers);
         for (name, template) in &self.item_headers {
             match header_value(template, id) {
-                Some(value) => headers.insert(name.clone(), value),
+                Some(value) => headers.to_mut().insert(name.clone(), value),
                 None => return invalid(format!("the ID can't be sent in the header {name}")),
             };
         }

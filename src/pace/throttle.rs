@@ -9,6 +9,10 @@ const FLOOR: f64 = 0.2;
 /// The part of the full speed that a second without trouble gives back.
 const RECOVERY: f64 = 0.05;
 
+/// Taken for the full speed where there is no quota and nothing was seen yet,
+/// in starts a second.
+const UNKNOWN: f64 = 10.0;
+
 /// A cap on the speed, while there is one.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
@@ -65,7 +69,12 @@ impl Throttle {
         if started < self.reacted {
             return false;
         }
-        let full = allowed.unwrap_or(self.observed.max(1.0) * 1.5);
+        // Without a quota, what was reached before. A speed that is capped is not
+        // what the server can bear: taken for that, it would only ever sink.
+        let full = allowed.unwrap_or_else(|| {
+            let before = self.cap.map_or(0.0, |cap| cap.full);
+            before.max(self.observed * 1.5).max(UNKNOWN)
+        });
         let present = match self.cap {
             Some(cap) => {
                 (cap.per_second + seconds(now - cap.since) * RECOVERY * cap.full).min(full)
@@ -117,4 +126,32 @@ pub fn full_jitter(ceiling: Duration, random: f64) -> Duration {
 /// delay of nearly nothing would be one request more in the same step.
 pub(super) fn equal_jitter(ceiling: Duration, random: f64) -> Tick {
     nanos(ceiling.mul_f64(0.5 + 0.5 * random.clamp(0.0, 1.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_quota_a_trouble_every_few_seconds_does_not_sink_the_speed_for_good() {
+        let mut throttle = Throttle::default();
+        let (mut now, mut starts): (Tick, u32) = (0, 0);
+        // 50 a second, then a trouble every three seconds for two minutes.
+        while now < 5_000_000_000 {
+            throttle.start(now);
+            now += 20_000_000;
+        }
+        let mut next_trouble = now;
+        let (from, until) = (now + 60_000_000_000, now + 120_000_000_000);
+        while now < until {
+            if now >= next_trouble {
+                throttle.slow_down(now, now, None, 0.5);
+                next_trouble = now + 3_000_000_000;
+            }
+            now = throttle.earliest(now).max(now + 20_000_000);
+            throttle.start(now);
+            starts += u32::from(now >= from);
+        }
+        assert!(starts > 8 * 60, "{starts} starts in the last minute");
+    }
 }

@@ -9,11 +9,15 @@ use std::collections::BTreeMap;
 use std::thread::JoinHandle;
 use tokio::sync::mpsc;
 
-/// Outcomes that wait for the disk at most.
-const QUEUE: usize = 256;
+/// Outcomes handed over together: a thread's wake-up costs as much as a line.
+const BATCH: usize = 64;
+/// The same in bytes: a batch of this size is handed over whatever its number.
+const BATCH_BYTES: usize = 1 << 20;
+/// Batches that wait for the disk at most.
+const QUEUE: usize = 8;
 
 enum Message {
-    Outcome(Box<Outcome>),
+    Outcomes(Vec<Outcome>),
     Commit(Note, Closing),
 }
 
@@ -35,6 +39,8 @@ pub(super) struct Final {
 #[derive(Debug)]
 pub(super) struct WriterStage {
     messages: mpsc::Sender<Message>,
+    batch: Vec<Outcome>,
+    batch_bytes: usize,
     pub(super) replies: mpsc::Receiver<Reply>,
     thread: JoinHandle<Final>,
 }
@@ -48,7 +54,9 @@ pub(super) fn start(mut writer: Writer) -> Result<WriterStage, RunError> {
         .spawn(move || {
             while let Some(message) = inbox.blocking_recv() {
                 let result = match message {
-                    Message::Outcome(outcome) => writer.append(&outcome),
+                    Message::Outcomes(outcomes) => outcomes
+                        .iter()
+                        .try_for_each(|outcome| writer.append(outcome)),
                     Message::Commit(note, closing) => {
                         let result = writer.commit(note, closing);
                         if result.is_ok() && reply.blocking_send(Reply::Committed).is_err() {
@@ -70,19 +78,37 @@ pub(super) fn start(mut writer: Writer) -> Result<WriterStage, RunError> {
         .map_err(RunError::Thread)?;
     Ok(WriterStage {
         messages,
+        batch: Vec::new(),
+        batch_bytes: 0,
         replies,
         thread,
     })
 }
 
 impl WriterStage {
-    /// Hands an outcome on; waits while the disk is behind.
+    /// Takes an outcome, and hands it on with others, at the next commit at the
+    /// latest: before that, nobody sees it anyway. Waits while the disk is behind.
     pub(super) async fn outcome(&mut self, outcome: Outcome) -> Result<(), RunError> {
-        self.send(Message::Outcome(Box::new(outcome))).await
+        self.batch_bytes += outcome.fate.as_ref().map_or(0, |record| record.body.len());
+        self.batch.push(outcome);
+        if self.batch.len() >= BATCH || self.batch_bytes >= BATCH_BYTES {
+            self.hand_over().await?;
+        }
+        Ok(())
     }
 
-    /// Asks for a commit of all that was handed on.
+    async fn hand_over(&mut self) -> Result<(), RunError> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        self.batch_bytes = 0;
+        let batch = std::mem::take(&mut self.batch);
+        self.send(Message::Outcomes(batch)).await
+    }
+
+    /// Asks for a commit of all that was taken.
     pub(super) async fn commit(&mut self, note: Note, closing: Closing) -> Result<(), RunError> {
+        self.hand_over().await?;
         self.send(Message::Commit(note, closing)).await
     }
 

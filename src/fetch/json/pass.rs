@@ -122,11 +122,24 @@ impl Pass<'_> {
         self.out
             .get_or_insert_with(|| Vec::with_capacity(self.bytes.len()))
             .extend_from_slice(run);
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.at += 1;
-        }
-        self.kept = self.at;
-        self.peek()
+        let mut at = self.at + 1;
+        let byte = loop {
+            // Indentation, eight at a time.
+            while let Some(word) = word_at(self.bytes, at) {
+                let others = word ^ (ONES * u64::from(b' '));
+                if others != 0 {
+                    at += (others.trailing_zeros() / 8) as usize;
+                    break;
+                }
+                at += 8;
+            }
+            match self.bytes.get(at) {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => at += 1,
+                byte => break byte,
+            }
+        };
+        (self.at, self.kept) = (at, at);
+        byte.copied()
     }
 
     #[inline]
@@ -214,20 +227,28 @@ impl Pass<'_> {
     }
 }
 
+/// A byte of 1 in each place of a word.
+const ONES: u64 = u64::MAX / 255;
+const HIGH: u64 = ONES << 7;
+
+/// The eight bytes from `at` on, the first of them lowest.
+#[inline]
+fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
+    let eight = bytes.get(at..)?.first_chunk::<8>()?;
+    Some(u64::from_le_bytes(*eight))
+}
+
 /// The first position from `at` on that is a quote, a backslash, a control
 /// character or the end: what a string's inside can't simply contain.
 #[inline]
 fn plain_until(bytes: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    // Eight at a time. A byte below `n` borrows into its own high bit; bytes
-    // after the first hit may be wrong, and are not looked at.
-    let below = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word & HIGH;
-    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(*chunk);
-        let hits = below(word, 0x20)
-            | below(word ^ (ONES * u64::from(b'"')), 1)
-            | below(word ^ (ONES * u64::from(b'\\')), 1);
+    // Eight at a time. A byte that is too low borrows into its own high bit;
+    // bytes after the first hit may be wrong, and are not looked at.
+    while let Some(word) = word_at(bytes, at) {
+        let control = word.wrapping_sub(ONES * 0x20);
+        let quote = (word ^ (ONES * u64::from(b'"'))).wrapping_sub(ONES);
+        let backslash = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
+        let hits = (control | quote | backslash) & !word & HIGH;
         if hits != 0 {
             return at + (hits.trailing_zeros() / 8) as usize;
         }
