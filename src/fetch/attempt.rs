@@ -7,7 +7,7 @@ use super::json::compact_json;
 use super::redirect::{MOST_HOPS, next_hop, next_method};
 use super::sent::Sent;
 use crate::auth::{Credentials, Presented, SidePermits, Token};
-use crate::job::{Method, Request, Template, UrlTemplate};
+use crate::job::{Method, Request, Template, TemplateError, UrlTemplate};
 use crate::outcome::{Reason, Record};
 use crate::pace::{Permit, Signal};
 use crate::transport::{certificate_problem, connection_failure, holds, redact, retry_after};
@@ -19,11 +19,18 @@ use tokio::time::Instant;
 
 /// A request that no ID can make valid.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "[request] header `{name}` can't be sent: its value holds a character that HTTP does not allow"
-)]
-pub struct FetchSetupError {
-    name: String,
+pub enum FetchSetupError {
+    /// A header of the job.
+    #[error(
+        "[request] header `{name}` can't be sent: its value holds a character that HTTP does not allow"
+    )]
+    Header {
+        /// As the job spells it.
+        name: String,
+    },
+    /// What takes the place of the URL's origin.
+    #[error("the embedded API's address is no URL: {0}")]
+    Base(TemplateError),
 }
 
 /// Sends the job's requests.
@@ -31,8 +38,6 @@ pub struct FetchSetupError {
 pub struct Fetcher {
     client: reqwest::Client,
     url: UrlTemplate,
-    /// Takes the place of the URL's origin (the embedded API's).
-    base: Option<String>,
     query: Vec<(String, Template)>,
     method: reqwest::Method,
     fixed_headers: HeaderMap,
@@ -49,10 +54,11 @@ enum Step {
 }
 
 impl Fetcher {
-    /// A fetcher for the job's requests. `client` must follow no redirects and try nothing again.
+    /// A fetcher for the job's requests; `base` takes the place of the URL's
+    /// origin (the embedded API's address does). `client` must follow no redirects and try nothing again.
     pub fn new(
         request: &Request,
-        base: Option<String>,
+        base: Option<&str>,
         client: reqwest::Client,
         permits: SidePermits,
         credentials: Credentials,
@@ -61,7 +67,7 @@ impl Fetcher {
         fixed_headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         let mut item_headers = Vec::new();
         for (name, template) in &request.headers {
-            let invalid = || FetchSetupError { name: name.clone() };
+            let invalid = || FetchSetupError::Header { name: name.clone() };
             let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
             // Two different IDs give two different values only where there is a hole.
             if template.expand_value("a") == template.expand_value("b") {
@@ -73,8 +79,14 @@ impl Fetcher {
         }
         Ok(Fetcher {
             client,
-            url: request.url.clone(),
-            base,
+            url: match base {
+                Some(base) => request
+                    .url
+                    .clone()
+                    .at(base)
+                    .map_err(FetchSetupError::Base)?,
+                None => request.url.clone(),
+            },
             query: request.query.clone(),
             method: match request.method {
                 Method::Get => reqwest::Method::GET,
@@ -97,7 +109,7 @@ impl Fetcher {
             verdict: Verdict::Failed(Trouble::new(None, Reason::InvalidId, message)),
             bytes: 0,
         };
-        let home = match self.url.build(id, &self.query, self.base.as_deref()) {
+        let home = match self.url.build(id, &self.query) {
             Ok(url) => url,
             Err(error) => return invalid(error.to_string()),
         };

@@ -118,7 +118,7 @@ pub async fn run(
     let (credentials, keeper) = credentials(job, &options, &client, &side_permits)?;
     let fetcher = Fetcher::new(
         &job.request,
-        options.base.clone(),
+        options.base.as_deref(),
         client,
         side_permits,
         credentials.clone(),

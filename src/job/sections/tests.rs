@@ -173,7 +173,7 @@ fn a_whole_request() {
     assert_eq!(names(&request.query), ["z", "a"], "the file's order");
     assert_eq!(names(&request.headers), ["X-B", "X-A"]);
     assert!(request.headers[0].1.is_secret() && !request.headers[1].1.is_secret());
-    let url = request.url.build("i/d", &request.query, None).unwrap();
+    let url = request.url.build("i/d", &request.query).unwrap();
     assert_eq!(
         url.as_str(),
         "https://h.example/i%2Fd?q=hunter2&z=i%2Fd&a=1"
@@ -184,7 +184,7 @@ fn a_whole_request() {
 #[test]
 fn the_id_may_be_in_the_query_table_alone() {
     let job = good("[request]\nurl = \"https://h/search\"\nquery = { q = \"{id}\" }");
-    let url = job.request.url.build("a&b", &job.request.query, None);
+    let url = job.request.url.build("a&b", &job.request.query);
     assert_eq!(url.unwrap().as_str(), "https://h/search?q=a%26b");
     expect(
         "[request]\nurl = \"https://h/x\"\nheaders = { a = \"{id}\" }",

@@ -55,7 +55,7 @@ fn what_was_filled_in_is_no_template_and_is_never_shown() {
 #[test]
 fn an_id_becomes_one_segment() {
     let template = url("https://api.example.com/v1/tracks/{id}");
-    let built = |id: &str| template.build(id, &[], None).map(|url| url.to_string());
+    let built = |id: &str| template.build(id, &[]).map(|url| url.to_string());
     let expect = |tail: &str| Ok(format!("https://api.example.com/v1/tracks/{tail}"));
     assert_eq!(built("abc"), expect("abc"));
     assert_eq!(built("a/b?c#d"), expect("a%2Fb%3Fc%23d"));
@@ -74,7 +74,7 @@ fn an_id_becomes_one_segment() {
 fn text_that_looks_like_a_mark_stays() {
     for text in ["x00", "x00x", "0x000x", "`00", "x", "0"] {
         let raw = format!("http://h/{text}{{id}}{text}/{{id}}?{text}={{id}}{text}");
-        let built = url(&raw).build("7", &[], None).unwrap();
+        let built = url(&raw).build("7", &[]).unwrap();
         let kept = text.replace('`', "%60");
         let expected = format!("http://h/{kept}7{kept}/7?{text}=7{text}");
         assert_eq!(built.as_str(), expected);
@@ -89,13 +89,13 @@ fn a_dot_beside_the_hole_is_watched_too() {
         "http://h/a/{id}%2E",
     ] {
         assert_eq!(
-            url(raw).build(".", &[], None),
+            url(raw).build(".", &[]),
             Err(TemplateError::DotSegment),
             "{raw}"
         );
-        assert!(url(raw).build("x", &[], None).is_ok(), "{raw}");
+        assert!(url(raw).build("x", &[]).is_ok(), "{raw}");
     }
-    assert!(url("http://h/a?x={id}").build("..", &[], None).is_ok());
+    assert!(url("http://h/a?x={id}").build("..", &[]).is_ok());
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn query_is_appended_and_encoded() {
         ("m n".to_owned(), value("U&S")),
         ("i".to_owned(), value("<{id}>")),
     ];
-    let built = |raw| url(raw).build("a b", &pairs, None).unwrap().to_string();
+    let built = |raw| url(raw).build("a b", &pairs).unwrap().to_string();
     let tail = "m%20n=U%26S&i=%3Ca%20b%3E";
     assert_eq!(built("http://h/{id}"), format!("http://h/a%20b?{tail}"));
     assert_eq!(built("http://h/{id}?"), format!("http://h/a%20b?{tail}"));
@@ -121,9 +121,8 @@ fn a_base_takes_the_origins_place() {
     let template = url("HTTPS://API.example.com:443/x/{id}?a=1");
     assert_eq!(template.origin(), "https://api.example.com");
     assert_eq!(template.host(), "api.example.com");
-    let built = template
-        .build("7", &[], Some("http://127.0.0.1:4000/"))
-        .unwrap();
+    let there = template.at("http://127.0.0.1:4000/").unwrap();
+    let built = there.build("7", &[]).unwrap();
     assert_eq!(built.as_str(), "http://127.0.0.1:4000/x/7?a=1");
     assert_eq!(url("http://h:8080/{id}").origin(), "http://h:8080");
 }
@@ -176,7 +175,7 @@ proptest! {
     #[test]
     fn any_id_is_one_segment_or_refused(id in "\\PC*|[./%2eE\\\\?#]{0,6}|.*") {
         let template = url("https://h.example/v1/{id}/full");
-        if let Ok(url) = template.build(&id, &[], None) {
+        if let Ok(url) = template.build(&id, &[]) {
             let segments: Vec<_> = url.path_segments().unwrap().collect();
             prop_assert_eq!(segments.len(), 3);
             let decoded = percent_decode_str(segments[1]).decode_utf8().unwrap();
@@ -193,7 +192,7 @@ proptest! {
     fn any_id_is_one_query_value(id in ".+", fixed in ".*") {
         let fixed_template = Template::new(&text(vec![Piece::Filled(fixed.clone())])).unwrap();
         let pairs = [("k".to_owned(), fixed_template)];
-        let url = url("https://h/s?q={id}").build(&id, &pairs, None).unwrap();
+        let url = url("https://h/s?q={id}").build(&id, &pairs).unwrap();
         let query: Vec<_> = url.query_pairs().collect();
         prop_assert_eq!(&query, &[("q".into(), id.into()), ("k".into(), fixed.into())]);
     }
@@ -201,7 +200,7 @@ proptest! {
     #[test]
     fn no_text_makes_a_template_panic(raw in ".*|https?://[a-z{}id./?#%@:\\\\]*", id in ".*") {
         if let Ok(template) = UrlTemplate::new(&typed(&raw)) {
-            let _ = template.build(&id, &[], None);
+            let _ = template.build(&id, &[]);
         }
         if let Ok(template) = Template::new(&typed(&raw)) {
             let _ = template.expand_value(&id);

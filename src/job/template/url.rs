@@ -44,6 +44,8 @@ pub struct UrlTemplate {
     raw: String,
     origin: String,
     host: String,
+    /// The origin, parsed: each item's URL is this one with another path.
+    home: Url,
     path: Vec<Part>,
     query: Option<Vec<Part>>,
     secret: bool,
@@ -82,6 +84,8 @@ impl UrlTemplate {
         if hyper::Uri::try_from(url.as_str()).is_err() || host.is_empty() {
             return Err(UrlMistake::Syntax("characters that no URL has".to_owned()));
         }
+        let origin = url.origin().ascii_serialization();
+        let home = Url::parse(&origin).map_err(|error| UrlMistake::Syntax(error.to_string()))?;
         let path = split_at_mark(url.path(), &mark);
         let query = url.query().map(|query| split_at_mark(query, &mark));
         let all = path.iter().chain(query.iter().flatten());
@@ -93,8 +97,9 @@ impl UrlTemplate {
         }
         Ok(UrlTemplate {
             raw: text.raw.clone(),
-            origin: url.origin().ascii_serialization(),
+            origin,
             host,
+            home,
             path,
             query,
             secret: filled_after_origin(text),
@@ -126,15 +131,15 @@ impl UrlTemplate {
         all.any(Part::is_id)
     }
 
+    /// The same with `base` (`http://127.0.0.1:4000`) in the place of scheme, host and port.
+    pub fn at(mut self, base: &str) -> Result<UrlTemplate, TemplateError> {
+        self.home = Url::parse(base).map_err(|error| TemplateError::Url(error.to_string()))?;
+        Ok(self)
+    }
+
     /// The URL of one item: the ID percent-encoded into its holes, `query`
-    /// appended to the URL's own. `base` (`http://127.0.0.1:4000`) takes the
-    /// place of scheme, host and port.
-    pub fn build(
-        &self,
-        id: &str,
-        query: &[(String, Template)],
-        base: Option<&str>,
-    ) -> Result<Url, TemplateError> {
+    /// appended to the URL's own.
+    pub fn build(&self, id: &str, query: &[(String, Template)]) -> Result<Url, TemplateError> {
         if id.is_empty() {
             return Err(TemplateError::EmptyId);
         }
@@ -142,19 +147,14 @@ impl UrlTemplate {
             return Err(TemplateError::TooLong);
         }
         let encoded = utf8_percent_encode(id, RESERVED).to_string();
-        let mut text = base
-            .map_or(self.origin.as_str(), |base| base.trim_end_matches('/'))
-            .to_owned();
-        let path_start = text.len();
+        let mut text = String::with_capacity(128);
         text.extend(self.path.iter().map(|part| part.text(&encoded)));
         let path_end = text.len();
-        let mut separator = Some('?');
+        let mut separator = None;
         if let Some(own) = &self.query {
-            text.push('?');
-            let start = text.len();
             text.extend(own.iter().map(|part| part.text(&encoded)));
             // An empty query needs none; one that ends in `?` is not empty.
-            separator = (text.len() > start).then_some('&');
+            separator = (text.len() > path_end).then_some('&');
         }
         for (name, value) in query {
             text.extend(separator);
@@ -168,13 +168,19 @@ impl UrlTemplate {
                 }
             }
         }
-        if text.len() > URL_LIMIT {
+        if self.origin.len() + text.len() >= URL_LIMIT {
             return Err(TemplateError::TooLong);
         }
-        let url = Url::parse(&text).map_err(|error| TemplateError::Url(error.to_string()))?;
+        let (path, query_text) = text.split_at_checked(path_end).unwrap_or((&text, ""));
+        // Parsing the whole would do the host's part again for each item.
+        let mut url = self.home.clone();
+        url.set_path(path);
         // The parser folds `.` and `..` (also as `%2e`): that would be another item's path.
-        if text.get(path_start..path_end) != Some(url.path()) {
+        if path != url.path() {
             return Err(TemplateError::DotSegment);
+        }
+        if self.query.is_some() || !query.is_empty() {
+            url.set_query(Some(query_text));
         }
         Ok(url)
     }
