@@ -120,11 +120,13 @@ impl Driver<'_> {
                 Turn::Go(permit) => {
                     let control = self.ask_control();
                     let fresh_first = self.pacer.in_doubt();
-                    let Some(work) = control.or_else(|| self.queue.pop(now.instant, fresh_first))
+                    let Some(mut work) =
+                        control.or_else(|| self.queue.pop(now.instant, fresh_first))
                     else {
                         return far;
                     };
                     self.stats.starts += 1;
+                    work.begun = self.stats.starts;
                     let fetcher = Arc::clone(&self.fetcher);
                     self.in_flight.push(Box::pin(async move {
                         let answer = fetcher.attempt(&work.id, presented, &permit).await;
@@ -233,7 +235,7 @@ impl Driver<'_> {
                 return self.limit_reached();
             }
             self.taken += 1;
-            self.queue.push(Work::new(item.id, item.occurrence));
+            self.queue.push(Work::again(item));
         }
     }
 

@@ -2,7 +2,7 @@
 //! credentials', in which case the run stops before more is asked in vain.
 
 use super::error::RunError;
-use super::state::{Cause, Driver};
+use super::state::{Cause, Driver, Held};
 use super::verdicts::failed;
 use super::work::Work;
 use crate::auth::AuthError;
@@ -66,11 +66,11 @@ impl Driver<'_> {
         trouble: Trouble,
         now: Now,
     ) -> Result<(), RunError> {
-        if self.judged.let_through {
+        if self.judged.let_through || work.fails_again(&trouble) {
             return self.fail(work, trouble, 1, now).await;
         }
         let said = trouble.message.clone();
-        self.judged.held.push(failed(work, trouble, 1));
+        self.hold_refused(work, trouble);
         if self.judged.held.len() >= ALL_FORBIDDEN {
             self.refused(
                 format!("the first {ALL_FORBIDDEN} requests were all answered {said}"),
@@ -91,6 +91,9 @@ impl Driver<'_> {
             if matches!(self.job.auth, Auth::None) {
                 return self.forbidden(work, trouble, now).await;
             }
+            if work.fails_again(&trouble) {
+                return self.fail(work, trouble, 1, now).await;
+            }
             self.fixed_refused(work, trouble, now);
             return Ok(());
         };
@@ -102,8 +105,15 @@ impl Driver<'_> {
             self.queue.push_at(now.instant, work);
             return Ok(());
         }
-        self.judged.refusals.add(&refused);
         work.refusals.add(&refused);
+        if work.fails_again(&trouble) {
+            if work.refusals.are_enough() {
+                return self.fail(work, trouble, 1, now).await;
+            }
+            self.present_anew(work, now);
+            return Ok(());
+        }
+        self.judged.refusals.add(&refused);
         self.remember_refused(&work);
         // One item that takes no token is that item's matter, once others got through.
         let for_all = !self.judged.let_through || self.judged.refused_items.len() >= ITEMS_REFUSED;
@@ -114,15 +124,20 @@ impl Driver<'_> {
         }
         // Held, and a failure only when something gets through again: otherwise it is the token.
         if work.refusals.are_enough() {
-            self.judged.held.push(failed(work, trouble, 1));
+            self.hold_refused(work, trouble);
             return Ok(());
         }
+        self.present_anew(work, now);
+        Ok(())
+    }
+
+    /// Another try, with another token.
+    fn present_anew(&mut self, work: Work, now: Now) {
         self.stats.retries += 1;
         // A short wait, so that an item whose every token is refused can't spin.
         let more = work.refusals.in_all.saturating_sub(1);
         let wait = Duration::from_millis(u64::from(more) * 500);
         self.queue.push_at(now.instant + wait, work);
-        Ok(())
     }
 
     /// 401 to credentials that don't change. Once others got through with them
@@ -133,15 +148,24 @@ impl Driver<'_> {
         if !worked || self.judged.refused_items.len() >= ITEMS_REFUSED {
             return self.refused(trouble.message, now);
         }
-        // A failure only when something gets through again.
-        self.judged.held.push(failed(work, trouble, 1));
+        self.hold_refused(work, trouble);
     }
 
     fn remember_refused(&mut self, work: &Work) {
-        let items = &mut self.judged.refused_items;
-        if items.len() < ITEMS_REFUSED && !items.contains(&work.tag()) {
-            items.push(work.tag());
+        let (items, now) = (&mut self.judged.refused_items, self.stats.starts);
+        if let Some((_, when)) = items.iter_mut().find(|(tag, _)| *tag == work.tag()) {
+            *when = now;
+        } else if items.len() < ITEMS_REFUSED {
+            items.push((work.tag(), now));
         }
+    }
+
+    /// A failure only when something that was sent later gets through.
+    fn hold_refused(&mut self, work: Work, trouble: Trouble) {
+        self.judged.held.push(Held {
+            outcome: failed(work, trouble, 1),
+            when: self.stats.starts,
+        });
     }
 
     fn refused(&mut self, why: String, now: Now) {
@@ -153,14 +177,14 @@ impl Driver<'_> {
     /// have failed.
     pub(super) async fn all_forbidden(&mut self) -> Result<Option<RunError>, RunError> {
         if self.resumed.records > 0 || self.judged.let_through {
-            self.let_through().await?;
+            self.let_through(u64::MAX).await?;
         }
         Ok(self.forbidden_so_far())
     }
 
     fn forbidden_so_far(&self) -> Option<RunError> {
         let count = self.judged.held.len();
-        let message = match &self.judged.held.first()?.fate {
+        let message = match &self.judged.held.first()?.outcome.fate {
             Err(failure) => failure.message.clone(),
             Ok(_) => return None,
         };

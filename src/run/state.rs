@@ -152,14 +152,25 @@ impl Commits {
 /// What has been seen of the API's temper, across items.
 #[derive(Debug, Default)]
 pub(super) struct Judged {
-    /// 403s that are not failures until some other answer has come.
-    pub(super) held: Vec<Outcome>,
+    /// Refusals that are not failures until some other answer has come.
+    pub(super) held: Vec<Held>,
     /// What went wrong last, of what is tried again.
     pub(super) last_trouble: String,
     /// Some request was not refused.
     pub(super) let_through: bool,
     /// Tokens refused since a request was let through.
     pub(super) refusals: Refusals,
-    /// Different items that refused them; more than a few say nothing new.
-    pub(super) refused_items: Vec<u64>,
+    /// Different items that were refused, and when (as [`Held::when`]); more
+    /// than a few say nothing new.
+    pub(super) refused_items: Vec<(u64, u64)>,
+}
+
+/// A refusal of which nobody knows yet whether it is the item's own.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) outcome: Outcome,
+    /// The requests that had been begun by then. Only one that was begun later
+    /// can show that the credentials are still good: what was on its way may
+    /// have been let through before they were revoked.
+    pub(super) when: u64,
 }

@@ -19,9 +19,20 @@ impl Driver<'_> {
         extra: u32,
         now: Now,
     ) -> Result<(), RunError> {
+        // Answers that were still on their way when the credentials or the
+        // server were found to be at fault: the same command tries these again.
+        if matches!(
+            &self.stopping,
+            Some((
+                Cause::Broken(RunError::Refused(_) | RunError::Quarantine { .. }),
+                _
+            ))
+        ) {
+            return Ok(());
+        }
         let kind = kind(&trouble);
-        // Nothing was asked, so nothing was learnt.
-        if trouble.reason == Reason::InvalidId {
+        // Nothing was asked, or nothing has changed since: nothing was learnt.
+        if trouble.reason == Reason::InvalidId || work.fails_again(&trouble) {
             return self.hand_on(failed(work, trouble, extra)).await;
         }
         self.weigh(&mut work, &trouble, now).await?;
@@ -38,7 +49,11 @@ impl Driver<'_> {
         trouble: &Trouble,
         now: Now,
     ) -> Result<(), RunError> {
-        if self.stopping.is_some() || self.pacer.in_outage() || work.weighed {
+        if self.stopping.is_some()
+            || self.pacer.in_outage()
+            || work.weighed
+            || work.fails_again(trouble)
+        {
             return Ok(());
         }
         work.weighed = true;
