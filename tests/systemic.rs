@@ -17,6 +17,7 @@ mod support;
 use raw::{Raw, Reply, answer, ok};
 use std::path::PathBuf;
 use std::process::Output;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::{Place, assert_exit, harvest, told, track_id};
@@ -138,10 +139,14 @@ fn assert_says(output: &Output, words: &[&str]) {
 #[test]
 fn answers_that_were_on_their_way_release_no_refusals() {
     let scene = Scene::new(100, "concurrency = 8", BEARER);
-    scene.answers(|n| match n {
-        0..43 => good(n),
-        43..50 => late(good(n), 200 * (n as u64 - 42)),
-        _ => no("401 Unauthorized"),
+    let revoked = AtomicBool::new(false);
+    scene.answers(move |n| {
+        revoked.fetch_or(n >= 50, Ordering::SeqCst);
+        match n {
+            43..50 => late(good(n), 200 * (n as u64 - 42)),
+            _ if revoked.load(Ordering::SeqCst) => no("401 Unauthorized"),
+            _ => good(n),
+        }
     });
     let output = scene.run(&[]);
     assert_exit(&output, 1);
@@ -183,4 +188,87 @@ fn a_retry_is_not_stopped_by_the_items_own_old_failures() {
         assert_eq!(scene.asked() - asked, 80);
         scene.assert_exactly_once(160);
     }
+}
+
+/// Twenty and more items that are forbidden for themselves, first in a run that goes on.
+#[test]
+fn a_resumed_run_passes_items_that_are_forbidden() {
+    let rule = |n: usize| match n {
+        50..110 => no("403 Forbidden"),
+        _ => good(n),
+    };
+    // Once with an item that is known to be good, once without quarantine (and with POST: nothing to ask for).
+    for (limits, method) in [("", "GET"), ("quarantine = \"off\"", "POST")] {
+        let scene = Scene::new(50, limits, BEARER);
+        let job = std::fs::read_to_string(&scene.job).unwrap();
+        std::fs::write(
+            &scene.job,
+            job.replace("[limits]", &format!("method = \"{method}\"\n[limits]")),
+        )
+        .unwrap();
+        scene.answers(rule);
+        assert_exit(&scene.run(&[]), 0);
+        scene.list(150);
+        let asked = scene.asked();
+        let output = scene.run(&[]);
+        assert_exit(&output, 3);
+        assert_eq!(scene.fates(), (90, 60), "{}", told(&output));
+        assert!(scene.asked() - asked <= 100 + 1);
+        scene.assert_exactly_once(150);
+    }
+}
+
+/// Promise 8: when every request of a run is refused, it is the credentials.
+#[test]
+fn credentials_that_die_between_runs_burn_no_item() {
+    for (status, left, method) in [
+        ("401 Unauthorized", 2, "GET"),
+        ("401 Unauthorized", 2, "POST"),
+        ("403 Forbidden", 15, "GET"),
+        ("403 Forbidden", 15, "POST"),
+        ("403 Forbidden", 40, "GET"),
+    ] {
+        let scene = Scene::new(100 - left, "", BEARER);
+        let job = std::fs::read_to_string(&scene.job).unwrap();
+        std::fs::write(
+            &scene.job,
+            job.replace("[limits]", &format!("method = \"{method}\"\n[limits]")),
+        )
+        .unwrap();
+        assert_exit(&scene.run(&[]), 0);
+        scene.list(100);
+        scene.answers(move |_| no(status));
+        let output = scene.run(&[]);
+        assert_exit(&output, 1);
+        let code = status.split(' ').next().unwrap();
+        assert_says(&output, &["the API refused the credentials", code]);
+        assert_eq!(scene.fates(), (100 - left, 0), "{}", told(&output));
+        scene.answers(good);
+        assert_exit(&scene.run(&[]), 0);
+        scene.assert_exactly_once(100);
+    }
+}
+
+/// That an item failed in an earlier run does not hide the others that are known to be good.
+#[test]
+fn an_outage_at_the_end_burns_nothing_though_an_item_failed_before() {
+    let sick = |n: usize| match n {
+        7 => no("404 Not Found"),
+        _ => good(n),
+    };
+    let scene = Scene::new(100, "max_wait = \"2s\"", "");
+    scene.answers(sick);
+    assert_exit(&scene.run(&["--limit", "95"]), 3);
+    scene.answers(|_| no("503 Service Unavailable"));
+    let output = scene.run(&[]);
+    assert_exit(&output, 75);
+    assert_eq!(scene.fates(), (94, 1), "{}", told(&output));
+    // And what failed before is not burnt anew by a retry, when it gets what all get.
+    let lines = scene.place.read("out.ndjson.failed.ndjson");
+    let output = scene.retry(&[]);
+    assert_exit(&output, 75);
+    assert_eq!(scene.place.read("out.ndjson.failed.ndjson"), lines);
+    scene.answers(sick);
+    assert_exit(&scene.run(&[]), 3);
+    scene.assert_exactly_once(100);
 }

@@ -65,6 +65,9 @@ impl Driver<'_> {
                 wake = wake.min(due);
             }
             if self.is_over(now) {
+                if self.asks_at_the_end() {
+                    continue;
+                }
                 return Ok(());
             }
             if now.instant >= next_tick {
@@ -102,6 +105,9 @@ impl Driver<'_> {
         let far = now.instant + Duration::from_secs(3600);
         self.waiting_for_token = false;
         loop {
+            if self.awaits_control() {
+                return far;
+            }
             if !self.queue.has_due(now.instant) && !self.wants_control() {
                 return self.queue.next_due().unwrap_or(far);
             }
@@ -292,7 +298,7 @@ impl Driver<'_> {
             Some((_, deadline)) => self.in_flight.is_empty() || now.instant >= *deadline,
             None => {
                 let nothing_left = self.queue.is_empty() && self.doubted.is_empty();
-                self.ids_ended && nothing_left && self.in_flight.is_empty()
+                self.ids_ended && nothing_left && !self.is_questioned() && self.in_flight.is_empty()
             }
         }
     }

@@ -1,8 +1,10 @@
 //! All that a run under way knows. Owned by one task, the driver's; the other
 //! files of this folder say what it does with it.
 
+use super::control::Control;
 use super::error::RunError;
 use super::ids_stage::IdStream;
+use super::known::FailedBefore;
 use super::quarantine::Quarantine;
 use super::refusals::Refusals;
 use super::stats::Stats;
@@ -35,6 +37,7 @@ pub(super) struct Parts<'j> {
     pub(super) keeper: Option<TokenKeeper>,
     pub(super) done: DoneSet,
     pub(super) resumed: Resumed,
+    pub(super) failed_before: FailedBefore,
     pub(super) ids: IdStream,
     pub(super) writer: WriterStage,
     pub(super) side_requests: SidePermitRequests,
@@ -75,9 +78,9 @@ pub(super) struct Driver<'j> {
     pub(super) judged: Judged,
     pub(super) quarantine: Quarantine,
     pub(super) storm: Storm,
-    /// An item that was answered well, and whether it is asked for at present.
-    pub(super) control: Option<String>,
-    pub(super) control_asked: bool,
+    pub(super) control: Control,
+    /// What failed in earlier runs, roughly.
+    pub(super) failed_before: FailedBefore,
     /// Items that have used up their tries while nobody else was answered.
     pub(super) doubted: Vec<(Work, Trouble)>,
     pub(super) stopping: Option<(Cause, Instant)>,
@@ -112,8 +115,8 @@ impl<'j> Driver<'j> {
             stats: Stats::new(),
             judged: Judged::default(),
             storm: Storm::default(),
-            control: None,
-            control_asked: false,
+            control: Control::default(),
+            failed_before: parts.failed_before,
             doubted: Vec::new(),
             stopping: None,
             waiting_for_token: false,

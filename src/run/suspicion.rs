@@ -24,13 +24,13 @@ impl Driver<'_> {
         if matches!(
             &self.stopping,
             Some((
-                Cause::Broken(RunError::Refused(_) | RunError::Quarantine { .. }),
+                Cause::Broken(RunError::Refused(..) | RunError::Quarantine { .. }),
                 _
             ))
         ) {
             return Ok(());
         }
-        let kind = kind(&trouble);
+        let kind = Kind::of(&trouble);
         // Nothing was asked, or nothing has changed since: nothing was learnt.
         if trouble.reason == Reason::InvalidId || work.fails_again(&trouble) {
             return self.hand_on(failed(work, trouble, extra)).await;
@@ -57,7 +57,7 @@ impl Driver<'_> {
             return Ok(());
         }
         work.weighed = true;
-        let kind = kind(trouble);
+        let kind = Kind::of(trouble);
         // That an item is not there is about the item, once others were.
         let own = matches!(kind.reason, Reason::NotFound | Reason::Gone)
             && self.resumed.records + self.stats.records > 0;
@@ -112,12 +112,5 @@ impl Driver<'_> {
             self.hand_on(outcome).await?;
         }
         Ok(())
-    }
-}
-
-fn kind(trouble: &Trouble) -> Kind {
-    Kind {
-        reason: trouble.reason,
-        status: trouble.status,
     }
 }
