@@ -58,7 +58,7 @@ impl Driver<'_> {
     ) -> Result<Ended, RunError> {
         let mut cause = self.stopping.take().map(|s| s.0);
         if cause.is_none() && cycled.is_ok() {
-            cause = match self.all_forbidden().await {
+            cause = match self.all_refused().await {
                 Ok(refused) => refused.map(Cause::Broken),
                 Err(error) => Some(Cause::Broken(error)),
             };

@@ -65,6 +65,9 @@ impl Driver<'_> {
                 wake = wake.min(due);
             }
             if self.is_over(now) {
+                if self.asks_at_the_end() {
+                    continue;
+                }
                 return Ok(());
             }
             if now.instant >= next_tick {
@@ -102,6 +105,9 @@ impl Driver<'_> {
         let far = now.instant + Duration::from_secs(3600);
         self.waiting_for_token = false;
         loop {
+            if self.awaits_control() {
+                return far;
+            }
             if !self.queue.has_due(now.instant) && !self.wants_control() {
                 return self.queue.next_due().unwrap_or(far);
             }
@@ -120,11 +126,13 @@ impl Driver<'_> {
                 Turn::Go(permit) => {
                     let control = self.ask_control();
                     let fresh_first = self.pacer.in_doubt();
-                    let Some(work) = control.or_else(|| self.queue.pop(now.instant, fresh_first))
+                    let Some(mut work) =
+                        control.or_else(|| self.queue.pop(now.instant, fresh_first))
                     else {
                         return far;
                     };
                     self.stats.starts += 1;
+                    work.begun = self.stats.starts;
                     let fetcher = Arc::clone(&self.fetcher);
                     self.in_flight.push(Box::pin(async move {
                         let answer = fetcher.attempt(&work.id, presented, &permit).await;
@@ -233,7 +241,7 @@ impl Driver<'_> {
                 return self.limit_reached();
             }
             self.taken += 1;
-            self.queue.push(Work::new(item.id, item.occurrence));
+            self.queue.push(Work::again(item));
         }
     }
 
@@ -290,7 +298,7 @@ impl Driver<'_> {
             Some((_, deadline)) => self.in_flight.is_empty() || now.instant >= *deadline,
             None => {
                 let nothing_left = self.queue.is_empty() && self.doubted.is_empty();
-                self.ids_ended && nothing_left && self.in_flight.is_empty()
+                self.ids_ended && nothing_left && !self.is_questioned() && self.in_flight.is_empty()
             }
         }
     }

@@ -42,9 +42,9 @@ pub enum RunError {
     Auth(#[source] AuthError),
     /// The API refuses the credentials.
     #[error(
-        "the API refused the credentials: {0}\n  nothing was recorded as failed because of it: correct [auth] and run the same command again"
+        "the API refused the credentials: {0}\n  nothing was recorded as failed because of it: correct [auth] and run the same command again{1}"
     )]
-    Refused(String),
+    Refused(String, &'static str),
     /// Nearly every item failed in the same way.
     #[error(
         "{failures} of the last {items} items failed in the same way: {seen}\n  that is hardly the items' fault, so none of these was recorded as failed: when the cause is gone, the same command goes on from here\n  (if these failures are right: quarantine = \"off\" in [limits])"

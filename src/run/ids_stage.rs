@@ -51,7 +51,7 @@ pub(super) fn start(ids: &Ids) -> Result<IdStream, RunError> {
 }
 
 /// Whether the list comes from a pipe or a terminal.
-fn is_piped(ids: &Ids) -> bool {
+pub(super) fn is_piped(ids: &Ids) -> bool {
     match ids.file.as_ref().map(|file| &file.source) {
         None => false,
         Some(IdSource::Stdin) => true,

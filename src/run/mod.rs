@@ -11,6 +11,7 @@ mod control;
 mod driver;
 mod error;
 mod ids_stage;
+mod known;
 mod quarantine;
 mod refusals;
 mod shape;
@@ -32,7 +33,7 @@ use crate::job::{Auth, Job, OutputTarget};
 use crate::outcome::Reason;
 use crate::pace::{Now, Pacer};
 use crate::report::{Commands, Event, Plan, Reporter, Summary};
-use crate::write::{self, Opened};
+use crate::write::{self, FailedItems, Opened};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -97,7 +98,7 @@ pub async fn run(
         let (job, options) = (job.clone(), options.clone());
         move || open_both_ends(&job, &options)
     });
-    let (ids, opened) = tokio::select! {
+    let (ids, opened, known) = tokio::select! {
         opened = opening => opened.map_err(|_| RunError::StageGone("opening"))??,
         Some(stop) = stops.recv() => return Err(RunError::Stopped(stop)),
     };
@@ -139,7 +140,7 @@ pub async fn run(
     }));
 
     let writer = writer_stage::start(writer)?;
-    let driver = state::Driver::new(state::Parts {
+    let mut driver = state::Driver::new(state::Parts {
         job,
         options,
         pacer,
@@ -148,31 +149,55 @@ pub async fn run(
         keeper,
         done,
         resumed,
+        failed_before: known.0,
         ids,
         writer,
         side_requests,
     });
+    if let Some(id) = known.1 {
+        driver.remember_good(&id);
+    }
     driver.drive(reporter, stops).await
 }
+
+/// What failed in earlier runs, and an item that did not.
+type KnownItems = (known::FailedBefore, Option<String>);
 
 /// The list and the output.
 fn open_both_ends(
     job: &Job,
     options: &RunOptions,
-) -> Result<(ids_stage::IdStream, Opened), RunError> {
+) -> Result<(ids_stage::IdStream, Opened, KnownItems), RunError> {
     match &options.retry {
         None => {
             // A list that is not there must leave no empty output behind.
             let ids = ids_stage::start(&job.ids)?;
-            Ok((ids, open(job, options)?))
+            let opened = open(job, options)?;
+            let known = known(job, &opened);
+            Ok((ids, opened, known))
         }
         Some(reasons) => {
             let mut opened = open(job, options)?;
+            let known = known(job, &opened);
             let failed = opened.failed.take();
             let ids = ids_stage::start_failed(failed, reasons.clone())?;
-            Ok((ids, opened))
+            Ok((ids, opened, known))
         }
     }
+}
+
+fn known(job: &Job, opened: &Opened) -> KnownItems {
+    let Some(resumed) = &opened.resumed else {
+        return KnownItems::default();
+    };
+    let failed = match opened.failed.as_ref().map(FailedItems::from_the_start) {
+        None => known::FailedBefore::default(),
+        Some(Ok(items)) => known::FailedBefore::read(items, resumed.failures.values().sum()),
+        // Any may have failed, then: nothing is known to be good.
+        Some(Err(_)) => known::FailedBefore::unknown(),
+    };
+    let good = known::first_good(&job.ids, &opened.done, &failed);
+    (failed, good)
 }
 
 fn open(job: &Job, options: &RunOptions) -> Result<Opened, RunError> {

@@ -10,6 +10,7 @@
 //! fail in the same way (same reason, same status), and is broken by more
 //! others than `items` − `failures`; so it is decided after `items` items.
 
+use crate::fetch::Trouble;
 use crate::job::Quarantine as Threshold;
 use crate::outcome::{Outcome, Reason};
 
@@ -18,6 +19,16 @@ use crate::outcome::{Outcome, Reason};
 pub(super) struct Kind {
     pub(super) reason: Reason,
     pub(super) status: Option<u16>,
+}
+
+impl Kind {
+    /// What a trouble has in common with others.
+    pub(super) fn of(trouble: &Trouble) -> Kind {
+        Kind {
+            reason: trouble.reason,
+            status: trouble.status,
+        }
+    }
 }
 
 /// The judgement, from one item to the next.

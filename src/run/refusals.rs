@@ -2,12 +2,13 @@
 //! credentials', in which case the run stops before more is asked in vain.
 
 use super::error::RunError;
-use super::state::{Cause, Driver};
+use super::state::{Cause, Driver, Held};
 use super::verdicts::failed;
 use super::work::Work;
 use crate::auth::AuthError;
 use crate::fetch::{Refused, Trouble};
 use crate::job::Auth;
+use crate::outcome::Reason;
 use crate::pace::Now;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ pub(super) struct Refusals {
 }
 
 impl Refusals {
-    fn add(&mut self, refused: &Refused) {
+    pub(super) fn add(&mut self, refused: &Refused) {
         if refused.generation > self.newest {
             self.newest = refused.generation;
             self.in_all += 1;
@@ -41,7 +42,7 @@ impl Refusals {
     }
 
     /// Whether the tokens' age can't be the reason.
-    fn are_enough(&self) -> bool {
+    pub(super) fn are_enough(&self) -> bool {
         self.fresh >= FRESH_REFUSED || self.in_all >= TOKENS_REFUSED
     }
 
@@ -66,14 +67,17 @@ impl Driver<'_> {
         trouble: Trouble,
         now: Now,
     ) -> Result<(), RunError> {
-        if self.judged.let_through {
+        // Without a quarantine, records show that the credentials were good once and for all.
+        let trusted = self.job.limits.quarantine.is_none() && self.resumed.records > 0;
+        if self.judged.let_through || trusted || work.fails_again(&trouble) {
             return self.fail(work, trouble, 1, now).await;
         }
         let said = trouble.message.clone();
-        self.judged.held.push(failed(work, trouble, 1));
+        self.hold_refused(work, trouble);
         if self.judged.held.len() >= ALL_FORBIDDEN {
-            self.refused(
-                format!("the first {ALL_FORBIDDEN} requests were all answered {said}"),
+            let count = self.judged.held.len();
+            self.ask_whose(
+                format!("the first {count} requests were all answered {said}"),
                 now,
             );
         }
@@ -91,6 +95,9 @@ impl Driver<'_> {
             if matches!(self.job.auth, Auth::None) {
                 return self.forbidden(work, trouble, now).await;
             }
+            if work.fails_again(&trouble) {
+                return self.fail(work, trouble, 1, now).await;
+            }
             self.fixed_refused(work, trouble, now);
             return Ok(());
         };
@@ -102,8 +109,15 @@ impl Driver<'_> {
             self.queue.push_at(now.instant, work);
             return Ok(());
         }
-        self.judged.refusals.add(&refused);
         work.refusals.add(&refused);
+        if work.fails_again(&trouble) {
+            if work.refusals.are_enough() {
+                return self.fail(work, trouble, 1, now).await;
+            }
+            self.present_anew(work, now);
+            return Ok(());
+        }
+        self.judged.refusals.add(&refused);
         self.remember_refused(&work);
         // One item that takes no token is that item's matter, once others got through.
         let for_all = !self.judged.let_through || self.judged.refused_items.len() >= ITEMS_REFUSED;
@@ -114,59 +128,102 @@ impl Driver<'_> {
         }
         // Held, and a failure only when something gets through again: otherwise it is the token.
         if work.refusals.are_enough() {
-            self.judged.held.push(failed(work, trouble, 1));
+            self.hold_refused(work, trouble);
             return Ok(());
         }
+        self.present_anew(work, now);
+        Ok(())
+    }
+
+    /// Another try, with another token.
+    fn present_anew(&mut self, work: Work, now: Now) {
         self.stats.retries += 1;
         // A short wait, so that an item whose every token is refused can't spin.
         let more = work.refusals.in_all.saturating_sub(1);
         let wait = Duration::from_millis(u64::from(more) * 500);
         self.queue.push_at(now.instant + wait, work);
-        Ok(())
     }
 
     /// 401 to credentials that don't change. Once others got through with them
-    /// it may be the item's; of several items in a row it is the credentials'.
+    /// it may be the item's; of several items in a row it is the credentials',
+    /// unless the control gets through.
     fn fixed_refused(&mut self, work: Work, trouble: Trouble, now: Now) {
-        let worked = self.judged.let_through || self.resumed.records > 0;
         self.remember_refused(&work);
-        if !worked || self.judged.refused_items.len() >= ITEMS_REFUSED {
-            return self.refused(trouble.message, now);
+        let said = trouble.message.clone();
+        self.hold_refused(work, trouble);
+        let several = self.judged.refused_items.len() >= ITEMS_REFUSED;
+        if several || !self.judged.let_through {
+            self.ask_whose(said, now);
         }
-        // A failure only when something gets through again.
-        self.judged.held.push(failed(work, trouble, 1));
+    }
+
+    /// An item that has its record tells whose matter the refusals are; where
+    /// there is none, they are the credentials'.
+    fn ask_whose(&mut self, why: String, now: Now) {
+        if self.has_control() {
+            self.control.about_refusals.get_or_insert(why);
+        } else {
+            self.refused(why, now);
+        }
     }
 
     fn remember_refused(&mut self, work: &Work) {
-        let items = &mut self.judged.refused_items;
-        if items.len() < ITEMS_REFUSED && !items.contains(&work.tag()) {
-            items.push(work.tag());
+        let (items, now) = (&mut self.judged.refused_items, self.stats.starts);
+        if let Some((_, when)) = items.iter_mut().find(|(tag, _)| *tag == work.tag()) {
+            *when = now;
+        } else if items.len() < ITEMS_REFUSED {
+            items.push((work.tag(), now));
         }
     }
 
-    fn refused(&mut self, why: String, now: Now) {
-        self.stop(Cause::Broken(RunError::Refused(why)), now);
+    /// A failure only when something that was sent later gets through.
+    fn hold_refused(&mut self, work: Work, trouble: Trouble) {
+        self.judged.held.push(Held {
+            outcome: failed(work, trouble, 1),
+            when: self.stats.starts,
+        });
     }
 
-    /// At the list's end: whether every request there was got 403. With
-    /// records of earlier runs the credentials were good, and these few items
-    /// have failed.
-    pub(super) async fn all_forbidden(&mut self) -> Result<Option<RunError>, RunError> {
-        if self.resumed.records > 0 || self.judged.let_through {
-            self.let_through().await?;
-        }
-        Ok(self.forbidden_so_far())
+    pub(super) fn refused(&mut self, why: String, now: Now) {
+        let error = self.refusal(why);
+        self.stop(Cause::Broken(error), now);
     }
 
-    fn forbidden_so_far(&self) -> Option<RunError> {
-        let count = self.judged.held.len();
-        let message = match &self.judged.held.first()?.fate {
-            Err(failure) => failure.message.clone(),
-            Ok(_) => return None,
+    fn refusal(&self, why: String) -> RunError {
+        let forbidden = self.judged.held.iter().all(|held| {
+            let fate = &held.outcome.fate;
+            fate.as_ref()
+                .is_err_and(|failure| failure.reason == Reason::Forbidden)
+        });
+        // What lifts the judgement, where something shows that it may be wrong.
+        let hint = if forbidden && self.resumed.records > 0 {
+            "\n  (if these items are forbidden whoever asks: quarantine = \"off\" in [limits] records them as failed)"
+        } else {
+            ""
         };
-        Some(RunError::Refused(format!(
-            "every request ({count}) was answered {message}"
-        )))
+        RunError::Refused(why, hint)
+    }
+
+    /// At the list's end, without a control: refusals are the items' own when
+    /// anything got through in this run. Earlier records show nothing: the
+    /// credentials may have died since.
+    pub(super) async fn all_refused(&mut self) -> Result<Option<RunError>, RunError> {
+        if self.judged.let_through {
+            self.let_through(u64::MAX).await?;
+        }
+        Ok(self.refused_so_far().map(|why| self.refusal(why)))
+    }
+
+    /// In words, what is held; `None` when that is nothing.
+    pub(super) fn refused_so_far(&self) -> Option<String> {
+        let count = self.judged.held.len();
+        match &self.judged.held.first()?.outcome.fate {
+            Err(failure) => Some(format!(
+                "every request ({count}) was answered {}",
+                failure.message
+            )),
+            Ok(_) => None,
+        }
     }
 
     /// Looks why there is no token; stops the run when there won't be one.

@@ -1,8 +1,10 @@
 //! All that a run under way knows. Owned by one task, the driver's; the other
 //! files of this folder say what it does with it.
 
+use super::control::Control;
 use super::error::RunError;
 use super::ids_stage::IdStream;
+use super::known::FailedBefore;
 use super::quarantine::Quarantine;
 use super::refusals::Refusals;
 use super::stats::Stats;
@@ -35,6 +37,7 @@ pub(super) struct Parts<'j> {
     pub(super) keeper: Option<TokenKeeper>,
     pub(super) done: DoneSet,
     pub(super) resumed: Resumed,
+    pub(super) failed_before: FailedBefore,
     pub(super) ids: IdStream,
     pub(super) writer: WriterStage,
     pub(super) side_requests: SidePermitRequests,
@@ -75,9 +78,9 @@ pub(super) struct Driver<'j> {
     pub(super) judged: Judged,
     pub(super) quarantine: Quarantine,
     pub(super) storm: Storm,
-    /// An item that was answered well, and whether it is asked for at present.
-    pub(super) control: Option<String>,
-    pub(super) control_asked: bool,
+    pub(super) control: Control,
+    /// What failed in earlier runs, roughly.
+    pub(super) failed_before: FailedBefore,
     /// Items that have used up their tries while nobody else was answered.
     pub(super) doubted: Vec<(Work, Trouble)>,
     pub(super) stopping: Option<(Cause, Instant)>,
@@ -112,8 +115,8 @@ impl<'j> Driver<'j> {
             stats: Stats::new(),
             judged: Judged::default(),
             storm: Storm::default(),
-            control: None,
-            control_asked: false,
+            control: Control::default(),
+            failed_before: parts.failed_before,
             doubted: Vec::new(),
             stopping: None,
             waiting_for_token: false,
@@ -152,14 +155,25 @@ impl Commits {
 /// What has been seen of the API's temper, across items.
 #[derive(Debug, Default)]
 pub(super) struct Judged {
-    /// 403s that are not failures until some other answer has come.
-    pub(super) held: Vec<Outcome>,
+    /// Refusals that are not failures until some other answer has come.
+    pub(super) held: Vec<Held>,
     /// What went wrong last, of what is tried again.
     pub(super) last_trouble: String,
     /// Some request was not refused.
     pub(super) let_through: bool,
     /// Tokens refused since a request was let through.
     pub(super) refusals: Refusals,
-    /// Different items that refused them; more than a few say nothing new.
-    pub(super) refused_items: Vec<u64>,
+    /// Different items that were refused, and when (as [`Held::when`]); more
+    /// than a few say nothing new.
+    pub(super) refused_items: Vec<(u64, u64)>,
+}
+
+/// A refusal of which nobody knows yet whether it is the item's own.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) outcome: Outcome,
+    /// The requests that had been begun by then. Only one that was begun later
+    /// can show that the credentials are still good: what was on its way may
+    /// have been let through before they were revoked.
+    pub(super) when: u64,
 }

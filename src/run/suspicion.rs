@@ -19,9 +19,20 @@ impl Driver<'_> {
         extra: u32,
         now: Now,
     ) -> Result<(), RunError> {
-        let kind = kind(&trouble);
-        // Nothing was asked, so nothing was learnt.
-        if trouble.reason == Reason::InvalidId {
+        // Answers that were still on their way when the credentials or the
+        // server were found to be at fault: the same command tries these again.
+        if matches!(
+            &self.stopping,
+            Some((
+                Cause::Broken(RunError::Refused(..) | RunError::Quarantine { .. }),
+                _
+            ))
+        ) {
+            return Ok(());
+        }
+        let kind = Kind::of(&trouble);
+        // Nothing was asked, or nothing has changed since: nothing was learnt.
+        if trouble.reason == Reason::InvalidId || work.fails_again(&trouble) {
             return self.hand_on(failed(work, trouble, extra)).await;
         }
         self.weigh(&mut work, &trouble, now).await?;
@@ -38,11 +49,15 @@ impl Driver<'_> {
         trouble: &Trouble,
         now: Now,
     ) -> Result<(), RunError> {
-        if self.stopping.is_some() || self.pacer.in_outage() || work.weighed {
+        if self.stopping.is_some()
+            || self.pacer.in_outage()
+            || work.weighed
+            || work.fails_again(trouble)
+        {
             return Ok(());
         }
         work.weighed = true;
-        let kind = kind(trouble);
+        let kind = Kind::of(trouble);
         // That an item is not there is about the item, once others were.
         let own = matches!(kind.reason, Reason::NotFound | Reason::Gone)
             && self.resumed.records + self.stats.records > 0;
@@ -97,12 +112,5 @@ impl Driver<'_> {
             self.hand_on(outcome).await?;
         }
         Ok(())
-    }
-}
-
-fn kind(trouble: &Trouble) -> Kind {
-    Kind {
-        reason: trouble.reason,
-        status: trouble.status,
     }
 }

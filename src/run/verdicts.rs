@@ -41,7 +41,7 @@ impl Driver<'_> {
         }
         match answer.verdict {
             Verdict::Record(record) => {
-                self.let_through().await?;
+                self.let_through(work.begun).await?;
                 self.unsuspicious().await?;
                 self.remember_good(&work.id);
                 self.hand_on(Outcome {
@@ -53,7 +53,7 @@ impl Driver<'_> {
             }
             Verdict::Failed(trouble) => {
                 if trouble.status.is_some() {
-                    self.let_through().await?;
+                    self.let_through(work.begun).await?;
                 }
                 self.fail(work, trouble, 1, now).await?;
             }
@@ -80,13 +80,22 @@ impl Driver<'_> {
         Ok(())
     }
 
-    /// Some request was answered as if the credentials were good: what was held back as doubtful is not.
-    pub(super) async fn let_through(&mut self) -> Result<(), RunError> {
-        self.judged.refusals.forget();
-        self.judged.refused_items.clear();
-        self.judged.let_through = true;
-        for outcome in std::mem::take(&mut self.judged.held) {
-            self.hand_on(outcome).await?;
+    /// A request, the run's number `begun`, was answered as if the credentials
+    /// were good: what was held back as doubtful before it was sent is not.
+    pub(super) async fn let_through(&mut self, begun: u64) -> Result<(), RunError> {
+        // A run that stops has judged.
+        if self.stopping.is_some() {
+            return Ok(());
+        }
+        let judged = &mut self.judged;
+        judged.refusals.forget();
+        judged.refused_items.retain(|&(_, when)| when >= begun);
+        judged.let_through = true;
+        let later = judged.held.iter().position(|held| held.when >= begun);
+        let later = later.unwrap_or(judged.held.len());
+        let released: Vec<_> = judged.held.drain(..later).collect();
+        for held in released {
+            self.hand_on(held.outcome).await?;
         }
         Ok(())
     }

@@ -2,8 +2,10 @@
 
 use super::refusals::Refusals;
 use super::storm::Waits;
-use crate::fetch::Answer;
+use crate::fetch::{Answer, Trouble};
+use crate::outcome::Reason;
 use crate::pace::Permit;
+use crate::write::FailedItem;
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 use tokio::time::Instant;
@@ -26,6 +28,11 @@ pub(super) struct Work {
     pub(super) fines_then: Option<u64>,
     /// It has its record, and is asked for to see whether the server is up.
     pub(super) control: bool,
+    /// Why it failed before, where that is tried again: when it fails so once
+    /// more, nothing has changed and nothing is shown.
+    pub(super) before: Option<Reason>,
+    /// Its latest attempt's number among the run's requests.
+    pub(super) begun: u64,
 }
 
 impl Work {
@@ -39,7 +46,23 @@ impl Work {
             waits: Waits::default(),
             fines_then: None,
             control: false,
+            before: None,
+            begun: 0,
         }
+    }
+
+    /// One that failed before.
+    pub(super) fn again(item: FailedItem) -> Work {
+        let before = Reason::ALL.iter().find(|r| r.as_str() == item.reason);
+        Work {
+            before: before.copied(),
+            ..Work::new(item.id, item.occurrence)
+        }
+    }
+
+    /// Whether it fails as it did before.
+    pub(super) fn fails_again(&self, trouble: &Trouble) -> bool {
+        self.before == Some(trouble.reason)
     }
 
     /// Tells items apart, for the pacer.

@@ -54,7 +54,7 @@ pub struct Opened {
     /// What an earlier run left; `None` for a new output. One that was started
     /// over has the notes of before, and nothing else.
     pub resumed: Option<Resumed>,
-    /// With `retry`: the items to try again.
+    /// The items that failed.
     pub failed: Option<FailedItems>,
 }
 
@@ -248,8 +248,8 @@ fn resume(
     ))?;
     fail_point!("open: journal ready");
     let failed = match &failures {
-        Ok(_) if options.retry => Some(FailedItems::open(&files.failures, state.failures.length)?),
-        _ => None,
+        Ok(_) => Some(FailedItems::open(&files.failures, state.failures.length)?),
+        Err(_) => None,
     };
     let journal = (journal, files.checkpoint.clone());
     let writer = Writer::resume(options, &state, output, failures, journal);
