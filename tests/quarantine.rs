@@ -275,3 +275,37 @@ fn a_server_that_answers_500_to_everything_is_waited_for() {
         .assert_exactly_once("out.ndjson", bench.ids.iter().map(String::as_str));
     assert_eq!(bench.failures(), 0);
 }
+
+/// An API that is out of order and says so with status 200 gives no records.
+#[test]
+fn an_error_object_with_status_200_for_everything_is_no_record() {
+    let sick = |_: &Req| ok("{ \"error\": { \"message\": \"session expired\" } }");
+    let bench = Bench::new(300, 50, "", sick);
+    let output = bench.run();
+    assert_exit(&output, 1);
+    let said = told(&output);
+    assert!(
+        said.contains("an object that begins with `error`"),
+        "{said}"
+    );
+    assert_eq!(bench.records(), 50);
+
+    bench.sick.store(false, Ordering::SeqCst);
+    assert_exit(&bench.run(), 0);
+    let ids = bench.ids.iter().map(String::as_str);
+    bench.place.assert_exactly_once("out.ndjson", ids);
+}
+
+/// A few of them are what the API says of these items.
+#[test]
+fn a_few_error_objects_are_records_like_others() {
+    let bench = Bench::new(300, 290, "", |_: &Req| ok("{\"error\":\"no such thing\"}"));
+    assert_exit(&bench.run(), 0);
+    assert_eq!(bench.records(), 300);
+    // Without a quarantine, all of them.
+    let bench = Bench::new(300, 50, "quarantine = \"off\"", |_: &Req| {
+        ok("{\"error\":\"no such thing\"}")
+    });
+    assert_exit(&bench.run(), 0);
+    assert_eq!(bench.records(), 300);
+}

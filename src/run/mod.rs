@@ -10,6 +10,7 @@ mod commits;
 mod control;
 mod driver;
 mod error;
+mod error_body;
 mod ids_stage;
 mod known;
 mod quarantine;

@@ -1,13 +1,14 @@
-//! Failures under suspicion: what [`super::quarantine`] finds, and what the run
-//! does about it.
+//! Failures under suspicion, and records that are errors: what
+//! [`super::quarantine`] finds, and what the run does about it.
 
 use super::error::RunError;
+use super::error_body::error_body;
 use super::quarantine::Kind;
 use super::state::{Cause, Driver};
 use super::verdicts::failed;
 use super::work::Work;
 use crate::fetch::Trouble;
-use crate::outcome::Reason;
+use crate::outcome::{Outcome, Reason, Record};
 use crate::pace::Now;
 
 impl Driver<'_> {
@@ -37,6 +38,37 @@ impl Driver<'_> {
         }
         self.weigh(&mut work, &trouble, now).await?;
         match self.quarantine.hold(kind, failed(work, trouble, extra)) {
+            Some(outcome) => self.hand_on(outcome).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The item has its record, unless nearly all get an error for one.
+    pub(super) async fn record(
+        &mut self,
+        mut work: Work,
+        record: Record,
+        now: Now,
+    ) -> Result<(), RunError> {
+        let doubt = error_body(&record);
+        let outcome = Outcome {
+            id: work.id.clone(),
+            occurrence: work.occurrence,
+            fate: Ok(record),
+        };
+        let Some(trouble) = doubt else {
+            self.unsuspicious().await?;
+            self.remember_good(&work.id);
+            return self.hand_on(outcome).await;
+        };
+        if matches!(
+            &self.stopping,
+            Some((Cause::Broken(RunError::Quarantine { .. }), _))
+        ) {
+            return Ok(());
+        }
+        self.weigh(&mut work, &trouble, now).await?;
+        match self.quarantine.hold(Kind::of(&trouble), outcome) {
             Some(outcome) => self.hand_on(outcome).await,
             None => Ok(()),
         }

@@ -42,14 +42,7 @@ impl Driver<'_> {
         match answer.verdict {
             Verdict::Record(record) => {
                 self.let_through(work.begun).await?;
-                self.unsuspicious().await?;
-                self.remember_good(&work.id);
-                self.hand_on(Outcome {
-                    id: work.id,
-                    occurrence: work.occurrence,
-                    fate: Ok(record),
-                })
-                .await?;
+                self.record(work, record, now).await?;
             }
             Verdict::Failed(trouble) => {
                 if trouble.status.is_some() {
