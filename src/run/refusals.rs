@@ -178,9 +178,11 @@ impl Driver<'_> {
 
     /// A failure only when something that was sent later gets through.
     fn hold_refused(&mut self, work: Work, trouble: Trouble) {
+        // Without a quarantine any record shows that a 403 is the item's own.
+        let own = self.job.limits.quarantine.is_none() && trouble.reason == Reason::Forbidden;
         self.judged.held.push(Held {
             outcome: failed(work, trouble, 1),
-            when: self.stats.starts,
+            when: if own { 0 } else { self.stats.starts },
         });
     }
 

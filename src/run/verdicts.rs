@@ -2,7 +2,7 @@
 //! failure, or the end of it all.
 
 use super::error::RunError;
-use super::state::{Cause, Driver};
+use super::state::{Cause, Driver, Held};
 use super::work::{Attempted, Work};
 use crate::fetch::{Trouble, Verdict};
 use crate::outcome::{Failure, Outcome, Reason};
@@ -84,9 +84,10 @@ impl Driver<'_> {
         judged.refusals.forget();
         judged.refused_items.retain(|&(_, when)| when >= begun);
         judged.let_through = true;
-        let later = judged.held.iter().position(|held| held.when >= begun);
-        let later = later.unwrap_or(judged.held.len());
-        let released: Vec<_> = judged.held.drain(..later).collect();
+        let held = std::mem::take(&mut judged.held);
+        let (released, kept) = held.into_iter().partition(|held| held.when < begun);
+        judged.held = kept;
+        let released: Vec<Held> = released;
         for held in released {
             self.hand_on(held.outcome).await?;
         }
