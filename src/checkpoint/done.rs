@@ -108,15 +108,14 @@ impl DoneSet {
     pub fn claim(&mut self, id: &str, repeats_each: bool) -> Claim {
         let occurrence = if repeats_each {
             self.first_unseen(id)
-        } else if self.seen(ItemKey::of(id, 0)) {
-            return Claim::Repeat;
         } else {
             0
         };
-        if self.insert(ItemKey::of(id, occurrence), SEEN) {
-            Claim::New { occurrence }
-        } else {
-            Claim::Done { occurrence }
+        // One look-up: in a large set each is a miss of every cache.
+        match self.insert(ItemKey::of(id, occurrence), SEEN) {
+            None => Claim::New { occurrence },
+            Some(0) => Claim::Done { occurrence },
+            Some(_) => Claim::Repeat,
         }
     }
 
@@ -188,22 +187,23 @@ impl DoneSet {
         stored.copied()
     }
 
-    /// Whether the key is new; sets the tag either way.
+    /// Sets the key's tag; returns the one it had, `None` for a new key.
     #[expect(
         clippy::indexing_slicing,
         reason = "`shard` is below SHARDS, and no answer would be right without a table"
     )]
-    fn insert(&mut self, key: ItemKey, tag: u128) -> bool {
+    fn insert(&mut self, key: ItemKey, tag: u128) -> Option<u128> {
         let same = |stored: &u128| stored & !SEEN == key.0;
         match self.shards[key.shard()].entry(hash(key.0), same, |stored| hash(*stored)) {
             Entry::Occupied(mut entry) => {
+                let before = *entry.get() & SEEN;
                 *entry.get_mut() |= tag;
-                false
+                Some(before)
             }
             Entry::Vacant(entry) => {
                 entry.insert(key.0 | tag);
                 self.len += 1;
-                true
+                None
             }
         }
     }
