@@ -11,7 +11,7 @@ use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(240);
 const POLL: Duration = Duration::from_millis(1);
 
 /// How a run ended.
@@ -142,7 +142,7 @@ impl Run {
             }
             if Instant::now() >= deadline {
                 self.kill();
-                return Err("a run neither ended nor came to its place within a minute".to_owned());
+                return Err("a run neither ended nor came to its place within four minutes".to_owned());
             }
             sleep(POLL);
         }

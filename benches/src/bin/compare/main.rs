@@ -56,7 +56,7 @@ struct Args {
     /// The slow peers fetch the whole list too, not its first 5,000 (requests) or 2,000 (aria2, Scrapy) IDs
     #[arg(long)]
     whole: bool,
-    /// Build and include oha, too (it takes some minutes)
+    /// Build and include oha, too (it takes up to a quarter of an hour)
     #[arg(long)]
     with_oha: bool,
     /// A long list, nearly all of it done: what it takes to go on
