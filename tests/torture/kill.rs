@@ -142,7 +142,9 @@ impl Run {
             }
             if Instant::now() >= deadline {
                 self.kill();
-                return Err("a run neither ended nor came to its place within four minutes".to_owned());
+                return Err(
+                    "a run neither ended nor came to its place within four minutes".to_owned(),
+                );
             }
             sleep(POLL);
         }
