@@ -1,10 +1,11 @@
 //! Whether it is the items that fail, or something that they have in common.
 //!
-//! Owns the failures that are under suspicion: a row of failures of one kind
-//! is held back until the row is broken (then they were the items' own) or is
+//! Owns the outcomes that are under suspicion: a row of failures of one kind, or
+//! of records that are errors, is held back until the row is broken (then they were the items' own) or is
 //! so long that the run should stop (then none of them is recorded, and the
-//! same command tries them again). Holds `items` outcomes at most. Must never
-//! send, wait, or write.
+//! same command tries them again). Holds the row's, `items` at most, and beside
+//! them failures of its kind whose item was weighed before the row began. Must
+//! never send, wait, or write.
 //!
 //! The test is sequential: a row begins with a failure, counts the items that
 //! fail in the same way (same reason, same status), and is broken by more
