@@ -48,7 +48,7 @@ fn key(n: u64) -> ItemKey {
 
 /// A checkpoint with `n` commits.
 fn make(path: &Path, n: u64) -> Journal {
-    let mut journal = Journal::create(path, &shape(), vec![]).unwrap();
+    let mut journal = Journal::create(path, &shape(), 0, vec![]).unwrap();
     for n in 0..n {
         journal.append_commit(&commit(n), &[key(n)]).unwrap();
     }

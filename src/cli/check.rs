@@ -1,11 +1,13 @@
 //! `harvest check JOB`: the plan, with nothing sent and nothing written.
 
 use super::args::CheckArgs;
+use super::status::words_of_age;
 use super::{Exit, show};
 use crate::checkpoint::{CheckpointError, Claim, DoneSet, Files, scan};
 use crate::ids::{self, IdsError};
 use crate::job::{Auth, IdSource, Job, OutputTarget, Repeats, load};
 use crate::report::{count, place, span};
+use crate::write::{WriteError, ages};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -15,6 +17,8 @@ enum CheckError {
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     Ids(#[from] IdsError),
+    #[error(transparent)]
+    Versions(#[from] WriteError),
 }
 
 pub(super) fn check(args: &CheckArgs) -> Exit {
@@ -31,7 +35,7 @@ pub(super) fn check(args: &CheckArgs) -> Exit {
             show::err(&error);
             match error {
                 CheckError::Ids(_) => Exit::Usage,
-                CheckError::Checkpoint(_) => Exit::Error,
+                CheckError::Checkpoint(_) | CheckError::Versions(_) => Exit::Error,
             }
         }
     }
@@ -82,6 +86,12 @@ fn plan(job: &Job) -> Result<String, CheckError> {
         }
         line("items", items);
         line("done", count(tally.done));
+        if let Some(update) = &job.update
+            && let OutputTarget::File(output) = &job.output.target
+            && let Some(ages) = ages(output, update.older_than)?
+        {
+            line("older", words_of_age(&ages, update));
+        }
         line("left", count(left));
         line("time", time(job, left));
     }

@@ -2,13 +2,14 @@
 
 use super::body;
 use super::classify::{self, Answer, Refused, Trouble, Verdict};
+use super::conditional;
 use super::head::{equip, header_value, with_key};
 use super::json::compact_json;
 use super::redirect::{MOST_HOPS, next_hop, next_method};
 use super::sent::Sent;
 use crate::auth::{Credentials, Presented, SidePermits, Token};
 use crate::job::{Method, Request, Template, TemplateError, UrlTemplate};
-use crate::outcome::{Reason, Record};
+use crate::outcome::{Reason, Record, Validators};
 use crate::pace::{Permit, Signal};
 use crate::transport::{certificate_problem, connection_failure, holds, redact, retry_after};
 use reqwest::Url;
@@ -46,6 +47,17 @@ pub struct Fetcher {
     max_body: u64,
     permits: SidePermits,
     credentials: Credentials,
+}
+
+/// How an item is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// At its own URL.
+    Plainly,
+    /// The same, with the validators of the body that is there.
+    ForNews,
+    /// Where a redirect led: what is said there of versions is about another URL.
+    Elsewhere,
 }
 
 enum Step {
@@ -103,7 +115,14 @@ impl Fetcher {
 
     /// Makes one attempt for `id`. The permit is the leave to send its first
     /// request, now; further hops ask for their own, and take the token anew.
-    pub async fn attempt(&self, id: &str, presented: Presented, _leave: &Permit) -> Answer {
+    /// With `known` validators it asks for news only.
+    pub async fn attempt(
+        &self,
+        id: &str,
+        presented: Presented,
+        known: Option<&Validators>,
+        _leave: &Permit,
+    ) -> Answer {
         let invalid = |message: String| Answer {
             signal: Signal::NotSent,
             verdict: Verdict::Failed(Trouble::new(None, Reason::InvalidId, message)),
@@ -140,7 +159,14 @@ impl Fetcher {
             let deadline = Instant::now() + self.timeout;
             let mut request = reqwest::Request::new(method.clone(), url.clone());
             let token = equip(&mut request, &headers, &presented, trusted);
-            let sent = self.send(request, token, trusted, deadline);
+            let asked = if hop > 0 {
+                Asked::Elsewhere
+            } else if conditional::ask(request.headers_mut(), known) {
+                Asked::ForNews
+            } else {
+                Asked::Plainly
+            };
+            let sent = self.send(request, token, asked, trusted, deadline);
             let step = match tokio::time::timeout_at(deadline, sent).await {
                 Ok(step) => step,
                 Err(_) => return self.too_slow(trusted),
@@ -221,6 +247,7 @@ impl Fetcher {
         &self,
         request: reqwest::Request,
         token: Option<&Token>,
+        asked: Asked,
         trusted: bool,
         deadline: Instant,
     ) -> Step {
@@ -255,7 +282,17 @@ impl Fetcher {
             return Step::Redirect(status, response.headers().clone());
         }
         Step::Answer(if (200..300).contains(&status) {
-            self.success(status, &mut response).await
+            let validators = match asked {
+                Asked::Elsewhere => Validators::default(),
+                _ => conditional::validators(response.headers()),
+            };
+            self.success(status, validators, &mut response).await
+        } else if status == 304 && asked == Asked::ForNews {
+            Answer {
+                signal: Signal::Fine,
+                verdict: Verdict::NotModified(conditional::validators(response.headers())),
+                bytes: 0,
+            }
         } else {
             let after = retry_after(response.headers(), SystemTime::now());
             let words = body::words(&mut response, deadline).await;
@@ -281,7 +318,12 @@ impl Fetcher {
         })
     }
 
-    async fn success(&self, status: u16, response: &mut reqwest::Response) -> Answer {
+    async fn success(
+        &self,
+        status: u16,
+        validators: Validators,
+        response: &mut reqwest::Response,
+    ) -> Answer {
         let trouble = |reason, message: String| Trouble::new(Some(status), reason, message);
         if matches!(status, 204 | 205) {
             return Answer {
@@ -328,6 +370,7 @@ impl Fetcher {
                     status,
                     fetched_at: SystemTime::now(),
                     body,
+                    validators,
                 }),
                 bytes,
             },

@@ -1,6 +1,6 @@
 //! What an answer means for the item, and what it says about the server.
 
-use crate::outcome::{Reason, Record};
+use crate::outcome::{Reason, Record, Validators};
 use crate::pace::Signal;
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub struct Answer {
 pub enum Verdict {
     /// A record.
     Record(Record),
+    /// 304 to a conditional request: the body of before still holds, and what it is called now.
+    NotModified(Validators),
     /// Failed for good.
     Failed(Trouble),
     /// 403: failed, unless every request gets it.
@@ -33,10 +35,10 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The trouble, unless it is a record.
+    /// The trouble, unless the item was answered well.
     pub(super) fn trouble_mut(&mut self) -> Option<&mut Trouble> {
         match self {
-            Verdict::Record(_) => None,
+            Verdict::Record(_) | Verdict::NotModified(_) => None,
             Verdict::Failed(trouble)
             | Verdict::Forbidden(trouble)
             | Verdict::Again(trouble)

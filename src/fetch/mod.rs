@@ -8,6 +8,7 @@
 mod attempt;
 mod body;
 mod classify;
+mod conditional;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod head;

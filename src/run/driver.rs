@@ -135,7 +135,8 @@ impl Driver<'_> {
                     work.begun = self.stats.starts;
                     let fetcher = Arc::clone(&self.fetcher);
                     self.in_flight.push(Box::pin(async move {
-                        let answer = fetcher.attempt(&work.id, presented, &permit).await;
+                        let known = work.known.as_deref();
+                        let answer = fetcher.attempt(&work.id, presented, known, &permit).await;
                         Attempted {
                             work,
                             permit,
@@ -204,6 +205,7 @@ impl Driver<'_> {
             Ok(Batch::End) => self.ids_ended = true,
             Ok(Batch::Listed(items)) => self.take_listed(items),
             Ok(Batch::Failed(items)) => self.take_failed(items),
+            Ok(Batch::Sifted(sifted)) => self.take_sifted(sifted),
             Err(error) => {
                 self.ids_ended = true;
                 self.stop(Cause::Broken(error), Now::read());
@@ -245,11 +247,11 @@ impl Driver<'_> {
         }
     }
 
-    fn at_limit(&self) -> bool {
+    pub(super) fn at_limit(&self) -> bool {
         self.options.limit.is_some_and(|limit| self.taken >= limit)
     }
 
-    fn limit_reached(&mut self) {
+    pub(super) fn limit_reached(&mut self) {
         self.ids_ended = true;
         self.limited = true;
         self.ids.batches.close();
@@ -258,6 +260,7 @@ impl Driver<'_> {
     /// Hands an outcome on to the writer.
     pub(super) async fn hand_on(&mut self, outcome: Outcome) -> Result<(), RunError> {
         match &outcome.fate {
+            Ok(record) if record.is_unchanged() => self.stats.unchanged += 1,
             Ok(_) => self.stats.records += 1,
             Err(failure) => {
                 self.stats.failure(failure.reason, &failure.message);
@@ -312,7 +315,7 @@ impl Driver<'_> {
         Snapshot {
             total,
             done_before: self.stats.done_before,
-            records: self.stats.records,
+            records: self.stats.records + self.stats.unchanged,
             failed: self.stats.failed_count,
             retries: self.stats.retries,
             in_flight: self.pacer.in_flight(),

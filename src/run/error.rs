@@ -30,6 +30,9 @@ pub enum RunError {
     /// `retry` of a job that keeps no checkpoint.
     #[error("this job writes to stdout and keeps no checkpoint, so there is nothing to retry")]
     NothingKept,
+    /// `--update` of a job that keeps no checkpoint.
+    #[error("this job writes to stdout and keeps no checkpoint, so there is nothing to update")]
+    NothingToUpdate,
     /// A thread could not be started.
     #[error(
         "a thread could not be started: {0}; the system is out of processes or memory, perhaps"

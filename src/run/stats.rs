@@ -13,6 +13,8 @@ const RATE_SPAN: Duration = Duration::from_secs(5);
 pub(super) struct Stats {
     pub(super) began: Instant,
     pub(super) records: u64,
+    /// Records of before that still hold.
+    pub(super) unchanged: u64,
     pub(super) failed: BTreeMap<Reason, (u64, String)>,
     pub(super) failed_count: u64,
     pub(super) retries: u64,
@@ -29,6 +31,7 @@ impl Stats {
         Stats {
             began: Instant::now(),
             records: 0,
+            unchanged: 0,
             failed: BTreeMap::new(),
             failed_count: 0,
             retries: 0,

@@ -5,7 +5,7 @@ use super::error::RunError;
 use super::state::{Cause, Driver, Held};
 use super::work::{Attempted, Work};
 use crate::fetch::{Trouble, Verdict};
-use crate::outcome::{Failure, Outcome, Reason};
+use crate::outcome::{Failure, Outcome, Reason, Record};
 use crate::pace::{Now, Signal, backoff_delay, full_jitter};
 use std::time::SystemTime;
 
@@ -43,6 +43,11 @@ impl Driver<'_> {
             Verdict::Record(record) => {
                 self.let_through(work.begun).await?;
                 self.record(work, record, now).await?;
+            }
+            Verdict::NotModified(validators) => {
+                self.let_through(work.begun).await?;
+                let unchanged = Record::unchanged(SystemTime::now(), validators);
+                self.record(work, unchanged, now).await?;
             }
             Verdict::Failed(trouble) => {
                 if trouble.status.is_some() {

@@ -3,7 +3,7 @@
 use super::refusals::Refusals;
 use super::storm::Waits;
 use crate::fetch::{Answer, Trouble};
-use crate::outcome::Reason;
+use crate::outcome::{Reason, Validators};
 use crate::pace::Permit;
 use crate::write::FailedItem;
 use std::cmp::Ordering;
@@ -31,6 +31,8 @@ pub(super) struct Work {
     /// Why it failed before, where that is tried again: when it fails so once
     /// more, nothing has changed and nothing is shown.
     pub(super) before: Option<Reason>,
+    /// In an update: it has a record, and this is what to ask with for a newer one.
+    pub(super) known: Option<Box<Validators>>,
     /// Its latest attempt's number among the run's requests.
     pub(super) begun: u64,
 }
@@ -47,6 +49,7 @@ impl Work {
             fines_then: None,
             control: false,
             before: None,
+            known: None,
             begun: 0,
         }
     }

@@ -100,13 +100,13 @@ impl Delimited {
     }
 
     /// Appends a record's row to `out`, after the header row when the record
-    /// brought the columns.
+    /// brought the columns; tells where the row begins.
     pub(super) fn row(
         &mut self,
         id: &str,
         record: &Record,
         out: &mut Vec<u8>,
-    ) -> Result<(), RowError> {
+    ) -> Result<usize, RowError> {
         let mut row: Vec<Cow<'_, str>> = Vec::new();
         if self.form == RecordForm::Envelope {
             let (status, at) = (record.status.to_string(), rfc3339(record.fetched_at));
@@ -114,7 +114,9 @@ impl Delimited {
         }
         if let Columns::Paths(paths) = &self.columns {
             row.extend(cells(paths, &record.body)?.into_iter().map(Cow::Owned));
-            return self.write(row.iter().map(Cow::as_ref), out);
+            let begin = out.len();
+            self.write(row.iter().map(Cow::as_ref), out)?;
+            return Ok(begin);
         }
         let body: &RawValue = serde_json::from_slice(&record.body)?;
         let prefix = if self.form == RecordForm::Envelope {
@@ -139,7 +141,9 @@ impl Delimited {
                 }
             }
         }
-        self.write(row.iter().map(Cow::as_ref), out)
+        let begin = out.len();
+        self.write(row.iter().map(Cow::as_ref), out)?;
+        Ok(begin)
     }
 
     fn write<'a>(
@@ -192,6 +196,7 @@ mod tests {
                 status: 200,
                 fetched_at: UNIX_EPOCH,
                 body: body.as_bytes().to_vec().into(),
+                validators: Default::default(),
             };
             delimited.row("a,b", &record, &mut out).unwrap();
         }
@@ -268,6 +273,7 @@ mod tests {
             status: 200,
             fetched_at: UNIX_EPOCH,
             body: (&b"{\"a\":"[..]).into(),
+            validators: Default::default(),
         };
         assert!(csv.row("x", &record, &mut Vec::new()).is_err());
         assert!(csv.found().is_none());

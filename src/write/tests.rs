@@ -64,6 +64,7 @@ fn outcome(n: u32) -> Outcome {
             status: 200,
             fetched_at: UNIX_EPOCH,
             body,
+            validators: Default::default(),
         })
     };
     Outcome {
@@ -226,6 +227,7 @@ fn csv_columns_survive_a_kill() {
         status: 200,
         fetched_at: UNIX_EPOCH,
         body: deep.into_bytes().into(),
+        validators: Default::default(),
     };
     writer
         .append(&Outcome {
@@ -245,7 +247,7 @@ fn csv_columns_survive_a_kill() {
 fn onto(folder: &Path, file: fs::File) -> (Writer, PathBuf) {
     let path = folder.join("out.ndjson");
     let checkpoint = Files::of(&path).unwrap().checkpoint;
-    let journal = Journal::create(&checkpoint, &Shape::default(), vec![]).unwrap();
+    let journal = Journal::create(&checkpoint, &Shape::default(), 0, vec![]).unwrap();
     let sink = Sink::new(Target::File(file), &path, 0);
     let (options, state) = (options(&path), State::default());
     (
