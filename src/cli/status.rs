@@ -69,7 +69,10 @@ pub(super) fn status(args: &StatusArgs) -> Exit {
     }
     if let Some(asked) = under_way(output) {
         let asked = count(asked);
-        line("update", format!("under way: {asked} items asked so far; --update goes on"));
+        line(
+            "update",
+            format!("under way: {asked} items asked so far; --update goes on"),
+        );
     }
     if let Some(at) = state.committed_at {
         line(

@@ -64,9 +64,7 @@ pub(super) fn closing(s: &Summary) -> String {
             "updated: every item has its record".to_owned()
         }
         End::Updated => "updated: some items failed".to_owned(),
-        End::UpToDate => {
-            "nothing to update: no record is old enough; nothing was sent".to_owned()
-        }
+        End::UpToDate => "nothing to update: no record is old enough; nothing was sent".to_owned(),
         End::Limit => "stopped at --limit".to_owned(),
         End::Paused(why) => format!("paused: {why}"),
         End::Stopped(signal) => format!("stopped by {signal}; what was done is kept"),

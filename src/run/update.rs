@@ -99,7 +99,8 @@ impl Sieve {
 
 /// From which age on the job's records are asked for again; zero without `[update]`: all.
 pub(super) fn older_than(job: &Job) -> Duration {
-    job.update.map_or(Duration::ZERO, |update| update.older_than)
+    job.update
+        .map_or(Duration::ZERO, |update| update.older_than)
 }
 
 /// Puts the sieve behind the list's reader.

@@ -6,6 +6,7 @@
 use super::SandboxOptions;
 use super::answer::Answer;
 use super::bodies::Bodies;
+use super::etag::conditional;
 use super::faults::{Fault, Faults};
 use super::special::special;
 use super::token::{PREFIX, Refusal, Tokens, bearer};
@@ -95,7 +96,7 @@ impl Routes {
             return answer;
         }
         if is_track {
-            return self.track(&id);
+            return conditional(&head.headers, self.track(&id));
         }
         if id.ends_with("404") {
             return Answer::error(StatusCode::NOT_FOUND, &format!("Non existing id: '{id}'"));

@@ -67,14 +67,19 @@ pub(super) fn publish(files: &Files) -> Result<(), WriteError> {
     durable().map_err(WriteError::io(&files.output, "put the output in its place"))?;
     rename(&next.versions, &files.versions)?;
     fail_point!("update: versions renamed");
-    durable().map_err(WriteError::io(&files.versions, "put the versions in their place"))
+    durable().map_err(WriteError::io(
+        &files.versions,
+        "put the versions in their place",
+    ))
 }
 
 /// Renames a file if it is there still.
 fn rename(from: &Path, to: &Path) -> Result<(), WriteError> {
     match look(from)? {
         None => Ok(()),
-        Some(_) => fs::rename(from, to).map_err(WriteError::io(to, "put the new file in its place")),
+        Some(_) => {
+            fs::rename(from, to).map_err(WriteError::io(to, "put the new file in its place"))
+        }
     }
 }
 

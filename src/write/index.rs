@@ -116,7 +116,9 @@ impl Index {
             bytes.resize(HEAD + length, 0);
             got = read_most(&self.log, &mut bytes, place)?;
         }
-        let payload = bytes.get(HEAD..HEAD + length).filter(|_| HEAD + length <= got);
+        let payload = bytes
+            .get(HEAD..HEAD + length)
+            .filter(|_| HEAD + length <= got);
         Ok(payload
             .filter(|payload| versions::check(payload, self.generation, place) == sum)
             .and_then(Entry::decode))

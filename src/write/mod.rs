@@ -22,10 +22,10 @@ mod encode;
 mod error;
 mod failures;
 mod flatten;
-mod generation;
-mod index;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
+mod generation;
+mod index;
 mod ndjson;
 mod open;
 mod rewrite;

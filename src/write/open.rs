@@ -153,8 +153,7 @@ fn start_over(files: &Files, shape: &Shape) -> Result<(), WriteError> {
     Journal::create(&files.checkpoint, shape, 0, notes)?;
     fail_point!("fresh: checkpoint renewed");
     if remove(&files.failures)? {
-        sync_folder(&files.failures)
-            .map_err(WriteError::io(&files.failures, "remove the file"))?;
+        sync_folder(&files.failures).map_err(WriteError::io(&files.failures, "remove the file"))?;
     }
     fail_point!("fresh: failures removed");
     remove(&files.versions)?;

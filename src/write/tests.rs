@@ -17,6 +17,7 @@ use std::time::UNIX_EPOCH;
 mod kills;
 mod refusals;
 mod retries;
+mod updates;
 
 /// In memory where that exists: these tests fsync thousands of times.
 fn quick_folder() -> tempfile::TempDir {
@@ -256,6 +257,7 @@ fn onto(folder: &Path, file: fs::File) -> (Writer, PathBuf) {
             &state,
             sink,
             Err(folder.join("f")),
+            super::versions::Versions::later(folder.join("v"), 0),
             (journal, checkpoint),
         ),
         path,

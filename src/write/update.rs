@@ -340,6 +340,7 @@ impl Update {
             old: &old,
             new: &new,
             done: &done,
+            now_ms: unix_ms(SystemTime::now()),
         };
         let (mut state, updated) = next.write()?;
         scan(&files.checkpoint, |key| done.insert_done(key))?;
@@ -365,6 +366,7 @@ struct Next<'a> {
     new: &'a State,
     /// The items that the update has committed.
     done: &'a DoneSet,
+    now_ms: u64,
 }
 
 impl Next<'_> {
@@ -399,12 +401,22 @@ impl Next<'_> {
         Ok((state, updated))
     }
 
-    /// What the update says of the item.
+    /// What the update says of the item, unless what the old output says is newer:
+    /// a retry may have got it since.
     fn news(&self, key: ItemKey) -> Result<Option<(u64, Entry)>, WriteError> {
-        match &self.news {
-            Some(index) if self.done.contains(key) => index.find(key),
-            _ => Ok(None),
-        }
+        let news = match &self.news {
+            Some(index) if self.done.contains(key) => index.find(key)?,
+            _ => None,
+        };
+        let Some((place, news)) = news else {
+            return Ok(None);
+        };
+        // A record from the future was written by a clock that was wrong.
+        let overtaken = self
+            .known
+            .entry(key)?
+            .is_some_and(|old| news.at_ms < old.at_ms && old.at_ms <= self.now_ms);
+        Ok((!overtaken).then_some((place, news)))
     }
 
     /// The next output, unless no line changes, and its versions.
@@ -424,11 +436,12 @@ impl Next<'_> {
             if let Some(out) = &mut out {
                 out.append(line)?;
             }
-            versions.append(&Entry {
+            let entry = Entry {
                 fate: Fate::Record,
                 offset: length,
                 ..entry
-            })?;
+            };
+            versions.append(&entry.lent())?;
             length += line.len() as u64;
             updated.records += 1;
             Ok::<_, WriteError>(())
@@ -532,21 +545,27 @@ impl Next<'_> {
             *failed.entry(item.reason).or_default() += 1;
             out.append(line)
         };
-        each_failure(&self.files.failures, self.old.failures.length, |item, key, line| {
-            match self.done.contains(key) {
+        each_failure(
+            &self.files.failures,
+            self.old.failures.length,
+            |item, key, line| match self.done.contains(key) {
                 true => Ok(()),
                 false => keep(item, line),
-            }
-        })?;
-        each_failure(&self.delta.failures, self.new.failures.length, |item, key, line| {
-            let gone = self
-                .news(key)?
-                .is_some_and(|(_, news)| news.fate == Fate::Gone);
-            match gone || self.known.entry(key)?.is_none() {
-                true => keep(item, line),
-                false => Ok(()),
-            }
-        })?;
+            },
+        )?;
+        each_failure(
+            &self.delta.failures,
+            self.new.failures.length,
+            |item, key, line| {
+                let gone = self
+                    .news(key)?
+                    .is_some_and(|(_, news)| news.fate == Fate::Gone);
+                match gone || self.known.entry(key)?.is_none() {
+                    true => keep(item, line),
+                    false => Ok(()),
+                }
+            },
+        )?;
         Ok((out.finish()?, failed))
     }
 }
@@ -604,7 +623,8 @@ impl<'a> Lines<'a> {
     fn read(&mut self, offset: u64, length: u64) -> Result<(), WriteError> {
         let io = |cause| WriteError::io(self.path, "read the output")(cause);
         self.line.clear();
-        self.line.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
+        self.line
+            .resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
         if offset == self.at {
             self.ahead.read_exact(&mut self.line).map_err(io)?;
             self.at += length;

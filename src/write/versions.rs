@@ -65,9 +65,9 @@ pub(super) enum Fate {
     Failed,
 }
 
-/// One item.
+/// One item. Its validators are its own, or lent by whoever has it written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct Entry<V = Validators> {
     pub(super) fate: Fate,
     pub(super) key: ItemKey,
     /// Unix ms.
@@ -76,43 +76,25 @@ pub(super) struct Entry {
     pub(super) offset: u64,
     /// With the newline; 0 unless it is a record.
     pub(super) length: u64,
-    pub(super) validators: Validators,
+    pub(super) validators: V,
 }
 
 impl Entry {
+    /// The same, lent.
+    pub(super) fn lent(&self) -> Entry<&Validators> {
+        Entry {
+            fate: self.fate,
+            key: self.key,
+            at_ms: self.at_ms,
+            offset: self.offset,
+            length: self.length,
+            validators: &self.validators,
+        }
+    }
+
     /// The byte after the line.
     fn end(&self) -> Option<u64> {
         self.offset.checked_add(self.length)
-    }
-
-    /// Appends the entry's bytes, for this place in the file.
-    fn encode(&self, generation: u64, place: u64, out: &mut Vec<u8>) {
-        let start = out.len();
-        out.extend_from_slice(&[0; HEAD]);
-        out.push(match self.fate {
-            Fate::Record => 0,
-            Fate::Unchanged => 1,
-            Fate::Gone => 2,
-            Fate::Failed => 3,
-        });
-        out.extend_from_slice(&self.key.to_bytes());
-        for number in [self.at_ms, self.offset, self.length] {
-            out.extend_from_slice(&number.to_le_bytes());
-        }
-        for value in [&self.validators.etag, &self.validators.last_modified] {
-            // One that is too long to be kept is like none.
-            let value = value.as_deref().unwrap_or_default();
-            let length = u16::try_from(value.len()).unwrap_or(0);
-            out.extend_from_slice(&length.to_le_bytes());
-            out.extend_from_slice(value.get(..usize::from(length)).unwrap_or_default());
-        }
-        let payload = out.get(start + HEAD..).unwrap_or_default();
-        let length = payload.len() as u32;
-        let check = check(payload, generation, place);
-        if let Some(head) = out.get_mut(start..start + HEAD) {
-            head[..4].copy_from_slice(&length.to_le_bytes());
-            head[4..].copy_from_slice(&check);
-        }
     }
 
     /// The entry in a payload; `None` when it is none.
@@ -142,6 +124,36 @@ impl Entry {
                 last_modified,
             },
         })
+    }
+}
+
+/// Appends an entry's bytes, for this place in the file.
+fn encode(entry: &Entry<&Validators>, generation: u64, place: u64, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(&[0; HEAD]);
+    out.push(match entry.fate {
+        Fate::Record => 0,
+        Fate::Unchanged => 1,
+        Fate::Gone => 2,
+        Fate::Failed => 3,
+    });
+    out.extend_from_slice(&entry.key.to_bytes());
+    for number in [entry.at_ms, entry.offset, entry.length] {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+    for value in [&entry.validators.etag, &entry.validators.last_modified] {
+        // One that is too long to be kept is like none.
+        let value = value.as_deref().unwrap_or_default();
+        let length = u16::try_from(value.len()).unwrap_or(0);
+        out.extend_from_slice(&length.to_le_bytes());
+        out.extend_from_slice(value.get(..usize::from(length)).unwrap_or_default());
+    }
+    let payload = out.get(start + HEAD..).unwrap_or_default();
+    let length = payload.len() as u32;
+    let check = check(payload, generation, place);
+    if let Some(head) = out.get_mut(start..start + HEAD) {
+        head[..4].copy_from_slice(&length.to_le_bytes());
+        head[4..].copy_from_slice(&check);
     }
 }
 
@@ -291,8 +303,7 @@ pub(super) fn survey(
         }
         survey.good = entries.place;
     }
-    survey.whole =
-        gapless && survey.records == records && end.is_none_or(|end| end == length);
+    survey.whole = gapless && survey.records == records && end.is_none_or(|end| end == length);
     if end.is_none() {
         survey.first = length;
     }
@@ -354,13 +365,13 @@ impl Versions {
     }
 
     /// Appends an entry. Nothing is durable before [`sync`](Versions::sync).
-    pub(super) fn append(&mut self, entry: &Entry) -> Result<(), WriteError> {
+    pub(super) fn append(&mut self, entry: &Entry<&Validators>) -> Result<(), WriteError> {
         if let Slot::Later(path) = &self.file {
             self.file = Slot::Open(create(path, self.generation)?);
         }
         if let Slot::Open(sink) = &mut self.file {
             self.bytes.clear();
-            entry.encode(self.generation, sink.length(), &mut self.bytes);
+            encode(entry, self.generation, sink.length(), &mut self.bytes);
             sink.append(&self.bytes)?;
         }
         Ok(())
@@ -409,3 +420,6 @@ fn create(path: &Path, generation: u64) -> Result<Sink, WriteError> {
 pub(super) fn generation_of(path: &Path) -> Result<Option<u64>, WriteError> {
     Ok(Entries::open(path)?.map(|entries| entries.generation))
 }
+
+#[cfg(test)]
+mod tests;

@@ -228,7 +228,13 @@ impl Writer {
         let key = ItemKey::of(&outcome.id, outcome.occurrence);
         match &outcome.fate {
             Ok(record) if self.updates && record.is_unchanged() => {
-                self.version(key, Fate::Unchanged, 0, record.fetched_at, &record.validators)?;
+                self.version(
+                    key,
+                    Fate::Unchanged,
+                    0,
+                    record.fetched_at,
+                    &record.validators,
+                )?;
             }
             Ok(record) => self.record(outcome, key, record)?,
             Err(failure) => self.failure(outcome, key, failure)?,
@@ -265,7 +271,7 @@ impl Writer {
                 _ => 0,
             },
             length,
-            validators: validators.clone(),
+            validators,
         })
     }
 

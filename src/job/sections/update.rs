@@ -24,7 +24,8 @@ pub(super) fn read(
     let older_than = reader.duration(older_than, range, "from `1s` to `366d`");
     let to_stdout = output.is_some_and(|output| output.target == OutputTarget::Stdout);
     if to_stdout && !instead {
-        let message = "[update] needs an output that is kept: nothing that went to stdout can be updated";
+        let message =
+            "[update] needs an output that is kept: nothing that went to stdout can be updated";
         let help = "name a file in [output] path, or leave [update] out";
         reader.push(Diagnostic::new(message).at(key.span()).help(help));
         return None;
