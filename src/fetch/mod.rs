@@ -11,10 +11,8 @@ mod classify;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod head;
-mod json;
 mod redirect;
 mod sent;
 
 pub use attempt::{FetchSetupError, Fetcher};
 pub use classify::{Answer, Refused, Trouble, Verdict};
-pub use json::{JsonError, compact_json};
