@@ -6,6 +6,7 @@
 
 use super::columns::{cell, cells};
 use super::flatten::flatten;
+use super::row::RowFormat;
 use crate::checkpoint::rfc3339;
 use crate::job::RecordForm;
 use crate::json::{Queries, QueryError, is_null};
@@ -22,7 +23,7 @@ const ENVELOPE: [&str; 3] = ["id", "status", "fetched_at"];
 /// The state of a delimited output.
 #[derive(Debug)]
 pub(super) struct Delimited {
-    delimiter: u8,
+    format: RowFormat,
     form: RecordForm,
     columns: Columns,
     unexpected: BTreeMap<String, u64>,
@@ -54,8 +55,6 @@ pub(super) enum RowError {
     NoObject,
     #[error("the body has a string that is no text: half of a surrogate pair")]
     NoText,
-    #[error("the row can't be written: {0}")]
-    Csv(#[from] csv::Error),
 }
 
 impl Delimited {
@@ -75,7 +74,7 @@ impl Delimited {
             (true, None) => Columns::Unknown,
         };
         Delimited {
-            delimiter,
+            format: RowFormat::new(delimiter),
             form,
             columns,
             unexpected: BTreeMap::new(),
@@ -96,22 +95,18 @@ impl Delimited {
     }
 
     /// Appends the header row to `out` when the columns are known.
-    pub(super) fn header(&self, out: &mut Vec<u8>) -> Result<(), RowError> {
+    pub(super) fn header(&self, out: &mut Vec<u8>) {
         let names = match &self.columns {
-            Columns::Unknown => return Ok(()),
+            Columns::Unknown => return,
             Columns::Paths { names, .. } | Columns::Fields { names, .. } => names,
         };
         let envelope = match self.form {
             RecordForm::Envelope => &ENVELOPE[..],
             RecordForm::Body => &[],
         };
-        self.write(
-            envelope
-                .iter()
-                .copied()
-                .chain(names.iter().map(String::as_str)),
-            out,
-        )
+        let names = names.iter().map(String::as_str);
+        self.format
+            .write(envelope.iter().copied().chain(names), out);
     }
 
     /// Appends a record's row to `out`, after the header row when the record
@@ -129,7 +124,8 @@ impl Delimited {
         }
         if let Columns::Paths { queries, .. } = &self.columns {
             row.append(&mut cells(queries, &record.body)?);
-            return self.write(row.iter().map(Cow::as_ref), out);
+            self.format.write(row.iter(), out);
+            return Ok(());
         }
         let prefix = if self.form == RecordForm::Envelope {
             "body."
@@ -143,7 +139,7 @@ impl Delimited {
                 cell(raw).map(drop)
             })?;
             self.columns = fields(names);
-            self.header(out)?;
+            self.header(out);
         }
         if let Columns::Fields { names, places } = &self.columns {
             let before = row.len();
@@ -170,21 +166,7 @@ impl Delimited {
                 count(&mut self.unexpected, name);
             }
         }
-        self.write(row.iter().map(Cow::as_ref), out)
-    }
-
-    fn write<'a>(
-        &self,
-        row: impl Iterator<Item = &'a str>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), RowError> {
-        let mut writer = csv::WriterBuilder::new()
-            .delimiter(self.delimiter)
-            .terminator(csv::Terminator::Any(b'\n'))
-            .buffer_capacity(1 << 12)
-            .from_writer(out);
-        writer.write_record(row)?;
-        writer.flush().map_err(csv::Error::from)?;
+        self.format.write(row.iter(), out);
         Ok(())
     }
 }
@@ -270,7 +252,7 @@ mod tests {
         let paths = vec![("n".to_owned(), JsonPath::parse("$.n").unwrap())];
         let mut csv = Delimited::new(b',', RecordForm::Envelope, paths, None);
         let mut out = Vec::new();
-        csv.header(&mut out).unwrap();
+        csv.header(&mut out);
         assert_eq!(out, b"id,status,fetched_at,n\n");
         assert_eq!(
             rows(&mut csv, &[r#"{"n":1}"#]),
