@@ -94,7 +94,10 @@ fn fifty_a_request_gives_the_records_of_single_fetches_byte_for_byte() {
     assert_exit(&run(&place.write("single.toml", &single)), 0);
     let lines = sorted(&place, "batch.ndjson");
     assert_eq!(lines.len(), 5_000);
-    assert!(lines == sorted(&place, "single.ndjson"), "the records differ");
+    assert!(
+        lines == sorted(&place, "single.ndjson"),
+        "the records differ"
+    );
 }
 
 #[test]
@@ -245,9 +248,17 @@ fn a_batch_endpoint_that_is_gone_gives_way_to_single() {
         let output = run(&place.write("job.toml", &scripted(&api, &ids, &batch)));
         assert_exit(&output, 0);
         assert_eq!(sorted(&place, "out.ndjson"), ids.map(element));
-        let many = api.seen().iter().filter(|r| r.target.contains("/many")).count();
+        let many = api
+            .seen()
+            .iter()
+            .filter(|r| r.target.contains("/many"))
+            .count();
         assert_eq!(many, 1, "{status}");
-        assert!(told(&output).contains("the batch endpoint is gone"), "{}", told(&output));
+        assert!(
+            told(&output).contains("the batch endpoint is gone"),
+            "{}",
+            told(&output)
+        );
     }
 }
 
@@ -265,7 +276,9 @@ fn a_batch_endpoint_that_goes_in_the_middle_fails_nobody() {
     });
     let place = Place::new();
     let batch = format!("{BY_KEY}\nsingle = \"{}/one/{{id}}\"", api.base());
-    let ids = ["a1", "a2", "a3", "a4", "c1", "c2", "c3", "c4", "d1", "d2", "d3", "d4", "e1"];
+    let ids = [
+        "a1", "a2", "a3", "a4", "c1", "c2", "c3", "c4", "d1", "d2", "d3", "d4", "e1",
+    ];
     let output = run(&place.write("job.toml", &scripted(&api, &ids, &batch)));
     assert_exit(&output, 0);
     assert_eq!(sorted(&place, "out.ndjson"), ids.map(element));
@@ -286,7 +299,10 @@ fn an_item_that_breaks_the_server_fails_alone() {
     let ids = ["a", "b", "poison", "c", "d", "e"];
     let output = run(&place.write("job.toml", &scripted(&api, &ids, BY_KEY)));
     assert_exit(&output, 3);
-    assert_eq!(sorted(&place, "out.ndjson"), ["a", "b", "c", "d", "e"].map(element));
+    assert_eq!(
+        sorted(&place, "out.ndjson"),
+        ["a", "b", "c", "d", "e"].map(element)
+    );
     let failed = place.json_lines("out.ndjson.failed.ndjson");
     assert_eq!(failed.len(), 1);
     assert_eq!(failed[0]["id"], "poison");
@@ -328,7 +344,10 @@ fn an_id_with_the_separator_goes_by_single_or_fails_alone() {
     let output = run(&place.write("job.toml", &scripted(&api, &ids, &batch)));
     assert_exit(&output, 0);
     assert_eq!(sorted(&place, "out.ndjson"), ["a", "b", "x,y"].map(element));
-    assert_eq!(api.seen().last().map(|r| r.target.clone()).unwrap(), "/one/x%2Cy");
+    assert_eq!(
+        api.seen().last().map(|r| r.target.clone()).unwrap(),
+        "/one/x%2Cy"
+    );
 }
 
 #[test]
@@ -353,10 +372,8 @@ fn a_path_without_elements_says_so_and_stops() {
     let api = Raw::start(|request, _| whole(&asked(request)));
     let place = Place::new();
     for (right, wrong) in [("$.items", "$.itmes"), ("$.id", "$.idd")] {
-        let job = scripted(&api, &["a", "b"], BY_KEY).replace(
-            &format!("\"{right}\""),
-            &format!("\"{wrong}\""),
-        );
+        let job = scripted(&api, &["a", "b"], BY_KEY)
+            .replace(&format!("\"{right}\""), &format!("\"{wrong}\""));
         let output = harvest()
             .arg(place.write("job.toml", &job))
             .arg("--fresh")
@@ -387,12 +404,36 @@ fn mistakes_in_the_section_are_told() {
     };
     let good = "http://h/x?ids={ids}";
     says(good, "", &["[request.batch]", "`{id}`"]);
-    says("http://h/{id}", &format!("[request.batch]\n{BY_KEY}"), &["`{ids}` must be"]);
-    says(good, "[request.batch]\nkey = \"$.id\"", &["`size` is missing in [request.batch]"]);
-    says(good, "[request.batch]\nsize = 5", &["which element is whose", "match"]);
-    says(good, "[request.batch]\nsize = 0\nkey = \"$.id\"", &["from 1 to 10000"]);
-    says(good, "[request.batch]\nsize = 5\nkey = \"id\"", &["not a JSONPath"]);
-    says(good, "[request.batch]\nsize = 5\nkye = \"$.id\"", &["did you mean `key`?"]);
+    says(
+        "http://h/{id}",
+        &format!("[request.batch]\n{BY_KEY}"),
+        &["`{ids}` must be"],
+    );
+    says(
+        good,
+        "[request.batch]\nkey = \"$.id\"",
+        &["`size` is missing in [request.batch]"],
+    );
+    says(
+        good,
+        "[request.batch]\nsize = 5",
+        &["which element is whose", "match"],
+    );
+    says(
+        good,
+        "[request.batch]\nsize = 0\nkey = \"$.id\"",
+        &["from 1 to 10000"],
+    );
+    says(
+        good,
+        "[request.batch]\nsize = 5\nkey = \"id\"",
+        &["not a JSONPath"],
+    );
+    says(
+        good,
+        "[request.batch]\nsize = 5\nkye = \"$.id\"",
+        &["did you mean `key`?"],
+    );
     says(
         good,
         "[request.batch]\nsize = 5\nkey = \"$.id\"\nsingle = \"http://other/{id}\"",

@@ -74,7 +74,10 @@ fn plan(job: &Job) -> Result<String, CheckError> {
         let single = batch.single.as_ref().map(UrlTemplate::raw);
         let else_single = single.map_or(String::new(), |url| format!("; one by one: {url}"));
         let size = count(batch.size as u64);
-        line("batches", format!("up to {size} items a request{else_single}"));
+        line(
+            "batches",
+            format!("up to {size} items a request{else_single}"),
+        );
     }
     line("auth", auth(&job.auth).into());
     if stdin {

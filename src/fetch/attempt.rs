@@ -5,11 +5,11 @@ use super::batch::{self, Sharing};
 use super::body;
 use super::classify::{self, Answer, Refused, Trouble, Verdict};
 use super::head::{equip, header_value, with_key};
-use super::json::compact_json;
 use super::redirect::{MOST_HOPS, next_hop, next_method};
 use super::sent::Sent;
 use crate::auth::{Credentials, Presented, SidePermits, Token};
 use crate::job::{Filling, Method, Request, Template, TemplateError};
+use crate::json::compact_json;
 use crate::outcome::{Reason, Record};
 use crate::pace::{Permit, Signal};
 use crate::transport::{certificate_problem, connection_failure, holds, redact, retry_after};
@@ -33,14 +33,6 @@ pub enum FetchSetupError {
     /// What takes the place of the URL's origin.
     #[error("the embedded API's address is no URL: {0}")]
     Base(TemplateError),
-    /// A JSONPath that the raw reader can't take.
-    #[error("[request.batch] `{key}`: {message}")]
-    Path {
-        /// Which.
-        key: &'static str,
-        /// Why not.
-        message: String,
-    },
 }
 
 /// Sends the job's requests.
@@ -93,7 +85,7 @@ impl Fetcher {
             client,
             one: Target::of_one(request, base)?,
             several: match &request.batch {
-                Some(batch) => Some((Target::of_several(request, base)?, Sharing::new(batch)?)),
+                Some(batch) => Some((Target::of_several(request, base)?, Sharing::new(batch))),
                 None => None,
             },
             method: match request.method {

@@ -5,7 +5,6 @@
 //! by its place. Whatever is left in doubt is asked for again, alone. Must
 //! never change an element: its bytes are those of a request for it alone.
 
-use super::attempt::FetchSetupError;
 use super::classify::{Answer, Share, Trouble, Verdict};
 use crate::job::{Batch, Matching};
 use crate::json::{self, Query};
@@ -20,35 +19,20 @@ use std::collections::HashMap;
 pub(super) struct Sharing {
     separator: String,
     items: Query,
-    /// As the job says it, for messages.
-    items_path: String,
     /// `None` goes by position alone.
     key: Option<Query>,
-    /// As the job says it.
-    key_path: String,
 }
 
 impl Sharing {
-    pub(super) fn new(batch: &Batch) -> Result<Sharing, FetchSetupError> {
-        let query = |key, path| {
-            Query::new(path).map_err(|error| FetchSetupError::Path {
-                key,
-                message: error.to_string(),
-            })
-        };
-        Ok(Sharing {
+    pub(super) fn new(batch: &Batch) -> Sharing {
+        Sharing {
             separator: batch.separator.clone(),
-            items: query("items", &batch.items)?,
-            items_path: batch.items.to_string(),
-            key_path: match &batch.matching {
-                Matching::Key(path) => path.to_string(),
-                Matching::Position => String::new(),
-            },
+            items: Query::new(&batch.items),
             key: match &batch.matching {
-                Matching::Key(path) => Some(query("key", path)?),
+                Matching::Key(path) => Some(Query::new(path)),
                 Matching::Position => None,
             },
-        })
+        }
     }
 
     pub(super) fn separator(&self) -> &str {
@@ -79,11 +63,15 @@ impl Sharing {
         };
         let elements = match self.elements(&answer.body) {
             Ok(Some(elements)) => elements,
-            Ok(None) => return malformed(format!("the answer has nothing at {}", self.items_path)),
+            Ok(None) => {
+                return malformed(format!("the answer has nothing at {}", self.items.path()));
+            }
             Err(message) => return malformed(message),
         };
         let Some(owned) = self.owners(ids, &elements) else {
-            return malformed(format!("no element of the answer has {}", self.key_path));
+            let key = self.key.as_ref().map(|key| key.path().to_string());
+            let key = key.unwrap_or_default();
+            return malformed(format!("no element of the answer has {key}"));
         };
         let in_doubt = elements
             .iter()
@@ -134,8 +122,7 @@ impl Sharing {
         if filled > 0 && by_key.is_empty() {
             return None;
         }
-        let mut owned: Vec<Option<usize>> =
-            ids.iter().map(|id| by_key.get(*id).copied()).collect();
+        let mut owned: Vec<Option<usize>> = ids.iter().map(|id| by_key.get(*id).copied()).collect();
         let in_order = owned
             .iter()
             .enumerate()
@@ -203,7 +190,6 @@ mod tests {
             },
             single: None,
         })
-        .unwrap()
     }
 
     fn shares(sharing: &Sharing, ids: &[&str], items: &str) -> Vec<String> {
@@ -244,7 +230,10 @@ mod tests {
         let told = shares(&by_key, &["a", "b"], r#"[{"id":"x"},{"id":"a"}]"#);
         assert_eq!(told, [r#"{"id":"a"}"#, "unclear"]);
         // Alone, what came is its own, whatever it is called.
-        assert_eq!(shares(&by_key, &["b"], r#"[{"id":"x"}]"#), [r#"{"id":"x"}"#]);
+        assert_eq!(
+            shares(&by_key, &["b"], r#"[{"id":"x"}]"#),
+            [r#"{"id":"x"}"#]
+        );
         let two = shares(&by_key, &["b"], r#"[{"id":"x"},{"id":"y"}]"#);
         assert!(two[0].contains("2 elements for one ID"), "{two:?}");
         assert_eq!(shares(&by_key, &["b"], "[]"), ["absent"]);
@@ -254,9 +243,18 @@ mod tests {
     #[test]
     fn by_position_the_numbers_must_agree() {
         let by_position = sharing(None);
-        assert_eq!(shares(&by_position, &["a", "b"], "[1,null]"), ["1", "absent"]);
-        assert_eq!(shares(&by_position, &["a", "b"], "[1]"), ["unclear", "unclear"]);
-        assert_eq!(shares(&by_position, &["a", "b"], "[]"), ["unclear", "unclear"]);
+        assert_eq!(
+            shares(&by_position, &["a", "b"], "[1,null]"),
+            ["1", "absent"]
+        );
+        assert_eq!(
+            shares(&by_position, &["a", "b"], "[1]"),
+            ["unclear", "unclear"]
+        );
+        assert_eq!(
+            shares(&by_position, &["a", "b"], "[]"),
+            ["unclear", "unclear"]
+        );
         assert_eq!(shares(&by_position, &["a"], "[]"), ["absent"]);
     }
 
@@ -268,7 +266,10 @@ mod tests {
             body: "{\"error\":1}".into(),
         };
         let by_key = sharing(Some("$.id"));
-        assert!(matches!(by_key.share_out(&["a"], &elsewhere), Verdict::Again(_)));
+        assert!(matches!(
+            by_key.share_out(&["a"], &elsewhere),
+            Verdict::Again(_)
+        ));
         assert!(shares(&by_key, &["a"], "[{\"name\":1}]")[0].contains("no element"));
     }
 

@@ -13,11 +13,9 @@ mod classify;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod head;
-mod json;
 mod redirect;
 mod sent;
 
 pub use ask::Ask;
 pub use attempt::{FetchSetupError, Fetcher};
 pub use classify::{Answer, Refused, Share, Trouble, Verdict};
-pub use json::{JsonError, compact_json};

@@ -10,17 +10,16 @@ mod diagnostic;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod interpolate;
-mod json_path;
 mod sections;
 mod starter;
 mod template;
 mod units;
 
+pub(crate) use crate::json::json_path;
 pub use decode::{LoadOptions, load};
 pub(crate) use diagnostic::nearest;
 pub use diagnostic::{Diagnostic, JobError};
 pub use interpolate::Environment;
-pub(crate) use json_path::json_path;
 pub use starter::{SCHEMA, Starter, starter};
 pub use template::{Filling, Template, TemplateError, UrlTemplate};
 pub use units::{Quarantine, Rate, UnitError, parse_duration, parse_size};

@@ -59,7 +59,9 @@ impl Batches {
 
     /// From here on one item a request.
     fn give_up(&mut self, why: &str) {
-        tracing::warn!("{why}: the batch endpoint is gone; going on with `single`, one item a request");
+        tracing::warn!(
+            "{why}: the batch endpoint is gone; going on with `single`, one item a request"
+        );
         self.size = None;
     }
 }

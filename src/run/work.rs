@@ -192,9 +192,7 @@ impl Queue {
         let again = self.waiting.peek().filter(|waiting| waiting.due <= now);
         match (self.ready.front(), again) {
             (Some(fresh), _) if fresh_first => fits(fresh).then(|| self.ready.pop_front())?,
-            (_, Some(again)) => {
-                fits(&again.work).then(|| self.waiting.pop().map(|w| w.work))?
-            }
+            (_, Some(again)) => fits(&again.work).then(|| self.waiting.pop().map(|w| w.work))?,
             (Some(fresh), None) => fits(fresh).then(|| self.ready.pop_front())?,
             (None, None) => None,
         }

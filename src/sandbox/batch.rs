@@ -25,7 +25,10 @@ pub(super) fn answer(head: &Parts, track: impl Fn(&str) -> Answer) -> Option<Ans
     let ids = ids(head)?;
     let ids: Vec<&str> = ids.split(',').collect();
     if ids.len() > MOST {
-        return Some(Answer::error(StatusCode::BAD_REQUEST, "Too many ids requested"));
+        return Some(Answer::error(
+            StatusCode::BAD_REQUEST,
+            "Too many ids requested",
+        ));
     }
     let mut body = b"{\"tracks\": [".to_vec();
     for (at, id) in ids.iter().enumerate() {

@@ -3,8 +3,8 @@
 use super::*;
 use crate::job::interpolate::{Piece, Text};
 use percent_encoding::percent_decode_str;
-use reqwest::Url;
 use proptest::prelude::*;
+use reqwest::Url;
 
 fn text(pieces: Vec<Piece>) -> Text {
     Text {
@@ -126,10 +126,16 @@ fn the_ids_of_a_batch_keep_to_themselves() {
         template.fill(&filling, &[("z".to_owned(), value("{ids}"))])
     };
     let expect = |query: &str| Ok(Url::parse(&format!("https://h/x?{query}")).unwrap());
-    assert_eq!(built(&["a", "b,c"], ","), expect("ids=a,b%2Cc&y=1&z=a,b%2Cc"));
+    assert_eq!(
+        built(&["a", "b,c"], ","),
+        expect("ids=a,b%2Cc&y=1&z=a,b%2Cc")
+    );
     assert_eq!(built(&["a", "b"], "|"), expect("ids=a%7Cb&y=1&z=a%7Cb"));
     assert_eq!(built(&["a&b"], "&ids="), expect("ids=a%26b&y=1&z=a%26b"));
-    assert_eq!(built(&["a", "b"], "&ids="), expect("ids=a&ids=b&y=1&z=a&ids=b"));
+    assert_eq!(
+        built(&["a", "b"], "&ids="),
+        expect("ids=a&ids=b&y=1&z=a&ids=b")
+    );
     assert_eq!(built(&["a", ""], ","), Err(TemplateError::EmptyId));
     assert_eq!(Filling::several(&["a", "b"], " ").plain(), "a b");
 }
