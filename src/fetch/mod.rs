@@ -5,7 +5,9 @@
 //! decision, and sending needs a permit of the pacer's. Must never send
 //! credentials to another origin (promise 6), nor show a URL in a message.
 
+mod ask;
 mod attempt;
+mod batch;
 mod body;
 mod classify;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -14,5 +16,6 @@ mod head;
 mod redirect;
 mod sent;
 
+pub use ask::Ask;
 pub use attempt::{FetchSetupError, Fetcher};
-pub use classify::{Answer, Refused, Trouble, Verdict};
+pub use classify::{Answer, Refused, Share, Trouble, Verdict};
