@@ -775,6 +775,57 @@ fn a_post_is_asked_whole_and_a_304_that_nobody_asked_for_is_no_record() {
 }
 
 #[test]
+fn items_of_a_batch_are_asked_whole_and_replaced_one_by_one() {
+    let version = Arc::new(Mutex::new(1));
+    let now = Arc::clone(&version);
+    let server = Raw::start(move |request, _| {
+        let version = *now.lock().unwrap();
+        let ids = request.target.split_once("ids=").unwrap().1;
+        let elements: Vec<String> = ids
+            .split(',')
+            .map(|id| match (version, id) {
+                // Seven is gone with the second version, and two have changed.
+                (2, id) if id == track_id(7) => "null".to_owned(),
+                (2, id) if id == track_id(1) || id == track_id(12) => body(id, 2),
+                _ => body(id, 1),
+            })
+            .collect();
+        let list = format!("{{\"items\":[{}]}}", elements.join(","));
+        answer("200 OK", "ETag: \"all\"\r\n", list)
+    });
+    let place = Place::new();
+    let ids: Vec<String> = (0..20).map(track_id).collect();
+    place.write("ids.txt", &(ids.join("\n") + "\n"));
+    let job = place.write(
+        "job.toml",
+        &format!(
+            "[ids]\nfile = \"ids.txt\"\n[request]\nurl = \"{}/items?ids={{ids}}\"\n\
+             [request.batch]\nsize = 10\nitems = \"$.items\"\nkey = \"$.id\"\n\
+             [limits]\nrate = \"unlimited\"\n[output]\npath = \"out.ndjson\"\n",
+            server.base()
+        ),
+    );
+    assert_exit(&harvest().arg(&job).output().unwrap(), 0);
+    let before = place.read("out.ndjson");
+    // Nothing has changed; that has to be seen in the bodies.
+    assert_exit(&harvest().arg(&job).arg("--update").output().unwrap(), 0);
+    assert_eq!(place.read("out.ndjson"), before);
+    *version.lock().unwrap() = 2;
+    let output = harvest().arg(&job).arg("--update").output().unwrap();
+    assert_exit(&output, 3);
+    assert_says(&output, &["2 changed, 17 unchanged", "1 gone"]);
+    place.assert_exactly_once("out.ndjson", ids.iter().map(String::as_str));
+    assert_eq!(place.lines("out.ndjson").len(), 19);
+    assert_eq!(server.seen().len(), 6);
+    assert!(
+        server
+            .seen()
+            .iter()
+            .all(|r| r.header("if-none-match").is_none())
+    );
+}
+
+#[test]
 fn behind_a_redirect_nothing_is_conditional() {
     let server = Raw::start(|request, _| match request.target.starts_with("/old/") {
         true => answer(

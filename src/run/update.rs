@@ -65,8 +65,10 @@ impl Sieve {
     fn sift(&mut self, items: Vec<Item>) -> Result<Sifted, RunError> {
         let now = SystemTime::now();
         let mut sifted = Sifted::default();
-        for item in items {
-            let occurrence = match self.done.claim(&item.id, self.each) {
+        let ids = items.iter().map(|item| item.id.as_str());
+        let claims = self.done.claim_all(ids, self.each);
+        for (item, claim) in items.into_iter().zip(claims) {
+            let occurrence = match claim {
                 Claim::New { occurrence } => occurrence,
                 Claim::Done { .. } => {
                     sifted.done += 1;

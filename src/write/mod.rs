@@ -29,6 +29,7 @@ mod index;
 mod ndjson;
 mod open;
 mod rewrite;
+mod row;
 mod sink;
 mod update;
 mod versions;

@@ -21,8 +21,8 @@ use super::open::{self, OpenOptions, Opened, Resumed, Start, whole_shape};
 use super::sink::{Sink, Target};
 use super::versions::{Entries, Entry, Fate, Survey, Versions, survey};
 use crate::checkpoint::{
-    CheckpointError, Closing, DoneSet, Files, ItemKey, Known, Range, Shape, State, replace, scan,
-    sync_folder, unix_ms,
+    CheckpointError, Closing, DoneSet, Files, ItemKey, Known, Loading, Range, Shape, State,
+    replace, scan, sync_folder, unix_ms,
 };
 use crate::fail_point::fail_point;
 use crate::outcome::Validators;
@@ -219,8 +219,8 @@ fn go_on(
     shape: &Shape,
     base: &State,
 ) -> Result<Option<Opened>, WriteError> {
-    let mut done = DoneSet::new();
-    let mut state = match scan(&delta.checkpoint, |key| done.insert_done(key)) {
+    let mut done = Loading::default();
+    let mut state = match scan(&delta.checkpoint, |keys| done.add(keys)) {
         Ok(None) => return Ok(None),
         Ok(Some(state)) => state,
         Err(error @ CheckpointError::Io { .. }) => return Err(error.into()),
@@ -252,7 +252,7 @@ fn go_on(
         retry: false,
         ..options.clone()
     };
-    match open::resume(&options, shape, delta, state, done) {
+    match open::resume(&options, shape, delta, state, done.done()) {
         Ok(opened) => Ok(Some(opened)),
         Err(
             error @ WriteError::Checkpoint(
@@ -311,15 +311,16 @@ impl Update {
             known,
             ..
         } = self;
-        let mut done = DoneSet::new();
+        let mut done = Loading::default();
         let (Some(old), Some(new)) = (
             scan(&files.checkpoint, |_| {})?,
-            scan(&delta.checkpoint, |key| done.insert_done(key))?,
+            scan(&delta.checkpoint, |keys| done.add(keys))?,
         ) else {
             return Err(WriteError::Disturbed {
                 path: files.checkpoint,
             });
         };
+        let mut done = done.done();
         if new.keys == 0 {
             discard(&delta)?;
             return Ok(None);
@@ -343,7 +344,7 @@ impl Update {
             now_ms: unix_ms(SystemTime::now()),
         };
         let (mut state, updated) = next.write()?;
-        scan(&files.checkpoint, |key| done.insert_done(key))?;
+        scan(&files.checkpoint, |keys| done.add(keys))?;
         state.keys = done.len() as u64;
         drop(replace(&files.checkpoint, &state, &done)?);
         fail_point!("update: committed");
