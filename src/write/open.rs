@@ -213,6 +213,7 @@ pub(super) fn create(
         }
         _ => {}
     }
+    refuse_strangers(&files.versions)?;
     let file = fs::OpenOptions::new()
         .append(true)
         .create(true)
@@ -266,14 +267,7 @@ pub(super) fn resume(
         None => rewrite::place(&files.failures, &state.failures, state.rewriting)?,
     };
     check(&failures_at, &state.failures, closed)?;
-    match look(&files.versions)? {
-        Some(there) if !there.is_file() => {
-            return Err(WriteError::NotAFile {
-                path: files.versions.clone(),
-            });
-        }
-        _ => {}
-    }
+    refuse_strangers(&files.versions)?;
     fail_point!("open: nothing changed yet");
     // It is locked from here on.
     let mut journal = Journal::resume(&files.checkpoint, &state)?;
@@ -328,6 +322,16 @@ pub(super) fn resume(
         resumed: Some(resumed),
         failed,
     })
+}
+
+/// Refuses what is there and is no file.
+fn refuse_strangers(path: &Path) -> Result<(), WriteError> {
+    match look(path)? {
+        Some(there) if !there.is_file() => Err(WriteError::NotAFile {
+            path: path.to_path_buf(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a file that does not have what was committed. `closed`: nothing was
