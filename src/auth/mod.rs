@@ -12,6 +12,7 @@ mod grant;
 mod keeper;
 mod lifetime;
 mod shared;
+pub mod store;
 
 pub use credentials::{CredentialError, Credentials, Presented};
 pub use grant::GrantError;
