@@ -149,7 +149,7 @@ impl Answer {
     }
 }
 
-/// One request to loopback, over HTTP/1.0: the answer ends with the connection.
+/// One request to loopback, over HTTP/1.0: no answer comes in chunks.
 pub fn http(method: &str, url: &str, headers: &[(&str, String)], body: &str) -> Answer {
     let rest = url.strip_prefix("http://").unwrap();
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -168,18 +168,29 @@ pub fn http(method: &str, url: &str, headers: &[(&str, String)], body: &str) -> 
     stream
         .write_all(format!("{head}\r\n{body}").as_bytes())
         .unwrap();
-    let mut all = Vec::new();
-    stream.read_to_end(&mut all).unwrap();
-    let all = String::from_utf8(all).unwrap();
-    let (head, body) = all.split_once("\r\n\r\n").unwrap();
+    let mut stream = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert!(stream.read_line(&mut head).unwrap() > 0, "cut: {head}");
+    }
     let mut lines = head.lines();
     let status = lines.next().unwrap().split(' ').nth(1).unwrap();
-    let headers = lines.filter_map(|line| line.split_once(": "));
-    Answer {
+    let headers = lines.filter_map(|line| line.split_once(':'));
+    let mut answer = Answer {
         status: status.parse().unwrap(),
-        headers: headers.map(|(n, v)| (n.into(), v.into())).collect(),
-        body: body.to_owned(),
-    }
+        headers: headers
+            .map(|(n, v)| (n.into(), v.trim().into()))
+            .collect(),
+        body: String::new(),
+    };
+    let mut body = Vec::new();
+    let length = answer.all("content-length").next();
+    match length.map(|length| length.parse().unwrap()) {
+        Some(length) => stream.take(length).read_to_end(&mut body).unwrap(),
+        None => stream.read_to_end(&mut body).unwrap(),
+    };
+    answer.body = String::from_utf8(body).unwrap();
+    answer
 }
 
 /// A person at a browser without a screen: keeps cookies, follows redirects, submits forms.

@@ -6,13 +6,15 @@
 //! its lock: a second process that wants to refresh at the same time waits,
 //! reads again, and finds what the first one got. Must never show a token.
 
+use super::{LockedTokens, StoreError, StoredTokens, TokenStore};
+use crate::job::{Grant, GrantKind};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use xxhash_rust::xxh3::xxh3_128;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Longer than any token request takes: who holds a lock for so long hangs.
 const PATIENCE: Duration = Duration::from_secs(150);
@@ -23,65 +25,67 @@ const MAX_FILE: u64 = 1024 * 1024;
 /// The files' form; another one is not guessed at.
 const FORMAT: &str = "harvest login 1";
 
-/// Why a saved login can't be read, changed or forgotten.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// There is no place for it.
-    #[error(
-        "there is no state folder to keep logins in: neither XDG_STATE_HOME nor a home folder is known"
-    )]
-    NoFolder,
-    /// The operating system refused.
-    #[error("the saved login {}: cannot {what}: {cause}", .path.display())]
-    Io {
-        /// The file or the folder.
-        path: PathBuf,
-        /// What was tried.
-        what: &'static str,
-        /// What the operating system said.
-        cause: io::Error,
-    },
-    /// The file is not what was written.
-    #[error(
-        "the saved login {} is damaged ({why}); `harvest login JOB` makes a new one, `harvest logout JOB` removes it",
-        .path.display()
-    )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it, without any of its text.
-        why: &'static str,
-    },
-    /// Another process does not let go.
-    #[error(
-        "another process has held the saved login {} for over {}; is one of them hanging?",
-        .path.display(),
-        humantime::format_duration(PATIENCE)
-    )]
-    Busy {
-        /// The file.
-        path: PathBuf,
-    },
-}
-
 /// Whose tokens: what makes two logins different ones, whatever job asks.
 #[derive(Debug, Clone)]
 pub struct LoginId {
     /// The issuer, or the token endpoint where no issuer is named.
-    pub server: String,
-    /// The client, `""` for none.
-    pub client_id: SecretString,
-    /// Space-separated, in the job file's order.
-    pub scope: String,
-    /// The refresh token that the job file began with, where there is one.
-    pub seed: Option<SecretString>,
+    server: String,
+    /// `""` for none.
+    client_id: SecretString,
+    /// Space-separated, as the job file has it.
+    scope: String,
+    /// The hash of all that, and of what else the tokens depend on.
+    hash: u64,
 }
 
 impl LoginId {
-    /// `accounts.example.com-1f0c…`: the host for people, the rest for uniqueness.
+    /// The login that a job's grant needs.
+    pub fn of(grant: &Grant) -> LoginId {
+        let endpoints = &grant.endpoints;
+        let issuer = endpoints.issuer.as_ref().map(|issuer| issuer.text.clone());
+        let token_url = endpoints.token.as_ref().map(ToString::to_string);
+        let server = issuer.or(token_url).unwrap_or_default();
+        let client_id = grant.client.id.clone().unwrap_or_default();
+        let (seed, more) = match &grant.kind {
+            GrantKind::RefreshToken { refresh_token } => (refresh_token.expose_secret(), &[][..]),
+            GrantKind::AuthorizationCode {
+                authorization_params,
+                ..
+            }
+            | GrantKind::DeviceCode {
+                authorization_params,
+            } => ("", authorization_params.as_slice()),
+            GrantKind::ClientCredentials | GrantKind::JwtBearer(_) => ("", &[][..]),
+        };
+        let mut params: Vec<_> = grant.params.iter().chain(more).collect();
+        params.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let mut parts = vec![&*server, client_id.expose_secret(), &*grant.scope, seed];
+        for (name, value) in params {
+            parts.extend([name, value.expose_secret()]);
+        }
+        // Lengths go along, so that no two lists of parts look the same.
+        let mut all = Vec::new();
+        for part in parts {
+            all.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            all.extend_from_slice(part.as_bytes());
+        }
+        LoginId {
+            hash: xxh3_64(&all),
+            server,
+            client_id,
+            scope: grant.scope.clone(),
+        }
+    }
+
+    /// The issuer, or the token endpoint.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// `accounts.example.com-1f0c…`: the host for people, the hash for uniqueness.
     fn file_name(&self) -> String {
-        let host = reqwest::Url::parse(&self.server).ok();
-        let host = host.as_ref().and_then(|url| url.host_str());
+        let url = reqwest::Url::parse(&self.server).ok();
+        let host = url.as_ref().and_then(|url| url.host_str());
         let readable: String = host
             .unwrap_or("login")
             .chars()
@@ -91,37 +95,11 @@ impl LoginId {
             })
             .take(80)
             .collect();
-        let seed = self.seed.as_ref().map_or("", |s| s.expose_secret());
-        let parts = [
-            self.server.as_str(),
-            self.client_id.expose_secret(),
-            &self.scope,
-            seed,
-        ];
-        // Lengths go along, so that no two lists of parts look the same.
-        let mut all = Vec::new();
-        for part in parts {
-            all.extend_from_slice(&(part.len() as u64).to_le_bytes());
-            all.extend_from_slice(part.as_bytes());
-        }
-        format!("{readable}-{:016x}", xxh3_128(&all) as u64)
+        format!("{readable}-{:016x}", self.hash)
     }
 }
 
-/// The tokens of one login.
-#[derive(Debug, Clone)]
-pub struct Saved {
-    /// The access token.
-    pub access_token: SecretString,
-    /// When it expires, by this machine's clock; `None` when nobody knows.
-    pub expires: Option<SystemTime>,
-    /// What gets the next one; `None` when the server gave none.
-    pub refresh_token: Option<SecretString>,
-    /// When the server gave them.
-    pub obtained: SystemTime,
-}
-
-/// [`Saved`] as the file has it.
+/// [`StoredTokens`] as the file has them.
 #[derive(Serialize, Deserialize)]
 struct Written {
     format: String,
@@ -129,118 +107,133 @@ struct Written {
     server: String,
     client_id: String,
     scope: String,
+    seed: Option<String>,
     /// RFC 3339.
-    obtained: String,
     expires: Option<String>,
     access_token: String,
     refresh_token: Option<String>,
 }
 
-/// The folder of all logins.
+/// One login's tokens in a file.
 #[derive(Debug, Clone)]
 pub struct FileStore {
     folder: PathBuf,
+    id: LoginId,
 }
 
 impl FileStore {
-    /// The user's: `$XDG_STATE_HOME/harvest/logins`, `~/.local/state/harvest/logins`
-    /// when that is not set, and the local application data on Windows. Nothing is made yet.
+    /// In the user's state folder: `$XDG_STATE_HOME/harvest/logins`,
+    /// `~/.local/state/harvest/logins` when that is not set, and the local
+    /// application data on Windows. Nothing is made yet.
     ///
     /// # Errors
-    /// [`StoreError::NoFolder`] for a user without a home.
-    pub fn of_user() -> Result<FileStore, StoreError> {
+    /// For a user without a home.
+    pub fn of_user(id: LoginId) -> Result<FileStore, StoreError> {
         use etcetera::BaseStrategy;
-        let strategy = etcetera::choose_base_strategy().map_err(|_| StoreError::NoFolder)?;
+        let strategy = etcetera::choose_base_strategy().map_err(|_| StoreError {
+            path: PathBuf::from("~/.local/state/harvest/logins"),
+            reason: "neither XDG_STATE_HOME nor a home folder is known".to_owned(),
+        })?;
         let state = strategy.state_dir().unwrap_or_else(|| strategy.cache_dir());
-        Ok(FileStore::at(state.join("harvest").join("logins")))
+        Ok(FileStore::at(state.join("harvest").join("logins"), id))
     }
 
-    /// This folder; it is made when the first login is saved.
-    pub fn at(folder: PathBuf) -> FileStore {
-        FileStore { folder }
+    /// In this folder; it is made when the first login is saved.
+    pub fn at(folder: PathBuf, id: LoginId) -> FileStore {
+        FileStore { folder, id }
     }
 
-    /// Where the tokens of this login are, or would be.
-    pub fn path(&self, id: &LoginId) -> PathBuf {
-        self.folder.join(format!("{}.json", id.file_name()))
+    /// Where the tokens are, or would be.
+    pub fn path(&self) -> PathBuf {
+        self.folder.join(format!("{}.json", self.id.file_name()))
     }
 
-    /// The tokens as they are now; `None` when there is no login. Makes nothing.
+    /// The tokens as they are now, without waiting for anybody; `None` when
+    /// there is no login. Makes nothing.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`], [`StoreError::Io`].
-    pub fn load(&self, id: &LoginId) -> Result<Option<Saved>, StoreError> {
-        load(&self.path(id), id)
+    /// A file that can't be read, or is damaged.
+    pub fn look(&self) -> Result<Option<StoredTokens>, StoreError> {
+        load(&self.path(), &self.id)
     }
 
-    /// The right to change this login's tokens; waits for who has it.
+    /// As [`TokenStore::lock`].
     ///
     /// # Errors
-    /// [`StoreError::Busy`] after two and a half minutes, [`StoreError::Io`].
-    pub async fn lock(&self, id: &LoginId) -> Result<LockedLogin, StoreError> {
-        let path = self.path(id);
-        make_private(&self.folder).map_err(io(&self.folder, "make its folder"))?;
-        let lock_path = self.folder.join(format!("{}.lock", id.file_name()));
+    /// A lock that can't be made, or that another process does not let go.
+    pub fn hold(&self) -> Result<LockedFile, StoreError> {
+        let path = self.path();
+        make_private(&self.folder).map_err(io(&self.folder, "make the folder"))?;
+        let lock_path = path.with_extension("lock");
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         private(&mut options);
         let lock = options
             .open(&lock_path)
-            .map_err(io(&lock_path, "open its lock"))?;
-        let until = tokio::time::Instant::now() + PATIENCE;
+            .map_err(io(&lock_path, "open the lock"))?;
+        let began = Instant::now();
         loop {
             match lock.try_lock() {
                 Ok(()) => break,
-                Err(TryLockError::WouldBlock) if tokio::time::Instant::now() < until => {
-                    tokio::time::sleep(PAUSE).await;
+                Err(TryLockError::WouldBlock) if began.elapsed() < self.patience() => {
+                    std::thread::sleep(PAUSE);
                 }
-                Err(TryLockError::WouldBlock) => return Err(StoreError::Busy { path }),
-                Err(TryLockError::Error(cause)) => {
-                    return Err(io(&lock_path, "lock it")(cause));
+                Err(TryLockError::WouldBlock) => {
+                    let waited = humantime::format_duration(self.patience());
+                    let reason = format!(
+                        "another process has held it for over {waited}; is one of them hanging?"
+                    );
+                    return Err(StoreError { path, reason });
                 }
+                Err(TryLockError::Error(cause)) => return Err(io(&lock_path, "lock it")(cause)),
             }
         }
-        Ok(LockedLogin {
+        Ok(LockedFile {
             _lock: lock,
             path,
-            id: id.clone(),
+            id: self.id.clone(),
         })
+    }
+
+    fn patience(&self) -> Duration {
+        if cfg!(test) {
+            Duration::from_millis(300)
+        } else {
+            PATIENCE
+        }
     }
 }
 
-/// One login that nobody else changes until this value is dropped. The lock
-/// file stays: one that is removed could be locked twice.
+impl TokenStore for FileStore {
+    fn lock(&self) -> Result<Box<dyn LockedTokens>, StoreError> {
+        Ok(Box::new(self.hold()?))
+    }
+}
+
+/// A login that nobody else changes until this value is dropped. The lock file
+/// stays: one that is removed could be locked twice.
 #[derive(Debug)]
-pub struct LockedLogin {
+pub struct LockedFile {
     _lock: File,
     path: PathBuf,
     id: LoginId,
 }
 
-impl LockedLogin {
-    /// The tokens as they are now.
-    ///
-    /// # Errors
-    /// As [`FileStore::load`].
-    pub fn load(&self) -> Result<Option<Saved>, StoreError> {
+impl LockedTokens for LockedFile {
+    fn load(&self) -> Result<Option<StoredTokens>, StoreError> {
         load(&self.path, &self.id)
     }
 
-    /// Puts these in the place of what is there. Whatever happens, the old ones
-    /// or the new ones are there, whole.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`].
-    pub fn save(&self, saved: &Saved) -> Result<(), StoreError> {
+    fn save(&mut self, tokens: &StoredTokens) -> Result<(), StoreError> {
         let written = Written {
             format: FORMAT.into(),
             server: self.id.server.clone(),
             client_id: self.id.client_id.expose_secret().into(),
             scope: self.id.scope.clone(),
-            obtained: rfc3339(saved.obtained),
-            expires: saved.expires.map(rfc3339),
-            access_token: saved.access_token.expose_secret().into(),
-            refresh_token: saved
+            seed: tokens.seed.clone(),
+            expires: tokens.expires.map(rfc3339),
+            access_token: tokens.access_token.expose_secret().into(),
+            refresh_token: tokens
                 .refresh_token
                 .as_ref()
                 .map(|t| t.expose_secret().into()),
@@ -266,23 +259,22 @@ impl LockedLogin {
         write().map_err(io(&self.path, "write it"))
     }
 
-    /// Forgets the tokens. True when there were any.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`].
-    pub fn forget(&self) -> Result<bool, StoreError> {
+    fn forget(&mut self) -> Result<(), StoreError> {
         match fs::remove_file(&self.path).and_then(|()| sync_folder(&self.path)) {
-            Ok(()) => Ok(true),
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(cause) => Err(io(&self.path, "remove it")(cause)),
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                Err(io(&self.path, "remove it")(cause))
+            }
+            _ => Ok(()),
         }
     }
 }
 
-fn load(path: &Path, id: &LoginId) -> Result<Option<Saved>, StoreError> {
-    let damaged = |why| StoreError::Damaged {
+fn load(path: &Path, id: &LoginId) -> Result<Option<StoredTokens>, StoreError> {
+    let damaged = |why: &str| StoreError {
         path: path.to_owned(),
-        why,
+        reason: format!(
+            "it is damaged ({why}); `harvest login JOB` makes a new one, `harvest logout JOB` removes it"
+        ),
     };
     let read = || {
         if fs::metadata(path)?.len() > MAX_FILE {
@@ -292,30 +284,31 @@ fn load(path: &Path, id: &LoginId) -> Result<Option<Saved>, StoreError> {
     };
     let bytes = match read() {
         Ok(Some(bytes)) => bytes,
-        Ok(None) => return Err(damaged("it is far too long")),
+        Ok(None) => return Err(damaged("far too long")),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(cause) => return Err(io(path, "read it")(cause)),
     };
     if bytes.is_empty() {
-        return Err(damaged("it is empty"));
+        return Err(damaged("empty"));
     }
+    // Not serde's words: they may repeat a part of a token.
     let written: Written =
-        serde_json::from_slice(&bytes).map_err(|_| damaged("it is not what was written"))?;
+        serde_json::from_slice(&bytes).map_err(|_| damaged("not what was written"))?;
     if written.format != FORMAT {
-        return Err(damaged("another version of harvest wrote it"));
+        return Err(damaged("of another version of harvest"));
     }
     let same = written.server == id.server
         && written.client_id == id.client_id.expose_secret()
         && written.scope == id.scope;
     if !same {
-        return Err(damaged("it is another login's"));
+        return Err(damaged("another login's"));
     }
     let time = |text: &str| humantime::parse_rfc3339(text).map_err(|_| damaged("a time is none"));
-    Ok(Some(Saved {
-        obtained: time(&written.obtained)?,
+    Ok(Some(StoredTokens {
         expires: written.expires.as_deref().map(time).transpose()?,
         access_token: written.access_token.into(),
         refresh_token: written.refresh_token.map(Into::into),
+        seed: written.seed,
     }))
 }
 
@@ -336,7 +329,10 @@ fn sync_folder(file: &Path) -> io::Result<()> {
 
 fn io(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_owned();
-    move |cause| StoreError::Io { path, what, cause }
+    move |cause| StoreError {
+        path,
+        reason: format!("cannot {what}: {cause}"),
+    }
 }
 
 /// For this user's eyes only.
