@@ -12,11 +12,13 @@ mod grant;
 mod keeper;
 mod lifetime;
 mod shared;
+mod store;
 
 pub use credentials::{CredentialError, Credentials, Presented};
 pub use grant::GrantError;
 pub use keeper::TokenKeeper;
 pub use shared::{AuthError, SharedToken, Token, TokenState, TokenTrouble};
+pub use store::{LockedTokens, MemoryStore, StoreError, StoredTokens, TokenStore};
 
 use crate::pace::Permit;
 use tokio::sync::{mpsc, oneshot};
