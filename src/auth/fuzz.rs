@@ -4,7 +4,7 @@
 use super::grant::{GrantError, exchange, readable, sorted};
 use super::keeper::bearer;
 use crate::fuzzing::first_line;
-use crate::job::{ClientAuth, ClientCredentials};
+use crate::job::{ClientAuth, Endpoints, Grant, GrantKind, OAuthClient};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use futures::FutureExt;
 use oauth2::AccessToken;
@@ -27,13 +27,19 @@ pub fn token_response(bytes: &[u8]) {
     else {
         return;
     };
-    let grant = ClientCredentials {
-        token_url: "https://h.example/token".parse().unwrap(),
-        client_id: ID.into(),
-        client_secret: SECRET.into(),
-        client_auth: ClientAuth::Basic,
+    let grant = Grant {
+        kind: GrantKind::ClientCredentials,
+        endpoints: Endpoints {
+            token: "https://h.example/token".parse().ok(),
+            ..Endpoints::default()
+        },
+        client: OAuthClient {
+            id: Some(ID.into()),
+            auth: ClientAuth::Basic(SECRET.into()),
+        },
         scope: String::new(),
         params: Vec::new(),
+        allow_http: false,
     };
     let answer = exchange(&grant, |_| async {
         readable(status, None)?;

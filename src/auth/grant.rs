@@ -5,7 +5,7 @@
 //! redirect is never followed: the secret goes to `token_url` and nowhere else.
 
 use super::lifetime::believable;
-use crate::job::{ClientAuth, ClientCredentials};
+use crate::job::{ClientAuth, Grant};
 use crate::transport::redact;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use oauth2::basic::{
@@ -120,7 +120,7 @@ type Client = oauth2::Client<
 
 /// Makes one token request. `client` must not follow redirects.
 pub(super) async fn request(
-    grant: &ClientCredentials,
+    grant: &Grant,
     client: &reqwest::Client,
     timeout: Duration,
 ) -> Result<Granted, GrantError> {
@@ -129,21 +129,22 @@ pub(super) async fn request(
 
 /// The protocol, whoever sends its one request.
 pub(super) async fn exchange<F>(
-    grant: &ClientCredentials,
+    grant: &Grant,
     send: impl Fn(HttpRequest) -> F,
 ) -> Result<Granted, GrantError>
 where
     F: Future<Output = Result<HttpResponse, GrantError>>,
 {
-    let protocol = Client::new(ClientId::new(grant.client_id.expose_secret().to_owned()))
-        .set_client_secret(ClientSecret::new(
-            grant.client_secret.expose_secret().to_owned(),
-        ))
-        .set_auth_type(match grant.client_auth {
-            ClientAuth::Basic => AuthType::BasicAuth,
-            ClientAuth::Post => AuthType::RequestBody,
+    let (id, secret) = credentials(grant);
+    let token_url = grant.endpoints.token.clone();
+    let token_url = token_url.ok_or_else(|| unavailable("no token endpoint is known"))?;
+    let protocol = Client::new(ClientId::new(id.to_owned()))
+        .set_client_secret(ClientSecret::new(secret.to_owned()))
+        .set_auth_type(match grant.client.auth {
+            ClientAuth::Basic(_) => AuthType::BasicAuth,
+            _ => AuthType::RequestBody,
         })
-        .set_token_uri(TokenUrl::from_url(grant.token_url.clone()));
+        .set_token_uri(TokenUrl::from_url(token_url));
     let mut exchange = protocol.exchange_client_credentials();
     for scope in grant.scope.split_whitespace() {
         exchange = exchange.add_scope(Scope::new(scope.to_owned()));
@@ -170,10 +171,7 @@ where
     })
 }
 
-fn sort(
-    error: RequestTokenError<GrantError, BasicErrorResponse>,
-    grant: &ClientCredentials,
-) -> GrantError {
+fn sort(error: RequestTokenError<GrantError, BasicErrorResponse>, grant: &Grant) -> GrantError {
     match error {
         RequestTokenError::Request(error) => error,
         RequestTokenError::ServerResponse(response) => {
@@ -307,18 +305,24 @@ pub(super) fn sorted(status: StatusCode, body: Vec<u8>) -> Result<HttpResponse, 
     Ok(answer)
 }
 
+fn credentials(grant: &Grant) -> (&str, &str) {
+    let id = grant.client.id.as_ref().map_or("", |id| id.expose_secret());
+    let secret = match &grant.client.auth {
+        ClientAuth::Basic(secret) | ClientAuth::Post(secret) => secret.expose_secret(),
+        _ => "",
+    };
+    (id, secret)
+}
+
 /// A server's words as a message may show them: without the credentials that
 /// we sent, in the spellings that we sent them in.
-fn shown(text: &str, grant: &ClientCredentials) -> String {
+fn shown(text: &str, grant: &Grant) -> String {
     let form = |text: &str| {
         percent_encoding::utf8_percent_encode(text, FORM)
             .to_string()
             .replace("%20", "+")
     };
-    let (id, secret) = (
-        grant.client_id.expose_secret(),
-        grant.client_secret.expose_secret(),
-    );
+    let (id, secret) = credentials(grant);
     let basic = BASE64_STANDARD.encode(format!("{}:{}", form(id), form(secret)));
     let plain = BASE64_STANDARD.encode(format!("{id}:{secret}"));
     redact(

@@ -6,7 +6,7 @@
 use super::grant::{self, GrantError, Granted};
 use super::shared::{AuthError, SharedToken, Token, TokenState, TokenTrouble};
 use super::{SidePermits, lifetime};
-use crate::job::ClientCredentials;
+use crate::job::Grant;
 use crate::pace::{backoff_delay, full_jitter};
 use futures::future::BoxFuture;
 use reqwest::header::HeaderValue;
@@ -39,7 +39,7 @@ pub struct TokenKeeper {
 impl TokenKeeper {
     /// An owner to spawn, and the readers' end.
     pub fn new(
-        grant: ClientCredentials,
+        grant: Grant,
         client: reqwest::Client,
         timeout: Duration,
         max_wait: Duration,

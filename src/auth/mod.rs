@@ -5,6 +5,7 @@
 //! is made ahead of the expiry, and a refused token is dropped once. Must
 //! never show a secret: what leaves this module is a sensitive header value.
 
+mod consent;
 mod credentials;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
@@ -12,12 +13,13 @@ mod grant;
 mod keeper;
 mod lifetime;
 mod shared;
-pub mod store;
+mod store;
 
 pub use credentials::{CredentialError, Credentials, Presented};
 pub use grant::GrantError;
 pub use keeper::TokenKeeper;
 pub use shared::{AuthError, SharedToken, Token, TokenState, TokenTrouble};
+pub use store::{FileStore, LockedTokens, LoginId, MemoryStore, StoreError, StoredTokens, TokenStore};
 
 use crate::pace::Permit;
 use tokio::sync::{mpsc, oneshot};

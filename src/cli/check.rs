@@ -4,7 +4,7 @@ use super::args::CheckArgs;
 use super::{Exit, show};
 use crate::checkpoint::{CheckpointError, Claim, DoneSet, Files, scan};
 use crate::ids::{self, IdsError};
-use crate::job::{Auth, IdSource, Job, OutputTarget, Repeats, load};
+use crate::job::{Auth, GrantKind, IdSource, Job, OutputTarget, Repeats, load};
 use crate::report::{count, place, span};
 use std::fmt::Write;
 use std::time::Duration;
@@ -146,10 +146,17 @@ fn time(job: &Job, left: u64) -> String {
     format!("{} at this rate", span(at_least))
 }
 
-fn auth(auth: &Auth) -> &'static str {
+pub(super) fn auth(auth: &Auth) -> &'static str {
     match auth {
         Auth::None => "none",
-        Auth::ClientCredentials(_) => "OAuth2 client credentials",
+        Auth::Grant(grant) => match grant.kind {
+            GrantKind::ClientCredentials => "OAuth2 client credentials",
+            GrantKind::RefreshToken { .. } => "OAuth2 refresh token",
+            GrantKind::AuthorizationCode { .. } => "OAuth2 authorization code, by `harvest login`",
+            GrantKind::DeviceCode { .. } => "OAuth2 device code, by `harvest login`",
+            GrantKind::JwtBearer(_) => "OAuth2 JWT bearer assertion",
+        },
+        Auth::Login(_) => "log-in",
         Auth::Bearer { .. } => "bearer token",
         Auth::Basic { .. } => "HTTP Basic",
         Auth::ApiKey { .. } => "API key",

@@ -239,19 +239,22 @@ fn credentials(
     if let Some(fixed) = Credentials::fixed(&job.auth)? {
         return Ok((fixed, None));
     }
-    let Auth::ClientCredentials(grant) = &job.auth else {
+    let Auth::Grant(grant) = &job.auth else {
         return Ok((Credentials::None, None));
     };
     let mut grant = grant.clone();
-    if let Some(base) = &options.base {
+    if let (Some(base), Some(token_url)) = (&options.base, &mut grant.endpoints.token) {
         // The token's request goes to the embedded API too, path and all.
-        let path = grant.token_url.path().to_owned();
-        if let Ok(url) = reqwest::Url::parse(&format!("{base}{path}")) {
-            grant.token_url = url;
+        if let Ok(url) = reqwest::Url::parse(&format!("{base}{}", token_url.path())) {
+            *token_url = url;
         }
     }
-    let same_host =
-        options.base.is_some() || grant.token_url.host_str() == Some(job.request.url.host());
+    let host = grant
+        .endpoints
+        .token
+        .as_ref()
+        .and_then(|url| url.host_str());
+    let same_host = options.base.is_some() || host == Some(job.request.url.host());
     let (keeper, shared) = TokenKeeper::new(
         grant,
         client.clone(),

@@ -117,7 +117,7 @@ impl Browser {
 
     /// Waits for an element.
     #[track_caller]
-    fn find(&self, css: &str) -> String {
+    pub fn find(&self, css: &str) -> String {
         let wanted = json!({ "using": "css selector", "value": css });
         let began = Instant::now();
         loop {

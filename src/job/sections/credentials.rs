@@ -18,10 +18,8 @@ pub(super) fn check(reader: &mut Reader, request: &RequestPart, auth: &AuthPart)
     if reader.sandbox() || auth.allow_http {
         return;
     }
-    if let (Auth::ClientCredentials(grant), Some(span)) = (&auth.value, &auth.token_url)
-        && is_exposed(&grant.token_url)
-    {
-        tell_exposed(reader, "token_url", span);
+    for address in auth.addresses.iter().filter(|a| is_exposed(&a.url)) {
+        tell_exposed(reader, address.key, &address.span);
     }
     let origin = Url::parse(&request.value.url.origin());
     if origin.is_ok_and(|origin| is_exposed(&origin)) && has_credentials(request, auth) {

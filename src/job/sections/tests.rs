@@ -263,19 +263,19 @@ const CLIENT: &str = "[auth]\ntype = \"client_credentials\"\ntoken_url = \"https
 
 #[test]
 fn every_type_of_auth() {
-    let Auth::ClientCredentials(grant) = good(CLIENT).auth else {
-        panic!("not client credentials");
+    let grant = |text: &str| match good(text).auth {
+        Auth::Grant(grant) => grant,
+        other => panic!("not a grant: {other:?}"),
     };
-    assert_eq!(grant.client_id.expose_secret(), "me");
-    assert_eq!(grant.client_secret.expose_secret(), "hunter2");
-    assert_eq!(grant.client_auth, ClientAuth::Basic);
-    assert_eq!(grant.scope, "");
+    let plain = grant(CLIENT);
+    assert!(matches!(plain.kind, GrantKind::ClientCredentials));
+    assert_eq!(plain.client.id.unwrap().expose_secret(), "me");
+    assert!(matches!(plain.client.auth, ClientAuth::Basic(s) if s.expose_secret() == "hunter2"));
+    assert_eq!(plain.scope, "");
     let more = "client_auth = \"post\"\nscope = \"a b\"\nparams = { audience = \"x\" }";
-    let Auth::ClientCredentials(grant) = good(&format!("{CLIENT}{more}")).auth else {
-        panic!("not client credentials");
-    };
-    assert_eq!(grant.client_auth, ClientAuth::Post);
-    assert_eq!(grant.params[0].1.expose_secret(), "x");
+    let posted = grant(&format!("{CLIENT}{more}"));
+    assert!(matches!(posted.client.auth, ClientAuth::Post(_)));
+    assert_eq!(posted.params[0].1.expose_secret(), "x");
     assert!(matches!(good("[auth]\ntype = \"none\"").auth, Auth::None));
     let bearer = good("[auth]\ntype = \"bearer\"\ntoken = \"${SECRET}\"").auth;
     assert!(matches!(bearer, Auth::Bearer { token } if token.expose_secret() == "hunter2"));
@@ -398,10 +398,10 @@ fn a_missing_variable_says_what_to_do() {
     };
     let job = decode(Path::new("x.toml"), &text, &options).unwrap();
     assert!(job.sandbox);
-    let Auth::ClientCredentials(grant) = job.auth else {
+    let Auth::Grant(grant) = job.auth else {
         panic!("not client credentials");
     };
-    assert_eq!(grant.client_secret.expose_secret(), "sandbox");
+    assert!(matches!(grant.client.auth, ClientAuth::Basic(s) if s.expose_secret() == "sandbox"));
     let with_url = |url: &str| {
         with(&format!(
             "[request]\nurl = \"{url}\"\nheaders = {{ a = \"${{NOPE}}\" }}"
