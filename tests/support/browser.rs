@@ -162,7 +162,9 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         // The browser goes with its session.
-        let _ = self.call("DELETE", "", &Value::Null);
+        if !std::thread::panicking() {
+            let _ = self.call("DELETE", "", &Value::Null);
+        }
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }

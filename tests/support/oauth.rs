@@ -149,7 +149,7 @@ impl Answer {
     }
 }
 
-/// One request to loopback, over HTTP/1.0: no answer comes in chunks.
+/// One request to loopback, on a connection of its own.
 pub fn http(method: &str, url: &str, headers: &[(&str, String)], body: &str) -> Answer {
     let rest = url.strip_prefix("http://").unwrap();
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -159,7 +159,7 @@ pub fn http(method: &str, url: &str, headers: &[(&str, String)], body: &str) -> 
         .set_read_timeout(Some(Duration::from_secs(60)))
         .unwrap();
     let mut head = format!(
-        "{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: {}\r\n",
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {}\r\n",
         body.len()
     );
     for (name, value) in headers {
@@ -189,8 +189,25 @@ pub fn http(method: &str, url: &str, headers: &[(&str, String)], body: &str) -> 
         Some(length) => stream.take(length).read_to_end(&mut body).unwrap(),
         None => stream.read_to_end(&mut body).unwrap(),
     };
+    let chunked = answer.all("transfer-encoding").next() == Some("chunked");
+    let body = if chunked { joined(&body) } else { body };
     answer.body = String::from_utf8(body).unwrap();
     answer
+}
+
+/// The chunks of a body (RFC 9112 section 7.1), joined.
+fn joined(mut rest: &[u8]) -> Vec<u8> {
+    let mut all = Vec::new();
+    loop {
+        let line = rest.windows(2).position(|two| two == b"\r\n").unwrap();
+        let length = std::str::from_utf8(&rest[..line]).unwrap();
+        let length = usize::from_str_radix(length, 16).unwrap();
+        if length == 0 {
+            return all;
+        }
+        all.extend_from_slice(&rest[line + 2..line + 2 + length]);
+        rest = &rest[line + 2 + length + 2..];
+    }
 }
 
 /// A person at a browser without a screen: keeps cookies, follows redirects, submits forms.

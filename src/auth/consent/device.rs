@@ -7,7 +7,7 @@ use crate::auth::token_request::Exchange;
 use crate::job::Grant;
 use oauth2::StandardDeviceAuthorizationResponse;
 use reqwest::Url;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use std::time::Duration;
 use tokio::time::Instant;
 
