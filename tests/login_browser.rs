@@ -116,12 +116,19 @@ fn a_person_logs_in_with_a_browser_and_the_job_runs() {
     }
     let output = login.end();
     assert_exit(&output, 0);
-    assert!(said(&output).contains("Logged in at 127.0.0.1"), "{}", told(&output));
+    assert!(
+        said(&output).contains("Logged in at 127.0.0.1"),
+        "{}",
+        told(&output)
+    );
     let run = harvest_in(&place).arg(&path).output().unwrap();
     assert_exit(&run, 0);
     place.assert_exactly_once("mine.ndjson", ["a", "b", "c"]);
     for record in place.json_lines("mine.ndjson") {
-        assert_eq!((&record["account"], &record["client"]), (&json!("alice"), &json!("person")));
+        assert_eq!(
+            (&record["account"], &record["client"]),
+            (&json!("alice"), &json!("person"))
+        );
     }
     assert_eq!(server.granted("authorization_code"), 1);
 }
@@ -169,7 +176,11 @@ fn the_browser_that_the_environment_names_is_opened() {
     // Somebody else has the port.
     let taken = harvest_in(&place).arg("login").arg(&path).output().unwrap();
     assert_exit(&taken, 1);
-    assert!(said(&taken).contains(&format!("port {port}")), "{}", told(&taken));
+    assert!(
+        said(&taken).contains(&format!("port {port}")),
+        "{}",
+        told(&taken)
+    );
     assert!(said(&taken).contains("redirect_port"), "{}", told(&taken));
     drop(free);
 
@@ -180,8 +191,18 @@ fn the_browser_that_the_environment_names_is_opened() {
     let mut command = harvest_in(&place);
     command.env("BROWSER", &script);
     let login = Login::start(command, &path, &[]);
-    assert!(login.words.contains("Opening the browser"), "{}", login.words);
-    assert!(login.link.contains(&format!("127.0.0.1%3A{port}%2Fcallback")), "{}", login.link);
+    assert!(
+        login.words.contains("Opening the browser"),
+        "{}",
+        login.words
+    );
+    assert!(
+        login
+            .link
+            .contains(&format!("127.0.0.1%3A{port}%2Fcallback")),
+        "{}",
+        login.link
+    );
     let link = loop {
         match std::fs::read_to_string(&opened) {
             Ok(link) if link.ends_with('\n') => break link.trim().to_owned(),
@@ -211,18 +232,36 @@ fn a_login_that_nobody_finishes_ends_when_told() {
     };
     let place = Place::new();
     let path = job(&place, &server, "mine", PERSON);
-    let login = Login::start(harvest_in(&place), &path, &["--no-browser", "--timeout", "1s"]);
+    let login = Login::start(
+        harvest_in(&place),
+        &path,
+        &["--no-browser", "--timeout", "1s"],
+    );
     let output = login.end();
     assert_exit(&output, 1);
-    assert!(said(&output).contains("nobody logged in within 1.0s"), "{}", told(&output));
+    assert!(
+        said(&output).contains("nobody logged in within 1.0s"),
+        "{}",
+        told(&output)
+    );
     #[cfg(unix)]
     for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
         let login = Login::start(harvest_in(&place), &path, &[]);
         let pid = login.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
         let output = login.end();
         assert_exit(&output, code);
-        assert!(said(&output).contains("nothing was changed"), "{}", told(&output));
+        assert!(
+            said(&output).contains("nothing was changed"),
+            "{}",
+            told(&output)
+        );
     }
     // A job without a person has nobody to ask.
     let text = std::fs::read_to_string(&path).unwrap();
@@ -230,10 +269,18 @@ fn a_login_that_nobody_finishes_ends_when_told() {
     let text = text.replace("client_id", "client_secret = \"x\"\nclient_id");
     let machine = place.write("machine.toml", &text);
     for command in ["login", "logout"] {
-        let output = harvest_in(&place).arg(command).arg(&machine).output().unwrap();
+        let output = harvest_in(&place)
+            .arg(command)
+            .arg(&machine)
+            .output()
+            .unwrap();
         if command == "login" {
             assert_exit(&output, 2);
-            assert!(said(&output).contains("needs no person"), "{}", told(&output));
+            assert!(
+                said(&output).contains("needs no person"),
+                "{}",
+                told(&output)
+            );
         } else {
             assert_exit(&output, 0);
         }
@@ -247,18 +294,31 @@ fn a_login_without_a_refresh_token_runs_out_and_says_so() {
         return;
     };
     let place = Place::new();
-    let path = job(&place, &server, "mine", "client_id = \"short\"\nscope = \"items\"");
+    let path = job(
+        &place,
+        &server,
+        "mine",
+        "client_id = \"short\"\nscope = \"items\"",
+    );
     let login = Login::start(harvest_in(&place), &path, &["--no-browser"]);
     let mut visitor = Visitor::default();
     let page = visitor.visit(&login.link);
     visitor.agree(page);
     let output = login.end();
     assert_exit(&output, 0);
-    assert!(said(&output).contains("without a refresh token"), "{}", told(&output));
+    assert!(
+        said(&output).contains("without a refresh token"),
+        "{}",
+        told(&output)
+    );
     assert_exit(&harvest_in(&place).arg(&path).output().unwrap(), 0);
     server.control("revoke", &json!({}));
     let mut again = harvest_in(&place);
-    let output = again.arg(&path).args(["--fresh", "--yes"]).output().unwrap();
+    let output = again
+        .arg(&path)
+        .args(["--fresh", "--yes"])
+        .output()
+        .unwrap();
     assert_exit(&output, 1);
     assert!(said(&output).contains("harvest login"), "{}", told(&output));
 }

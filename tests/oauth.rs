@@ -37,7 +37,14 @@ fn said(output: &Output) -> String {
 }
 
 /// A job of `items` items, at `rate`, with this [auth]; `{base}` is the server's.
-fn job(place: &Place, server: &OauthServer, name: &str, items: usize, rate: &str, auth: &str) -> PathBuf {
+fn job(
+    place: &Place,
+    server: &OauthServer,
+    name: &str,
+    items: usize,
+    rate: &str,
+    auth: &str,
+) -> PathBuf {
     let ids: Vec<String> = (0..items).map(|n| format!("\"i{n}\"")).collect();
     let text = format!(
         "[ids]\nlist = [{}]\n[request]\nurl = \"{}/items/{{id}}\"\n[auth]\n{}\n\
@@ -62,7 +69,9 @@ fn logins(place: &Place) -> Vec<PathBuf> {
         return Vec::new();
     };
     let paths = folder.map(|entry| entry.unwrap().path());
-    paths.filter(|path| path.extension().unwrap() == "json").collect()
+    paths
+        .filter(|path| path.extension().unwrap() == "json")
+        .collect()
 }
 
 #[test]
@@ -98,7 +107,10 @@ fn client_credentials_by_header_body_and_signed_assertion() {
     for client in ["machine-basic", "machine-post", "machine-jwt"] {
         let mine: Vec<_> = granted.iter().filter(|g| g["client"] == client).collect();
         assert!((2..=6).contains(&mine.len()), "{client}: {mine:?}");
-        assert!(mine.iter().all(|g| g["basic"] == (client == "machine-basic")));
+        assert!(
+            mine.iter()
+                .all(|g| g["basic"] == (client == "machine-basic"))
+        );
     }
     assert!(server.seen("refused").is_empty());
     assert!(logins(&place).is_empty(), "a machine's tokens are not kept");
@@ -133,7 +145,8 @@ fn a_service_account_s_assertion_is_exchanged_for_tokens() {
     assert_eq!(server.granted(JWT_BEARER), assertions.len());
 }
 
-const REFRESH: &str = "type = \"refresh_token\"\nissuer = \"{base}\"\nclient_id = \"person\"\nrefresh_token = \"";
+const REFRESH: &str =
+    "type = \"refresh_token\"\nissuer = \"{base}\"\nclient_id = \"person\"\nrefresh_token = \"";
 
 #[test]
 fn a_refresh_token_rotates_during_a_run_and_across_runs() {
@@ -151,7 +164,10 @@ fn a_refresh_token_rotates_during_a_run_and_across_runs() {
     assert_exit(&run(&place, &[job]), 0);
     assert_whole(&place, "mine", 60);
     assert!(server.granted("refresh_token") > first);
-    assert!(server.seen("grant_revoked").is_empty(), "none was used twice");
+    assert!(
+        server.seen("grant_revoked").is_empty(),
+        "none was used twice"
+    );
     assert!(server.seen("refused").is_empty());
     let kept = logins(&place);
     assert_eq!(kept.len(), 1);
@@ -227,7 +243,10 @@ fn a_token_revoked_in_mid_run_is_renewed_once() {
         assert_whole(&place, name, 60);
         assert_eq!(server.granted(grant), 2, "{name}");
         let (_, refused) = server.items();
-        assert!((1..=8).contains(&(refused - bad)), "what was in flight: {refused}");
+        assert!(
+            (1..=8).contains(&(refused - bad)),
+            "what was in flight: {refused}"
+        );
     }
 }
 
@@ -237,7 +256,14 @@ fn a_refresh_token_that_is_no_good_stops_the_run_and_says_what_to_do() {
         return;
     };
     let place = Place::new();
-    let job = job(&place, &server, "mine", 5, "20/s", &format!("{REFRESH}used-up-refresh-token\""));
+    let job = job(
+        &place,
+        &server,
+        "mine",
+        5,
+        "20/s",
+        &format!("{REFRESH}used-up-refresh-token\""),
+    );
     let output = run(&place, &[job.to_str().unwrap()]);
     assert_exit(&output, 1);
     let said = said(&output);
@@ -246,7 +272,8 @@ fn a_refresh_token_that_is_no_good_stops_the_run_and_says_what_to_do() {
     assert_eq!(server.items(), (0, 0));
 }
 
-const CODE: &str = "type = \"device_code\"\nissuer = \"{base}\"\nclient_id = \"person\"\nscope = \"openid items\"";
+const CODE: &str =
+    "type = \"device_code\"\nissuer = \"{base}\"\nclient_id = \"person\"\nscope = \"openid items\"";
 
 /// A person enters the code, and the run goes with it; then they log out.
 #[test]
@@ -261,11 +288,19 @@ fn a_device_is_approved_used_and_logged_out() {
     // Without a login a run says what to do, and asks the API for nothing.
     let output = run(&place, &[path]);
     assert_exit(&output, 1);
-    assert!(said(&output).contains(&format!("harvest login {path}")), "{}", told(&output));
+    assert!(
+        said(&output).contains(&format!("harvest login {path}")),
+        "{}",
+        told(&output)
+    );
     assert_eq!(server.items(), (0, 0));
     let before = server.seen("request").len();
     let check = run(&place, &["check", path]);
-    assert!(told(&check).contains("not logged in: run `harvest login"), "{}", told(&check));
+    assert!(
+        told(&check).contains("not logged in: run `harvest login"),
+        "{}",
+        told(&check)
+    );
     assert_eq!(server.seen("request").len(), before, "check sends nothing");
 
     let mut login = harvest_in(&place);
@@ -280,7 +315,11 @@ fn a_device_is_approved_used_and_logged_out() {
     assert!(words.contains("Logged in at 127.0.0.1"), "{words}");
     assert!(words.contains("to go on: harvest "), "{words}");
     let check = run(&place, &["check", path]);
-    assert!(told(&check).contains("logged in; runs renew it"), "{}", told(&check));
+    assert!(
+        told(&check).contains("logged in; runs renew it"),
+        "{}",
+        told(&check)
+    );
 
     assert_exit(&run(&place, &[path]), 0);
     assert_whole(&place, "mine", 40);
@@ -292,17 +331,28 @@ fn a_device_is_approved_used_and_logged_out() {
     let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
     let output = run(&place, &["logout", path]);
     assert_exit(&output, 0);
-    assert!(said(&output).contains("Revoked at the server"), "{}", told(&output));
+    assert!(
+        said(&output).contains("Revoked at the server"),
+        "{}",
+        told(&output)
+    );
     assert!(logins(&place).is_empty());
     // It really is over: the refresh token is worth nothing now.
     let refresh = kept["refresh_token"].as_str().unwrap();
     let form = format!("grant_type=refresh_token&client_id=person&refresh_token={refresh}");
-    let headers = [("Content-Type", "application/x-www-form-urlencoded".to_owned())];
+    let headers = [(
+        "Content-Type",
+        "application/x-www-form-urlencoded".to_owned(),
+    )];
     let answer = oauth::http("POST", &format!("{}/token", server.base), &headers, &form);
     assert!(answer.body.contains("invalid_grant"), "{}", answer.body);
     let output = run(&place, &["logout", path]);
     assert_exit(&output, 0);
-    assert!(said(&output).contains("No log-in is kept"), "{}", told(&output));
+    assert!(
+        said(&output).contains("No log-in is kept"),
+        "{}",
+        told(&output)
+    );
     assert_exit(&run(&place, &[path, "--fresh", "--yes"]), 1);
 }
 
@@ -331,7 +381,10 @@ fn device_login(
         }
     };
     let code = link.split("user_code=").nth(1).unwrap();
-    assert!(words.lines().any(|line| line.trim() == code), "the code alone: {words}");
+    assert!(
+        words.lines().any(|line| line.trim() == code),
+        "the code alone: {words}"
+    );
     person(&mut Visitor::default(), &link);
     stderr.read_to_string(&mut words).unwrap();
     let status = child.wait().unwrap();
@@ -360,10 +413,18 @@ fn a_device_that_is_turned_away_or_forgotten_is_told() {
         visitor.submit(&page, &[("abort", "yes")]);
     });
     assert_exit(&output, 1);
-    assert!(said(&output).contains("refused: access_denied"), "{}", told(&output));
+    assert!(
+        said(&output).contains("refused: access_denied"),
+        "{}",
+        told(&output)
+    );
     let output = login(&|_, _| {});
     assert_exit(&output, 1);
-    assert!(said(&output).contains("not entered in time"), "{}", told(&output));
+    assert!(
+        said(&output).contains("not entered in time"),
+        "{}",
+        told(&output)
+    );
     assert!(logins(&place).is_empty());
 }
 
@@ -415,7 +476,10 @@ fn a_damaged_login_is_told_by_its_name() {
         let output = run(&place, arguments);
         let words = told(&output);
         assert!(words.contains("damaged"), "{words}");
-        assert!(words.contains(kept[0].file_name().unwrap().to_str().unwrap()), "{words}");
+        assert!(
+            words.contains(kept[0].file_name().unwrap().to_str().unwrap()),
+            "{words}"
+        );
     }
     assert_eq!(server.granted("refresh_token"), 1);
     assert_exit(&run(&place, &["logout", job]), 0);

@@ -1,7 +1,7 @@
 //! Promise 5 under paused time, with a scripted token endpoint.
 
 use super::*;
-use oauth2::AccessToken;
+use reqwest::header::AUTHORIZATION;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -38,14 +38,20 @@ fn endpoint(script: Script, max_wait: Duration) -> (Endpoint, TokenKeeper, Share
             answer
         })
     };
-    let (keeper, shared) = TokenKeeper::asking(Box::new(ask), max_wait, None);
+    let token_use = TokenUse::Header {
+        name: AUTHORIZATION,
+        prefix: "Bearer ".into(),
+    };
+    let (keeper, shared) = TokenKeeper::asking(Box::new(ask), token_use, false, max_wait, None);
     (endpoint, keeper, shared)
 }
 
 fn granted(number: usize, life: Option<u64>) -> Result<Granted, GrantError> {
     Ok(Granted {
-        access_token: AccessToken::new(format!("token-{number}")),
+        access_token: format!("token-{number}").into(),
+        refresh_token: None,
         life: life.map(Duration::from_secs),
+        kept: false,
     })
 }
 
@@ -155,6 +161,7 @@ async fn an_endpoint_that_is_down_is_waited_out_up_to_max_wait() {
 async fn bad_credentials_end_it_at_once() {
     let script: Script = Arc::new(|_| {
         let refused = GrantError::Refused {
+            who: Asked::TOKEN_ENDPOINT,
             error: "invalid_client".into(),
             description: ": no".into(),
         };
@@ -168,10 +175,7 @@ async fn bad_credentials_end_it_at_once() {
 }
 
 fn odd() -> Result<Granted, GrantError> {
-    Err(GrantError::Odd {
-        error: "404 Not Found".into(),
-        description: String::new(),
-    })
+    Err(GrantError::odd(Asked::TOKEN_ENDPOINT, "404 Not Found"))
 }
 
 /// A gateway's page in the endpoint's place: bad at the start, waited out later.

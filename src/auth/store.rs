@@ -87,3 +87,11 @@ impl LockedTokens for MemoryStore {
         Ok(())
     }
 }
+
+/// Where the tokens of a job's grant are kept: in the user's state folder.
+///
+/// # Errors
+/// For a user without a home.
+pub fn open_store(grant: &crate::job::Grant) -> Result<Arc<dyn TokenStore>, StoreError> {
+    Ok(Arc::new(FileStore::of_user(LoginId::of(grant))?))
+}

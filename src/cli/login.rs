@@ -5,12 +5,12 @@ use super::run::quoted;
 use super::signals::Stops;
 use super::{Exit, browser, show};
 use crate::auth::consent::{self, ConsentError, Prompt};
-use crate::auth::{FileStore, LoginId, StoredTokens, TokenStore};
+use crate::auth::{FileStore, LoginId, StoredTokens};
 use crate::job::{Auth, Grant, Job, LoadOptions, load};
 use crate::report::span;
 use crate::run::Stop;
 use std::fmt::Write;
-use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub(super) fn login(args: &LoginArgs) -> Exit {
@@ -40,8 +40,17 @@ pub(super) fn login(args: &LoginArgs) -> Exit {
             return Exit::Error;
         }
     };
-    match super::on_a_runtime(obtain(args, &job, grant)) {
-        Ok(Ok(tokens)) => keep(&store, &tokens, grant, &job.path),
+    match super::on_a_runtime(obtain(args, &job, grant, &store)) {
+        Ok(Ok(tokens)) => {
+            show::note(&format!(
+                "Logged in at {}; {}.\n  kept in  {}\n  to go on: harvest {}",
+                consent::server_name(grant),
+                life(&tokens),
+                store.path().display(),
+                quoted(&job.path.display().to_string()),
+            ));
+            Exit::Done
+        }
         Ok(Err(Unfinished::Failed(error))) => {
             show::err(error);
             Exit::Error
@@ -77,14 +86,19 @@ impl From<ConsentError> for Unfinished {
     }
 }
 
-async fn obtain(args: &LoginArgs, job: &Job, grant: &Grant) -> Result<StoredTokens, Unfinished> {
+async fn obtain(
+    args: &LoginArgs,
+    job: &Job,
+    grant: &Grant,
+    store: &FileStore,
+) -> Result<StoredTokens, Unfinished> {
     let mut stops = Stops::new().map_err(|error| Unfinished::Failed(error.into()))?;
     let http = crate::transport::client(1, false);
     let http = http.map_err(|error| Unfinished::Failed(error.into()))?;
     let timeout = job.request.timeout.min(Duration::from_secs(60));
     let prompt = |prompt: &Prompt<'_>| tell(prompt, args.no_browser);
     tokio::select! {
-        tokens = consent::obtain(grant, &http, timeout, prompt) => Ok(tokens?),
+        tokens = consent::obtain(grant, Arc::new(store.clone()), &http, timeout, prompt) => Ok(tokens?),
         () = tokio::time::sleep(args.timeout) => Err(Unfinished::TimedOut),
         stop = stops.next() => Err(Unfinished::Stopped(stop)),
     }
@@ -116,7 +130,10 @@ fn tell(prompt: &Prompt<'_>, no_browser: bool) {
                 "To log in, open this link in any browser, on any device:\n\n  {verification_uri}\n\nand enter this code:\n\n  {user_code}\n"
             );
             if let Some(complete) = complete {
-                let _ = write!(text, "\nThe code is in this link already:\n\n  {complete}\n");
+                let _ = write!(
+                    text,
+                    "\nThe code is in this link already:\n\n  {complete}\n"
+                );
             }
             let _ = write!(
                 text,
@@ -138,29 +155,16 @@ fn tell(prompt: &Prompt<'_>, no_browser: bool) {
     }
 }
 
-fn keep(store: &FileStore, tokens: &StoredTokens, grant: &Grant, job: &Path) -> Exit {
-    let kept = store.lock().and_then(|mut locked| locked.save(tokens));
-    if let Err(error) = kept {
-        show::err(error);
-        return Exit::Error;
-    }
-    show::note(&format!(
-        "Logged in at {}; {}.\n  kept in  {}\n  to go on: harvest {}",
-        consent::server_name(grant),
-        life(tokens),
-        store.path().display(),
-        quoted(&job.display().to_string()),
-    ));
-    Exit::Done
-}
-
 /// How long a log-in lasts, in words.
 pub(super) fn life(tokens: &StoredTokens) -> String {
     if tokens.refresh_token.is_some() {
         return "runs renew it by themselves".to_owned();
     }
     let without = "without a refresh token: the server gives one, perhaps, for another `scope` (offline_access)";
-    match tokens.expires.map(|at| at.duration_since(SystemTime::now())) {
+    match tokens
+        .expires
+        .map(|at| at.duration_since(SystemTime::now()))
+    {
         Some(Ok(left)) => format!("good for {}, {without}", span(left)),
         Some(Err(_)) => format!("run out, {without}"),
         None => "used until it is refused, without a refresh token".to_owned(),

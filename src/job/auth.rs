@@ -5,6 +5,7 @@ use reqwest::Url;
 use reqwest::header::HeaderName;
 use secrecy::SecretString;
 use serde_json_path::JsonPath;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// `[auth]`: whose credentials go along.
@@ -104,7 +105,7 @@ pub enum GrantKind {
 /// Where a grant's requests go; what is `None` is found by the issuer's metadata.
 #[derive(Debug, Clone, Default)]
 pub struct Endpoints {
-    /// `issuer`: set when an endpoint that the grant needs is not.
+    /// `issuer`: there when an endpoint that the grant needs is not.
     pub issuer: Option<Issuer>,
     /// `token_url`.
     pub token: Option<Url>,
@@ -112,6 +113,14 @@ pub struct Endpoints {
     pub authorization: Option<Url>,
     /// `device_authorization_url`.
     pub device_authorization: Option<Url>,
+}
+
+impl Endpoints {
+    /// The host that token requests go to, as far as the job file says.
+    pub fn host(&self) -> Option<&str> {
+        let issuer = self.issuer.as_ref().map(|issuer| &issuer.url);
+        self.token.as_ref().or(issuer)?.host_str()
+    }
 }
 
 /// An authorization server's identifier (RFC 8414 section 2).
@@ -154,6 +163,14 @@ pub struct Assertion {
     pub claims: Vec<(String, SecretString)>,
     /// `lifetime`: from `iat` to `exp`.
     pub lifetime: Duration,
+}
+
+/// Plain http that leaves this machine.
+pub(crate) fn in_clear(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
+    let loopback = host == "localhost" || address.is_some_and(|address| address.is_loopback());
+    url.scheme() == "http" && !loopback
 }
 
 /// An API's own log-in: one POST, and the token is in the answer.

@@ -18,6 +18,7 @@ mod starter;
 mod template;
 mod units;
 
+pub(crate) use auth::in_clear;
 pub use auth::{
     ApiKeyPlace, Assertion, Auth, ClientAuth, Endpoints, Grant, GrantKind, Issuer, Login,
     LoginBody, LoginLife, LoginToken, OAuthClient, TokenUse,

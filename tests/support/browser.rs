@@ -84,7 +84,9 @@ impl Browser {
             "browserName": "chrome",
             "goog:chromeOptions": options,
         }}});
-        let answer = browser.call("POST", "/session", &wanted).expect("a session");
+        let answer = browser
+            .call("POST", "/session", &wanted)
+            .expect("a session");
         let id = answer["sessionId"].as_str().unwrap().to_owned();
         browser.session.push_str(&format!("/session/{id}"));
         Some(browser)

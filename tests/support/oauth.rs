@@ -178,9 +178,7 @@ pub fn http(method: &str, url: &str, headers: &[(&str, String)], body: &str) -> 
     let headers = lines.filter_map(|line| line.split_once(':'));
     let mut answer = Answer {
         status: status.parse().unwrap(),
-        headers: headers
-            .map(|(n, v)| (n.into(), v.trim().into()))
-            .collect(),
+        headers: headers.map(|(n, v)| (n.into(), v.trim().into())).collect(),
         body: String::new(),
     };
     let mut body = Vec::new();
@@ -234,7 +232,12 @@ impl Visitor {
         let form = page.html.split("<form").nth(1).expect("a form");
         let action = absolute(&page.url, attribute(form, "action").expect("an action"));
         let mut pairs: BTreeMap<String, String> = BTreeMap::new();
-        let inputs = form.split("</form>").next().unwrap().split("<input").skip(1);
+        let inputs = form
+            .split("</form>")
+            .next()
+            .unwrap()
+            .split("<input")
+            .skip(1);
         for input in inputs {
             let input = input.split('>').next().unwrap();
             if let Some(name) = attribute(input, "name") {
@@ -272,7 +275,10 @@ impl Visitor {
         let (mut method, mut url, mut body) = (method, url.to_owned(), body);
         for _ in 0..20 {
             let path = path_of(&url);
-            let cookies = self.cookies.iter().filter(|((of, _), _)| path.starts_with(of.as_str()));
+            let cookies = self
+                .cookies
+                .iter()
+                .filter(|((of, _), _)| path.starts_with(of.as_str()));
             let cookies: Vec<_> = cookies.map(|((_, n), v)| format!("{n}={v}")).collect();
             let headers = [
                 ("Cookie", cookies.join("; ")),

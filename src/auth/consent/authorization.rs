@@ -7,7 +7,7 @@
 use super::loopback::{Arrival, Loopback};
 use super::page::Page;
 use super::{Ask, ConsentError, Prompt, Server, described, told};
-use crate::auth::grant::Granted;
+use crate::auth::store::StoredTokens;
 use crate::auth::token_request::Exchange;
 use crate::job::Grant;
 use oauth2::basic::BasicClient;
@@ -23,15 +23,16 @@ pub(super) async fn obtain(
     params: &[(String, SecretString)],
     ask: &impl Ask,
     prompt: impl Fn(&Prompt<'_>),
-) -> Result<Granted, ConsentError> {
+) -> Result<StoredTokens, ConsentError> {
     let endpoint = server.authorization.clone();
     let endpoint = endpoint.ok_or(ConsentError::NoPerson)?;
-    let mut loopback = Loopback::listen(redirect_port)
-        .await
-        .map_err(|cause| match redirect_port {
-            Some(port) => ConsentError::Port { port, cause },
-            None => ConsentError::Listen(cause),
-        })?;
+    let mut loopback =
+        Loopback::listen(redirect_port)
+            .await
+            .map_err(|cause| match redirect_port {
+                Some(port) => ConsentError::Port { port, cause },
+                None => ConsentError::Listen(cause),
+            })?;
     let redirect_uri = loopback.redirect_uri().clone();
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
     let verifier = verifier.into_secret().into();
@@ -57,13 +58,13 @@ pub(super) async fn obtain(
             redirect_uri: redirect_uri.as_str(),
             verifier: &verifier,
         };
-        let granted = ask.token(&exchange).await;
-        arrival.show(match &granted {
+        let tokens = ask.tokens(&exchange).await;
+        arrival.show(match &tokens {
             Ok(_) => Page::welcome(&server.name),
             Err(error) => Page::refused(&error.to_string()),
         });
         loopback.close().await;
-        return Ok(granted?);
+        return Ok(tokens?);
     }
 }
 

@@ -21,7 +21,10 @@ async fn come_back(redirect_uri: &str, params: &[(&str, &str)]) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", url.port().unwrap()))
         .await
         .unwrap();
-    let head = format!("GET {}?{query} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", url.path());
+    let head = format!(
+        "GET {}?{query} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        url.path()
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut page = String::new();
     stream.read_to_string(&mut page).await.unwrap();
@@ -33,7 +36,7 @@ async fn log_in<F: Future<Output = ()>>(
     ask: &FakeServer,
     server: &Server,
     person: impl FnOnce(Url) -> F,
-) -> Result<Granted, ConsentError> {
+) -> Result<StoredTokens, ConsentError> {
     let (tell, link) = tokio::sync::oneshot::channel();
     let tell = Mutex::new(Some(tell));
     let prompt = |prompt: &Prompt<'_>| {
@@ -98,10 +101,16 @@ async fn the_code_is_exchanged_with_the_verifier_of_the_challenge() {
 /// The message of a log-in that comes back with `answer`, `state` added.
 async fn refused(server: &Server, answer: &[(&str, &str)]) -> String {
     let ask = FakeServer::default();
-    let answer: Vec<_> = answer.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
+    let answer: Vec<_> = answer
+        .iter()
+        .map(|(n, v)| (n.to_string(), v.to_string()))
+        .collect();
     let error = log_in(&ask, server, |link| async move {
         let query = query(&link);
-        let mut params: Vec<_> = answer.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        let mut params: Vec<_> = answer
+            .iter()
+            .map(|(n, v)| (n.as_str(), v.as_str()))
+            .collect();
         params.push(("state", &query["state"]));
         let page = come_back(&query["redirect_uri"], &params).await;
         assert!(page.starts_with("HTTP/1.1 400 "), "{page}");

@@ -2,8 +2,9 @@
 
 use super::Ask;
 use crate::auth::discovery::Resolved;
-use crate::auth::grant::{Asked, GrantError, Granted};
+use crate::auth::grant::{Asked, GrantError};
 use crate::auth::send::send;
+use crate::auth::store::{StoredTokens, TokenStore};
 use crate::auth::token_request::{Exchange, client_assertion, token_request};
 use crate::job::{ClientAuth, Grant};
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -12,11 +13,14 @@ use oauth2::http::{HeaderMap, Request, StatusCode};
 use oauth2::{HttpResponse, StandardDeviceAuthorizationResponse, StandardErrorResponse};
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 /// RFC 6749 section 5.2, as RFC 7009 and RFC 8628 use it too.
 type ErrorAnswer = StandardErrorResponse<oauth2::basic::BasicErrorResponseType>;
 
+/// The client, to be asked as.
+#[derive(Clone, Copy)]
 pub(super) struct Client<'a> {
     pub(super) grant: &'a Grant,
     pub(super) endpoints: &'a Resolved,
@@ -55,7 +59,11 @@ impl Client<'_> {
             ClientAuth::None => form.push(("client_id", id)),
             ClientAuth::PrivateKeyJwt(assertion) => {
                 form.push(("client_id", id));
-                form.extend(client_assertion(self.grant, assertion, &self.endpoints.token)?);
+                form.extend(client_assertion(
+                    self.grant,
+                    assertion,
+                    &self.endpoints.token,
+                )?);
             }
         }
         let mut body = form_urlencoded::Serializer::new(String::new());
@@ -86,10 +94,27 @@ impl Client<'_> {
     }
 }
 
-impl Ask for Client<'_> {
-    async fn token(&self, exchange: &Exchange<'_>) -> Result<Granted, GrantError> {
-        let endpoint = &self.endpoints.token;
-        token_request(self.grant, endpoint, exchange, self.http, self.timeout).await
+/// A client whose tokens are kept.
+pub(super) struct Keeping<'a> {
+    pub(super) client: Client<'a>,
+    pub(super) store: Arc<dyn TokenStore>,
+}
+
+impl Ask for Keeping<'_> {
+    async fn tokens(&self, exchange: &Exchange<'_>) -> Result<StoredTokens, GrantError> {
+        let Client {
+            grant,
+            endpoints,
+            http,
+            timeout,
+        } = self.client;
+        let asked = SystemTime::now();
+        let granted = token_request(grant, &endpoints.token, exchange, http, timeout).await?;
+        let tokens = granted.to_stored(None, None, asked);
+        let (store, kept) = (Arc::clone(&self.store), tokens.clone());
+        let kept = tokio::task::spawn_blocking(move || store.lock()?.save(&kept)).await;
+        kept.map_err(|_| GrantError::unavailable("the tokens could not be kept"))??;
+        Ok(tokens)
     }
 
     async fn device(
@@ -98,9 +123,9 @@ impl Ask for Client<'_> {
         form: Vec<(&str, SecretString)>,
     ) -> Result<StandardDeviceAuthorizationResponse, GrantError> {
         let who = Asked::DEVICE_ENDPOINT;
-        let answer = self.post(endpoint, form, who).await?;
+        let answer = self.client.post(endpoint, form, who).await?;
         if answer.status() != StatusCode::OK {
-            return Err(self.refusal(&answer, who));
+            return Err(self.client.refusal(&answer, who));
         }
         // Not its words: the answer has a code in it.
         serde_json::from_slice(answer.body())

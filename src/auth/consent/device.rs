@@ -2,7 +2,8 @@
 //! browser elsewhere, and we ask again and again until they have.
 
 use super::{Ask, ConsentError, Prompt, Server};
-use crate::auth::grant::{GrantError, Granted};
+use crate::auth::grant::GrantError;
+use crate::auth::store::StoredTokens;
 use crate::auth::token_request::Exchange;
 use crate::job::Grant;
 use oauth2::StandardDeviceAuthorizationResponse;
@@ -27,12 +28,14 @@ pub(super) async fn obtain(
     params: &[(String, SecretString)],
     ask: &impl Ask,
     prompt: impl Fn(&Prompt<'_>),
-) -> Result<Granted, ConsentError> {
+) -> Result<StoredTokens, ConsentError> {
     let endpoint = server.device.as_ref();
     let endpoint = endpoint.ok_or(ConsentError::NoPerson)?;
     let scope = Some(("scope", SecretString::from(grant.scope.as_str())));
     let scope = scope.filter(|_| !grant.scope.is_empty());
-    let params = params.iter().map(|(name, value)| (name.as_str(), value.clone()));
+    let params = params
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.clone()));
     let form = scope.into_iter().chain(params).collect();
     let asked = Instant::now();
     let device = ask.device(endpoint, form).await?;
@@ -56,7 +59,7 @@ async fn poll(
     device: &StandardDeviceAuthorizationResponse,
     until: Instant,
     ask: &impl Ask,
-) -> Result<Granted, ConsentError> {
+) -> Result<StoredTokens, ConsentError> {
     let device_code = SecretString::from(device.device_code().secret().as_str());
     let exchange = Exchange::DeviceCode(&device_code);
     let mut interval = device.interval().clamp(FASTEST, SLOWEST);
@@ -67,8 +70,8 @@ async fn poll(
             return Err(ConsentError::Expired);
         }
         tokio::time::sleep(wait).await;
-        match ask.token(&exchange).await {
-            Ok(granted) => return Ok(granted),
+        match ask.tokens(&exchange).await {
+            Ok(tokens) => return Ok(tokens),
             Err(GrantError::Pending { slow_down }) => {
                 if slow_down {
                     interval += SLOWER;
@@ -78,7 +81,9 @@ async fn poll(
             // The person is busy with the code: an outage is sat out, ever more slowly.
             Err(GrantError::Unavailable { message, after }) => {
                 tracing::warn!("{message}; asking again");
-                wait = after.unwrap_or(wait * 2).clamp(interval, SLOWEST.max(interval));
+                wait = after
+                    .unwrap_or(wait * 2)
+                    .clamp(interval, SLOWEST.max(interval));
             }
             Err(GrantError::Refused { error, .. }) if error == "expired_token" => {
                 return Err(ConsentError::Expired);

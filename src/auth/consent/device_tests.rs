@@ -16,7 +16,7 @@ fn refused(error: &str) -> GrantError {
 }
 
 /// Logs in at a server that refuses so often before it grants; when each try was made, in seconds.
-async fn log_in(refusals: Vec<GrantError>) -> (Result<Granted, ConsentError>, Vec<u64>) {
+async fn log_in(refusals: Vec<GrantError>) -> (Result<StoredTokens, ConsentError>, Vec<u64>) {
     let ask = FakeServer::refusing(refusals);
     let grant = grant(GrantKind::DeviceCode {
         authorization_params: Vec::new(),

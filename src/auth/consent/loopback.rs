@@ -214,7 +214,11 @@ mod tests {
         let param = |n: &str, v: &str| (n.to_owned(), v.to_owned());
         assert_eq!(
             arrival.params,
-            [param("code", "a+b"), param("state", "x"), param("code", "c")]
+            [
+                param("code", "a+b"),
+                param("state", "x"),
+                param("code", "c")
+            ]
         );
         arrival.show(Page::refused("<b>no</b>"));
         let began = std::time::Instant::now();

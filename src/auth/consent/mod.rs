@@ -17,10 +17,10 @@ mod testing;
 
 pub use revoke::{Revoked, revoke};
 
-use self::client::Client;
+use self::client::{Client, Keeping};
 use super::discovery::{Need, Resolved, endpoints};
-use super::grant::{GrantError, Granted};
-use super::store::StoredTokens;
+use super::grant::GrantError;
+use super::store::{StoredTokens, TokenStore};
 use super::token_request::Exchange;
 use crate::job::{Grant, GrantKind};
 use crate::transport::redact;
@@ -28,7 +28,8 @@ use oauth2::StandardDeviceAuthorizationResponse;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use std::io;
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// What the person has to do.
 #[derive(Debug)]
@@ -102,38 +103,42 @@ pub enum ConsentError {
 }
 
 /// Gets tokens for a grant that needs a person, who learns by `prompt` what to
-/// do. Waits for them without an end; dropped, it leaves nothing behind.
+/// do, and keeps them in `store`. Waits for the person without an end; dropped
+/// meanwhile, it leaves nothing behind.
 ///
 /// # Errors
-/// [`ConsentError`]: nothing was granted, or nothing that can be used.
+/// [`ConsentError`]: nothing was granted, or it could not be kept.
 pub async fn obtain(
     grant: &Grant,
+    store: Arc<dyn TokenStore>,
     http: &reqwest::Client,
     timeout: Duration,
     prompt: impl Fn(&Prompt<'_>),
 ) -> Result<StoredTokens, ConsentError> {
     let endpoints = endpoints(grant, Need::Login, http, timeout).await?;
     let server = Server::new(grant, &endpoints);
-    let ask = Client {
-        grant,
-        endpoints: &endpoints,
-        http,
-        timeout,
+    let ask = Keeping {
+        client: Client {
+            grant,
+            endpoints: &endpoints,
+            http,
+            timeout,
+        },
+        store,
     };
-    let granted = match &grant.kind {
+    match &grant.kind {
         GrantKind::DeviceCode {
             authorization_params,
-        } => device::obtain(grant, &server, authorization_params, &ask, prompt).await?,
+        } => device::obtain(grant, &server, authorization_params, &ask, prompt).await,
         GrantKind::AuthorizationCode {
             redirect_port,
             authorization_params,
         } => {
             let (port, params) = (*redirect_port, authorization_params);
-            authorization::obtain(grant, &server, port, params, &ask, prompt).await?
+            authorization::obtain(grant, &server, port, params, &ask, prompt).await
         }
-        _ => return Err(ConsentError::NoPerson),
-    };
-    Ok(granted.to_stored(None, None, SystemTime::now()))
+        _ => Err(ConsentError::NoPerson),
+    }
 }
 
 /// The server that a grant's person logs in at, as they know it: its host.
@@ -150,13 +155,13 @@ pub fn server_name(grant: &Grant) -> String {
     host.unwrap_or("the server").to_owned()
 }
 
-/// Asks the server as the grant's client.
+/// Asks the server as the grant's client, and keeps what it gives.
 trait Ask {
-    /// One token request.
-    fn token(
+    /// One token request. What it yields is kept when it is there.
+    fn tokens(
         &self,
         exchange: &Exchange<'_>,
-    ) -> impl Future<Output = Result<Granted, GrantError>>;
+    ) -> impl Future<Output = Result<StoredTokens, GrantError>>;
     /// One device authorization request with this form.
     fn device(
         &self,

@@ -24,17 +24,24 @@ impl Page {
         Page {
             status: StatusCode::OK,
             title: "You are logged in",
-            text: format!("harvest has its access at {server} now. You can close this tab."),
+            text: format!("harvest can fetch from {server} for you now. You can close this tab."),
             mark: Mark::Good,
         }
     }
 
     /// They are not, for this reason.
     pub(super) fn refused(why: &str) -> Page {
+        let mut why = why.chars();
+        let first: String = why
+            .next()
+            .into_iter()
+            .flat_map(char::to_uppercase)
+            .collect();
+        let why = format!("{first}{}", why.as_str());
         Page {
             status: StatusCode::BAD_REQUEST,
             title: "The log-in did not succeed",
-            text: format!("{why}. You can close this tab; the terminal says what to do."),
+            text: format!("{why}. You can close this tab and go back to the terminal."),
             mark: Mark::Bad,
         }
     }
@@ -132,7 +139,9 @@ mod tests {
     #[test]
     fn no_markup_of_others_gets_through() {
         let html = Page::refused("<script>alert('1')</script> & \"x\"").html();
-        assert!(html.contains("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt; &amp; &quot;x&quot;"));
+        assert!(
+            html.contains("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt; &amp; &quot;x&quot;")
+        );
         assert!(!html.contains("<script"));
     }
 }

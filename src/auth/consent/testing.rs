@@ -1,7 +1,8 @@
 //! A server that is none, for the tests of the two conversations.
 
 use super::{Ask, Server};
-use crate::auth::grant::{GrantError, Granted};
+use crate::auth::grant::GrantError;
+use crate::auth::store::StoredTokens;
 use crate::auth::token_request::Exchange;
 use crate::job::{ClientAuth, Endpoints, Grant, GrantKind, OAuthClient};
 use oauth2::StandardDeviceAuthorizationResponse;
@@ -47,7 +48,7 @@ impl FakeServer {
 }
 
 impl Ask for FakeServer {
-    async fn token(&self, exchange: &Exchange<'_>) -> Result<Granted, GrantError> {
+    async fn tokens(&self, exchange: &Exchange<'_>) -> Result<StoredTokens, GrantError> {
         match *exchange {
             Exchange::AuthorizationCode {
                 code,
@@ -64,11 +65,11 @@ impl Ask for FakeServer {
         self.asked.lock().unwrap().push(Instant::now());
         match self.refusals.lock().unwrap().pop_front() {
             Some(refusal) => Err(refusal),
-            None => Ok(Granted {
+            None => Ok(StoredTokens {
                 access_token: "access-1".into(),
                 refresh_token: None,
-                life: None,
-                kept: false,
+                expires: None,
+                seed: None,
             }),
         }
     }

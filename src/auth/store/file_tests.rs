@@ -37,7 +37,10 @@ fn tokens(name: &str) -> StoredTokens {
 fn text(tokens: &StoredTokens) -> String {
     let refresh = tokens.refresh_token.as_ref().map(|t| t.expose_secret());
     let access = tokens.access_token.expose_secret();
-    format!("{access} {refresh:?} {:?} {:?}", tokens.expires, tokens.seed)
+    format!(
+        "{access} {refresh:?} {:?} {:?}",
+        tokens.expires, tokens.seed
+    )
 }
 
 #[test]
@@ -166,7 +169,9 @@ fn different_logins_have_different_files() {
         change(&|g| g.kind = seed("other")),
     ];
     let folder = Path::new("/nowhere");
-    let paths = all.iter().map(|id| FileStore::at(folder.into(), id.clone()).path());
+    let paths = all
+        .iter()
+        .map(|id| FileStore::at(folder.into(), id.clone()).path());
     let paths: std::collections::BTreeSet<_> = paths.collect();
     assert_eq!(paths.len(), all.len());
     assert!(paths.iter().all(|path| path.parent() == Some(folder)));

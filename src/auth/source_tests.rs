@@ -1,0 +1,3 @@
+//! Renewal with a refresh token, by scripted servers and stores.
+
+use super::*;
