@@ -52,3 +52,108 @@ pub(super) fn signed(
     let signature = BASE64_URL_SAFE_NO_PAD.encode(signature);
     Ok(format!("{message}.{signature}").into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Algorithm, SigningKey};
+    use ring::signature::{self, KeyPair, UnparsedPublicKey};
+    use std::time::Duration;
+
+    const PEM: (&str, &str) = ("-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----");
+
+    fn pem(der: &[u8]) -> String {
+        let body = base64::prelude::BASE64_STANDARD.encode(der);
+        format!("{}\n{body}\n{}\n", PEM.0, PEM.1)
+    }
+
+    fn decoded(part: &str) -> Value {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(part).unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    #[test]
+    fn an_assertion_says_what_rfc_7523_asks_for_and_is_signed() {
+        let random = SystemRandom::new();
+        let ec = |algorithm| {
+            signature::EcdsaKeyPair::generate_pkcs8(algorithm, &random)
+                .unwrap()
+                .as_ref()
+                .to_vec()
+        };
+        let p256 = ec(&signature::ECDSA_P256_SHA256_FIXED_SIGNING);
+        let p384 = ec(&signature::ECDSA_P384_SHA384_FIXED_SIGNING);
+        let ed = signature::Ed25519KeyPair::generate_pkcs8(&random).unwrap();
+        let public = |algorithm, der: &[u8]| {
+            let pair = signature::EcdsaKeyPair::from_pkcs8(algorithm, der, &random).unwrap();
+            pair.public_key().as_ref().to_vec()
+        };
+        let ed_public = signature::Ed25519KeyPair::from_pkcs8(ed.as_ref()).unwrap();
+        let keys: [(
+            &str,
+            Algorithm,
+            Vec<u8>,
+            Vec<u8>,
+            &dyn signature::VerificationAlgorithm,
+        ); 3] = [
+            (
+                "ES256",
+                Algorithm::Es256,
+                public(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, &p256),
+                p256,
+                &signature::ECDSA_P256_SHA256_FIXED,
+            ),
+            (
+                "ES384",
+                Algorithm::Es384,
+                public(&signature::ECDSA_P384_SHA384_FIXED_SIGNING, &p384),
+                p384,
+                &signature::ECDSA_P384_SHA384_FIXED,
+            ),
+            (
+                "EdDSA",
+                Algorithm::EdDsa,
+                ed_public.public_key().as_ref().to_vec(),
+                ed.as_ref().to_vec(),
+                &signature::ED25519,
+            ),
+        ];
+        for (name, algorithm, public, der, verifies) in keys {
+            let key = SigningKey::from_pem(&pem(&der), None, Some("k1".into())).unwrap();
+            assert_eq!(key.algorithm(), algorithm);
+            let assertion = Assertion {
+                key,
+                claims: vec![("iss".into(), "me".into()), ("sub".into(), "you".into())],
+                lifetime: Duration::from_secs(90),
+            };
+            let now = UNIX_EPOCH + Duration::from_millis(1_700_000_000_900);
+            let jwt = signed(&assertion, "https://a.example/token", now).unwrap();
+            let jwt = jwt.expose_secret();
+            let parts: Vec<&str> = jwt.split('.').collect();
+            let [header, claims, signature] = parts[..] else {
+                panic!("{jwt}");
+            };
+            assert_eq!(
+                decoded(header),
+                json!({"alg": name, "typ": "JWT", "kid": "k1"})
+            );
+            let mut said = decoded(claims);
+            let jti = said.as_object_mut().unwrap().remove("jti").unwrap();
+            assert_eq!(jti.as_str().unwrap().len(), 22);
+            assert_eq!(
+                said,
+                json!({
+                    "iss": "me", "sub": "you", "aud": "https://a.example/token",
+                    "iat": 1_700_000_000, "exp": 1_700_000_090,
+                })
+            );
+            let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).unwrap();
+            let message = format!("{header}.{claims}");
+            UnparsedPublicKey::new(verifies, public)
+                .verify(message.as_bytes(), &signature)
+                .unwrap();
+            let again = signed(&assertion, "https://a.example/token", now).unwrap();
+            assert_ne!(again.expose_secret(), jwt, "each has its own jti");
+        }
+    }
+}

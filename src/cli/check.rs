@@ -6,7 +6,7 @@ use super::{Exit, show};
 use crate::auth::{FileStore, LoginId};
 use crate::checkpoint::{CheckpointError, Claim, DoneSet, Files, scan};
 use crate::ids::{self, IdsError};
-use crate::job::{Auth, GrantKind, IdSource, Job, OutputTarget, Repeats, load};
+use crate::job::{Auth, GrantKind, IdSource, Job, OutputTarget, Repeats, UrlTemplate, load};
 use crate::report::{count, place, span};
 use std::fmt::Write;
 use std::time::Duration;
@@ -72,6 +72,15 @@ fn plan(job: &Job) -> Result<String, CheckError> {
         "request",
         format!("{} {}", job.request.method.as_str(), job.request.url.raw()),
     );
+    if let Some(batch) = &job.request.batch {
+        let single = batch.single.as_ref().map(UrlTemplate::raw);
+        let else_single = single.map_or(String::new(), |url| format!("; one by one: {url}"));
+        let size = count(batch.size as u64);
+        line(
+            "batches",
+            format!("up to {size} items a request{else_single}"),
+        );
+    }
     line("auth", auth(&job.auth).into());
     if let Some(state) = login_state(job) {
         line("login", state);
@@ -138,11 +147,13 @@ fn tally(job: &Job, known: &mut DoneSet) -> Result<Tally, IdsError> {
 }
 
 fn time(job: &Job, left: u64) -> String {
+    let batch = job.request.batch.as_ref().map_or(1, |batch| batch.size);
+    let requests = left.div_ceil(batch as u64);
     let slowest = job
         .limits
         .rates
         .iter()
-        .map(|rate| rate.window.as_secs_f64() * left as f64 / f64::from(rate.count))
+        .map(|rate| rate.window.as_secs_f64() * requests as f64 / f64::from(rate.count))
         .fold(0.0, f64::max);
     if job.limits.rates.is_empty() {
         return "as fast as the API answers".into();

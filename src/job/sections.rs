@@ -4,6 +4,7 @@
 //! person learns them all at once; `None` means that a mistake was told.
 
 mod auth;
+mod batch;
 mod credentials;
 mod ids;
 mod limits;
@@ -26,7 +27,9 @@ const SECTIONS: [(&str, &[&str]); 7] = [
     ("ids", &["list", "file", "column", "field", "repeats"]),
     (
         "request",
-        &["url", "method", "query", "headers", "timeout", "max_body"],
+        &[
+            "url", "method", "query", "headers", "timeout", "max_body", "batch",
+        ],
     ),
     (
         "auth",

@@ -114,7 +114,7 @@ enum Pair {
 
 /// Why a text is no key to sign with. Says nothing of the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum KeyError {
+pub(crate) enum KeyError {
     #[error("is not a private key in PEM form (`-----BEGIN PRIVATE KEY-----`)")]
     NotPem,
     #[error("is an encrypted private key")]
@@ -169,7 +169,7 @@ pub struct SigningKey {
 impl SigningKey {
     /// Reads a PEM text: PKCS#8, or PKCS#1 for RSA. Without an algorithm, the
     /// key's usual one: RS256, ES256, ES384 or EdDSA.
-    pub(super) fn from_pem(
+    pub(crate) fn from_pem(
         pem: &str,
         algorithm: Option<Algorithm>,
         key_id: Option<String>,

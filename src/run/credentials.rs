@@ -69,7 +69,7 @@ fn ask_at(base: &str, grant: &mut Grant) {
 
 /// The log-in is the embedded API's, which has the token in places of its own.
 fn log_in_at(base: &str, login: &mut Login) {
-    if let Ok(url) = Url::parse(&format!("{base}{}", login.url.path())) {
+    if let Ok(url) = Url::parse(&format!("{base}/login")) {
         login.url = url;
     }
     login.token = match &login.token {
