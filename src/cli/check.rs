@@ -4,7 +4,7 @@ use super::args::CheckArgs;
 use super::run::quoted;
 use super::{Exit, show};
 use crate::auth::{FileStore, LoginId};
-use crate::checkpoint::{CheckpointError, Claim, DoneSet, Files, scan};
+use crate::checkpoint::{CheckpointError, Claim, DoneSet, Files, Loading, scan};
 use crate::ids::{self, IdsError};
 use crate::job::{Auth, GrantKind, IdSource, Job, OutputTarget, Repeats, UrlTemplate, load};
 use crate::report::{count, place, span};
@@ -47,11 +47,11 @@ struct Tally {
 }
 
 fn plan(job: &Job) -> Result<String, CheckError> {
-    let mut known = DoneSet::new();
+    let mut loading = Loading::default();
     let mut misfit = None;
     if let OutputTarget::File(output) = &job.output.target {
         let files = Files::of(output)?;
-        if let Some(state) = scan(&files.checkpoint, |key| known.insert_done(key))? {
+        if let Some(state) = scan(&files.checkpoint, |keys| loading.add(keys))? {
             misfit = state
                 .shape
                 .differences(&crate::run::shape(job))
@@ -88,7 +88,7 @@ fn plan(job: &Job) -> Result<String, CheckError> {
     if stdin {
         line("items", "from stdin; counted when they come".into());
     } else {
-        let tally = tally(job, &mut known)?;
+        let tally = tally(job, &mut loading.done())?;
         let left = tally.items - tally.done;
         let mut items = count(tally.items);
         if tally.repeats > 0 {

@@ -98,7 +98,7 @@ impl Driver<'_> {
                     self.side_waiting.push_back(request);
                 }
                 batch = self.ids.batches.recv(), if self.wants_ids() => self.take(batch)?,
-                total = &mut self.ids.total, if self.listed.is_none() => {
+                total = self.ids.total.known(), if self.listed.is_none() => {
                     self.listed = Some(total.unwrap_or(u64::MAX));
                 }
                 () = changed(&mut self.token_watch), if self.waiting_for_token => {}
@@ -138,6 +138,7 @@ impl Driver<'_> {
                     let Some(load) = control.or_else(|| self.next_load(now.instant)) else {
                         return far;
                     };
+                    self.ids.total.count();
                     self.begin(load, presented, permit);
                 }
                 Turn::Wait(at, _) => return at,
@@ -235,15 +236,16 @@ impl Driver<'_> {
 
     fn take_listed(&mut self, items: Vec<Item>) {
         let each = self.job.ids.repeats == Repeats::Each;
-        for item in items {
+        let ids = items.iter().map(|item| item.id.as_str());
+        let claims = self.done.claim_all(ids, each);
+        for (item, claim) in items.into_iter().zip(claims) {
             if self.at_limit() {
                 // The claim of an item beyond the limit is given back by the process's end.
-                if matches!(self.done.claim(&item.id, each), Claim::New { .. }) {
+                if matches!(claim, Claim::New { .. }) {
                     return self.limit_reached();
                 }
                 continue;
             }
-            let claim = self.done.claim(&item.id, each);
             self.remember_done(&item.id, claim);
             match claim {
                 Claim::New { occurrence } => {
