@@ -23,6 +23,9 @@ pub struct Resolved {
     pub device_authorization: Option<Url>,
     /// `revocation_endpoint` (RFC 7009): only from the metadata.
     pub revocation: Option<Url>,
+    /// `authorization_response_iss_parameter_supported` (RFC 9207 section 3): what the browser
+    /// brings back always names the issuer.
+    pub iss_promised: bool,
 }
 
 /// What is looked for.
@@ -42,6 +45,8 @@ struct Metadata {
     authorization_endpoint: Option<String>,
     device_authorization_endpoint: Option<String>,
     revocation_endpoint: Option<String>,
+    #[serde(default)]
+    authorization_response_iss_parameter_supported: bool,
 }
 
 /// The grant's endpoints. Asks the issuer only for what the job file leaves out.
@@ -94,6 +99,7 @@ pub async fn endpoints(
             &None,
             metadata.revocation_endpoint.as_ref(),
         )?,
+        iss_promised: metadata.authorization_response_iss_parameter_supported,
     };
     match grant.kind {
         GrantKind::AuthorizationCode { .. }

@@ -6,6 +6,7 @@
 //! never show a secret: what leaves this module is a sensitive header value.
 
 mod assertion;
+pub mod consent;
 mod credentials;
 mod discovery;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -26,7 +27,9 @@ pub use grant::{Asked, GrantError, Granted};
 pub use keeper::TokenKeeper;
 pub use shared::{AuthError, SharedToken, Token, TokenState, TokenTrouble};
 pub use source::Source;
-pub use store::{LockedTokens, MemoryStore, StoreError, StoredTokens, TokenStore, open_store};
+pub use store::{
+    FileStore, LockedTokens, LoginId, MemoryStore, StoreError, StoredTokens, TokenStore, open_store,
+};
 pub use token_request::{Exchange, token_request};
 
 use crate::pace::Permit;

@@ -4,6 +4,10 @@
 //! Owns the interface; where the tokens lie is the implementation's. A store
 //! belongs to one grant of one client. Must never show a token.
 
+mod file;
+
+pub use file::{FileStore, LoginId};
+
 use secrecy::SecretString;
 use std::fmt;
 use std::path::PathBuf;
@@ -84,7 +88,10 @@ impl LockedTokens for MemoryStore {
     }
 }
 
-/// TEMP until merge
-pub fn open_store(_: &crate::job::Grant) -> Result<Arc<dyn TokenStore>, StoreError> {
-    Ok(Arc::new(MemoryStore::default()))
+/// Where the tokens of a job's grant are kept: in the user's state folder.
+///
+/// # Errors
+/// For a user without a home.
+pub fn open_store(grant: &crate::job::Grant) -> Result<Arc<dyn TokenStore>, StoreError> {
+    Ok(Arc::new(FileStore::of_user(LoginId::of(grant))?))
 }

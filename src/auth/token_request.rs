@@ -229,16 +229,27 @@ fn own_params(
         }
     }
     if let ClientAuth::PrivateKeyJwt(assertion) = &grant.client.auth {
-        let issuer = grant.endpoints.issuer.as_ref();
-        let audience = issuer.map_or(token_url.as_str(), |issuer| &issuer.text);
-        let signed = signed(assertion, audience, SystemTime::now())?;
-        params.push(("client_assertion_type", ASSERTION_TYPE.into()));
-        params.push(("client_assertion", signed));
+        params.extend(client_assertion(grant, assertion, token_url)?);
     }
     let params = params.into_iter();
     Ok(params
         .map(|(name, value)| (name.to_owned(), value))
         .collect())
+}
+
+/// How a client with a key authenticates itself (RFC 7523 section 2.2), at any endpoint.
+pub(super) fn client_assertion(
+    grant: &Grant,
+    assertion: &Assertion,
+    token_url: &Url,
+) -> Result<[(&'static str, SecretString); 2], GrantError> {
+    let issuer = grant.endpoints.issuer.as_ref();
+    let audience = issuer.map_or(token_url.as_str(), |issuer| &issuer.text);
+    let signed = signed(assertion, audience, SystemTime::now())?;
+    Ok([
+        ("client_assertion_type", ASSERTION_TYPE.into()),
+        ("client_assertion", signed),
+    ])
 }
 
 /// The request with its own grant's name, and without the `client_id` of a client that has none.

@@ -1,7 +1,9 @@
 //! `harvest check JOB`: the plan, with nothing sent and nothing written.
 
 use super::args::CheckArgs;
+use super::run::quoted;
 use super::{Exit, show};
+use crate::auth::{FileStore, LoginId};
 use crate::checkpoint::{CheckpointError, Claim, DoneSet, Files, scan};
 use crate::ids::{self, IdsError};
 use crate::job::{Auth, GrantKind, IdSource, Job, OutputTarget, Repeats, UrlTemplate, load};
@@ -80,6 +82,9 @@ fn plan(job: &Job) -> Result<String, CheckError> {
         );
     }
     line("auth", auth(&job.auth).into());
+    if let Some(state) = login_state(job) {
+        line("login", state);
+    }
     if stdin {
         line("items", "from stdin; counted when they come".into());
     } else {
@@ -157,7 +162,28 @@ fn time(job: &Job, left: u64) -> String {
     format!("{} at this rate", span(at_least))
 }
 
-fn auth(auth: &Auth) -> &'static str {
+/// Whether the tokens that a person has to get once are there.
+fn login_state(job: &Job) -> Option<String> {
+    let Auth::Grant(grant) = &job.auth else {
+        return None;
+    };
+    let is_kept = matches!(grant.kind, GrantKind::RefreshToken { .. });
+    if job.sandbox || !(grant.needs_login() || is_kept) {
+        return None;
+    }
+    let kept = FileStore::of_user(LoginId::of(grant)).and_then(|store| store.look());
+    match kept {
+        Ok(Some(tokens)) => Some(format!("logged in; {}", super::login::life(&tokens))),
+        Ok(None) if is_kept => None,
+        Ok(None) => Some(format!(
+            "not logged in: run `harvest login {}`",
+            quoted(&job.path.display().to_string())
+        )),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+pub(super) fn auth(auth: &Auth) -> &'static str {
     match auth {
         Auth::None => "none",
         Auth::Grant(grant) => match grant.kind {
