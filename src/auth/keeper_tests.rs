@@ -250,3 +250,89 @@ async fn a_token_refused_during_an_outage_starts_the_wait_anew() {
     assert!(refused.elapsed() > Duration::from_secs(9));
     task.abort();
 }
+
+/// A request that rotates a refresh token is not dropped when the run ends.
+#[tokio::test(start_paused = true)]
+async fn what_is_precious_is_waited_for_at_the_end() {
+    for precious in [true, false] {
+        let finished: Arc<AtomicUsize> = Arc::default();
+        let count = Arc::clone(&finished);
+        let ask = move || -> BoxFuture<'static, Result<Granted, GrantError>> {
+            let count = Arc::clone(&count);
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                count.fetch_add(1, Ordering::SeqCst);
+                granted(1, None)
+            })
+        };
+        let token_use = TokenUse::Cookie("s".into());
+        let (keeper, shared) = TokenKeeper::asking(Box::new(ask), token_use, precious, HOUR, None);
+        let began = Instant::now();
+        let task = tokio::spawn(keeper.keep());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        shared.end();
+        task.await.unwrap();
+        let (took, finished) = (began.elapsed().as_secs(), finished.load(Ordering::SeqCst));
+        let expected = if precious { (3, 1) } else { (1, 0) };
+        assert_eq!((took, finished), expected, "precious: {precious}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_to_sign_in_ends_it_at_once_and_says_what_to_do() {
+    let script: Script = Arc::new(|_| {
+        let said = "nobody has signed in: run `harvest login x.toml`";
+        (Duration::ZERO, Err(GrantError::NeedsPerson(said.into())))
+    });
+    let (endpoint, keeper, shared) = endpoint(script, HOUR);
+    keeper.keep().await;
+    assert_eq!(endpoint.asked.lock().unwrap().len(), 1);
+    let failed = shared.state().failed.unwrap();
+    assert!(
+        failed.to_string().contains("harvest login x.toml"),
+        "{failed}"
+    );
+    assert!(
+        !failed.advice().contains("client_id"),
+        "{}",
+        failed.advice()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_was_kept_is_no_request() {
+    let script: Script = Arc::new(|n| {
+        let kept = Granted {
+            kept: n == 1,
+            ..granted(n, Some(100)).unwrap()
+        };
+        (Duration::from_millis(5), Ok(kept))
+    });
+    let (_, keeper, mut shared) = endpoint(script, HOUR);
+    let task = tokio::spawn(keeper.keep());
+    token(&mut shared).await;
+    assert_eq!(shared.state().requests, 0);
+    tokio::time::sleep(Duration::from_secs(95)).await;
+    assert_eq!(shared.state().requests, 1);
+    task.abort();
+}
+
+#[test]
+fn a_token_goes_along_as_the_job_says() {
+    let header = |token_use: &TokenUse, token: &str| {
+        let (name, value) = header(token_use, token)?;
+        assert!(value.is_sensitive());
+        Some((name.to_string(), value.to_str().unwrap().to_owned()))
+    };
+    let own = TokenUse::Header {
+        name: HeaderName::from_static("x-token"),
+        prefix: "Token ".into(),
+    };
+    let pair = |name: &str, value: &str| Some((name.to_owned(), value.to_owned()));
+    assert_eq!(header(&own, "t"), pair("x-token", "Token t"));
+    assert_eq!(header(&own, "a\nb"), None);
+    assert_eq!(header(&own, ""), None);
+    let cookie = TokenUse::Cookie("sid".into());
+    assert_eq!(header(&cookie, "t="), pair("cookie", "sid=t="));
+    assert_eq!(header(&cookie, "t; admin=1"), None);
+}
