@@ -1,10 +1,12 @@
 //! `harvest check JOB`: the plan, with nothing sent and nothing written.
 
 use super::args::CheckArgs;
+use super::run::quoted;
 use super::{Exit, show};
+use crate::auth::{FileStore, LoginId};
 use crate::checkpoint::{CheckpointError, Claim, DoneSet, Files, Loading, scan};
 use crate::ids::{self, IdsError};
-use crate::job::{Auth, IdSource, Job, OutputTarget, Repeats, UrlTemplate, load};
+use crate::job::{Auth, GrantKind, IdSource, Job, OutputTarget, Repeats, UrlTemplate, load};
 use crate::report::{count, place, span};
 use std::fmt::Write;
 use std::time::Duration;
@@ -80,6 +82,9 @@ fn plan(job: &Job) -> Result<String, CheckError> {
         );
     }
     line("auth", auth(&job.auth).into());
+    if let Some(state) = login_state(job) {
+        line("login", state);
+    }
     if stdin {
         line("items", "from stdin; counted when they come".into());
     } else {
@@ -157,10 +162,38 @@ fn time(job: &Job, left: u64) -> String {
     format!("{} at this rate", span(at_least))
 }
 
-fn auth(auth: &Auth) -> &'static str {
+/// Whether the tokens that a person has to get once are there.
+fn login_state(job: &Job) -> Option<String> {
+    let Auth::Grant(grant) = &job.auth else {
+        return None;
+    };
+    let is_kept = matches!(grant.kind, GrantKind::RefreshToken { .. });
+    if job.sandbox || !(grant.needs_login() || is_kept) {
+        return None;
+    }
+    let kept = FileStore::of_user(LoginId::of(grant)).and_then(|store| store.look());
+    match kept {
+        Ok(Some(tokens)) => Some(format!("logged in; {}", super::login::life(&tokens))),
+        Ok(None) if is_kept => None,
+        Ok(None) => Some(format!(
+            "not logged in: run `harvest login {}`",
+            quoted(&job.path.display().to_string())
+        )),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+pub(super) fn auth(auth: &Auth) -> &'static str {
     match auth {
         Auth::None => "none",
-        Auth::ClientCredentials(_) => "OAuth2 client credentials",
+        Auth::Grant(grant) => match grant.kind {
+            GrantKind::ClientCredentials => "OAuth2 client credentials",
+            GrantKind::RefreshToken { .. } => "OAuth2 refresh token",
+            GrantKind::AuthorizationCode { .. } => "OAuth2 authorization code, by `harvest login`",
+            GrantKind::DeviceCode { .. } => "OAuth2 device code, by `harvest login`",
+            GrantKind::JwtBearer(_) => "OAuth2 JWT bearer assertion",
+        },
+        Auth::Login(_) => "log-in",
         Auth::Bearer { .. } => "bearer token",
         Auth::Basic { .. } => "HTTP Basic",
         Auth::ApiKey { .. } => "API key",

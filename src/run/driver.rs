@@ -40,8 +40,14 @@ impl Driver<'_> {
         stops: &mut mpsc::Receiver<Stop>,
     ) -> Result<Ended, RunError> {
         let cycled = self.cycle(reporter, stops).await;
-        if let Some(keeping) = self.keeping.take() {
-            keeping.abort();
+        if let Some(mut keeping) = self.keeping.take() {
+            if let Some(shared) = self.credentials.shared_token() {
+                shared.end();
+            }
+            // It ends at once, unless a new refresh token is on its way.
+            if tokio::time::timeout(GRACE, &mut keeping).await.is_err() {
+                keeping.abort();
+            }
         }
         self.close(cycled, reporter).await
     }

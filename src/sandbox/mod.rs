@@ -15,13 +15,24 @@
 //! or is killed while it waits is in the log all the same, and a token's
 //! lifetime starts before the client has it.
 //!
-//! **POST**, on any path, asks for a token (Spotify's path is `/api/token`).
-//! 1. `grant_type` is missing: 400 `invalid_request`; it is not
-//!    `client_credentials`: 400 `unsupported_grant_type`.
+//! **POST** to `/login` logs in with a JSON object or a form in which no value
+//! is `wrong`: the token is `token` in the body, the header `X-Auth-Token` and
+//! the cookie `session`.
+//!
+//! **POST**, on any other path, asks for a token (Spotify's path is `/api/token`).
+//! 1. `grant_type` is missing: 400 `invalid_request`; it is none of
+//!    `client_credentials`, `refresh_token` and RFC 7523's `jwt-bearer`: 400
+//!    `unsupported_grant_type`.
 //! 2. The client names itself by RFC 6749 2.3.1, with a Basic header or with
 //!    `client_id` and `client_secret` in the form; with both secrets: 400
 //!    `invalid_request`; with neither, or with the secret `wrong`: 400
-//!    `invalid_client`. Any other ID and secret that are not empty will do.
+//!    `invalid_client`. Any other ID and secret that are not empty will do, and
+//!    so will an assertion (RFC 7523 2.2) that is well made and not seen before;
+//!    its signature is not checked. Only client credentials need either: with a
+//!    refresh token the ID is enough, and an assertion needs no client.
+//!    A refresh token is good once, and a new one comes with the answer; one
+//!    that was used, or is `wrong`, is a 400 `invalid_grant`, as is an assertion
+//!    that is not well made, out of date, or not new.
 //! 3. The answer is `{"access_token":"sbx-…","token_type":"Bearer",
 //!    "expires_in":SECONDS}`. Seconds are whole, rounded down, at least 1; the
 //!    token dies after exactly [`token_lifetime`](SandboxOptions::token_lifetime),
@@ -61,6 +72,7 @@ mod answer;
 mod batch;
 mod bodies;
 mod faults;
+mod grants;
 mod log;
 mod routes;
 mod server;

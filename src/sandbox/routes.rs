@@ -8,8 +8,9 @@ use super::answer::Answer;
 use super::batch;
 use super::bodies::Bodies;
 use super::faults::{Fault, Faults};
+use super::grants;
 use super::special::special;
-use super::token::{PREFIX, Refusal, Tokens, bearer};
+use super::token::{PREFIX, Refusal, Tokens, presented};
 use super::track::{is_track_id, name};
 use super::wire::form_pairs;
 use governor::clock::{Clock, DefaultClock};
@@ -47,7 +48,10 @@ impl Routes {
 
     /// Answers a POST.
     pub(super) fn token(&self, head: &Parts, body: &[u8]) -> Answer {
-        self.tokens.grant(&head.headers, body)
+        match head.uri.path() {
+            grants::LOGIN => grants::log_in(&self.tokens, body),
+            _ => grants::grant(&self.tokens, &head.headers, body),
+        }
     }
 
     /// Answers a GET.
@@ -114,7 +118,7 @@ impl Routes {
     }
 
     fn admit(&self, head: &Parts, required: bool) -> Result<(), Refusal> {
-        match bearer(&head.headers) {
+        match presented(&head.headers) {
             None if required => Err(Refusal::Absent),
             // On the other paths any API may be played, with tokens of its own.
             Some(token) if required || token.starts_with(PREFIX) => self.tokens.check(token),
