@@ -114,6 +114,9 @@ struct Ceiling {
     failed: u32,
     /// When the next one begins.
     probe_at: Tick,
+    /// The seconds that the measure took, where the server counts in long
+    /// windows: what happens in less says little about such a one.
+    span: f64,
 }
 
 impl AutoRate {
@@ -126,9 +129,10 @@ impl AutoRate {
             measured: false,
             failed: 0,
             probe_at: now.saturating_add(ticks(HOLD)),
+            span: 0.0,
         });
         AutoRate {
-            rate: ceiling.map_or(FIRST, |c| c.rate * RESUME),
+            rate: ceiling.map_or(FIRST, |c| (c.rate * RESUME).max(SLOWEST)),
             ceiling,
             announced: None,
             next: now,
@@ -233,10 +237,10 @@ impl AutoRate {
             }
         };
         self.rate = grown.clamp(SLOWEST, FASTEST);
-        if self
-            .ceiling
-            .is_some_and(|c| self.rate > c.refused_at * RISEN)
-        {
+        let risen = |c: Ceiling| {
+            self.rate > c.refused_at * RISEN && now >= c.probe_at.saturating_add(ticks(c.span))
+        };
+        if self.ceiling.is_some_and(risen) {
             self.ceiling = None;
         }
     }
@@ -320,9 +324,11 @@ impl AutoRate {
             measured: false,
             failed,
             probe_at: 0,
+            span: 0.0,
         };
         let sure = |rate: f64, failed| Ceiling {
             measured: true,
+            span: if wait >= LONG_WAIT { run + wait } else { 0.0 },
             ..guess(rate, failed)
         };
         let Some(old) = self.ceiling else {
@@ -333,6 +339,13 @@ impl AutoRate {
             };
         };
         if self.rate <= old.rate * (PLATEAU + 0.005) {
+            if run + wait < 0.5 * old.span {
+                // The edge of a window, or what an uneven start has left in it.
+                return Ceiling {
+                    rate: old.rate * RESUME,
+                    ..old
+                };
+            }
             // Not even that much is allowed.
             let least = used * if run < SOON { 0.25 } else { 0.5 };
             let rate = measured.clamp(least, used * 0.95);
@@ -347,8 +360,9 @@ impl AutoRate {
             false => 0,
         };
         if old.measured && used < old.rate * 1.5 {
-            // Without a bucket to fill it, the time of a wait is lost to the measure.
-            let least = old.rate + CREEP * (used - old.rate).max(0.0);
+            // Without a bucket to fill it, the time of a short wait is lost to the measure.
+            let creep = if wait < LONG_WAIT { CREEP } else { 0.0 };
+            let least = old.rate + creep * (used - old.rate).max(0.0);
             let rate = measured.clamp(least, used.max(least));
             return sure(rate, failed(rate));
         }
@@ -366,6 +380,7 @@ impl AutoRate {
                 measured: false,
                 failed: 0,
                 probe_at: 0,
+                span: 0.0,
             });
             if let Some(ceiling) = &mut self.ceiling {
                 ceiling.probe_at = ceiling.probe_at.max(resume.saturating_add(ticks(HOLD)));
@@ -389,6 +404,7 @@ impl AutoRate {
             measured: false,
             failed: 0,
             probe_at: now.saturating_add(ticks(4.0 * HOLD)),
+            span: 0.0,
         });
         self.rate = (used * 0.5).max(SLOWEST);
         (self.since, self.accepted) = (now, 0);

@@ -65,9 +65,10 @@ impl Vegas {
 mod tests {
     use super::*;
     use crate::pace::latency::Latency;
+    use std::cmp::Reverse;
     use std::collections::BinaryHeap;
 
-    /// A server with so many workers that each take `work` ms, for three minutes,
+    /// A server with so many workers that each take `work` ms, for two minutes,
     /// with as much in flight as is allowed: the limit, and answers a second
     /// in the last half minute.
     fn against(workers: usize, work: f64, noise: f64) -> (usize, f64) {
@@ -75,21 +76,22 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(3);
         let mut vegas = Vegas::new(None);
         let mut latency = Latency::default();
-        let mut free = vec![0_i64; workers];
+        let mut free: BinaryHeap<_> = (0..workers).map(|_| Reverse(0_i64)).collect();
         let mut answers = BinaryHeap::new();
         let (mut now, mut late) = (0, 0);
-        while now < 180_000 * MS {
+        while now < 120_000 * MS {
             let limit = vegas.limit() / if latency.is_measuring() { 4 } else { 1 };
             while answers.len() < limit.max(1) {
                 let takes = work * (1.0 + noise * (random.f64() - 0.5));
-                let worker = free.iter_mut().min().unwrap();
-                *worker = now.max(*worker) + (takes * MS as f64) as i64;
+                let Reverse(worker) = free.pop().unwrap();
+                let done = now.max(worker) + (takes * MS as f64) as i64;
+                free.push(Reverse(done));
                 // On top, the way there and back.
-                answers.push(std::cmp::Reverse((*worker + 10 * MS, now)));
+                answers.push(Reverse((done + 10 * MS, now)));
             }
-            let std::cmp::Reverse((at, started)) = answers.pop().unwrap();
+            let Reverse((at, started)) = answers.pop().unwrap();
             now = at;
-            late += u32::from(now > 150_000 * MS);
+            late += u32::from(now > 90_000 * MS);
             if let Some(window) = latency.answer(started, now, answers.len() + 1) {
                 vegas.window(&window);
             }

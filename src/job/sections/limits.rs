@@ -75,11 +75,6 @@ fn read_concurrency(reader: &mut Reader, field: &Field<'_>) -> Option<Concurrenc
     match field.value.get_ref() {
         DeValue::String(text) if text == "auto" => Some(Concurrency::Auto),
         DeValue::Integer(_) => reader.integer(field, 1, MOST).map(Concurrency::AtMost),
-        DeValue::String(_) => {
-            let help = "write a number without quotes, such as `8`, or \"auto\"";
-            reader.impossible(field, "`concurrency` is a number, or \"auto\"", help);
-            None
-        }
         _ => {
             reader.wrong_type(field, "an integer or \"auto\"");
             None

@@ -83,7 +83,7 @@ fn drive(
             Turn::Wait(to, _) => {
                 let to = to.duration_since(clock.base);
                 // tokio's timers tick in ms, rounding up.
-                wake = Duration::from_millis(u64::try_from(to.as_micros().div_ceil(1000)).unwrap());
+                wake = Duration::from_millis(u64::try_from(to.as_nanos().div_ceil(1_000_000)).unwrap());
             }
             Turn::NeedsLease => {
                 pacer.note(clock.now(), None, false);
