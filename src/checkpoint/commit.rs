@@ -344,6 +344,20 @@ mod tests {
 
     proptest! {
         #[test]
+        fn whatever_was_learnt_is_read_again(
+            (rate_milli, concurrency) in any::<(u64, u32)>(),
+            (limit, window_ms) in any::<(u64, u64)>(),
+            up in any::<Option<(u64, u64)>>(),
+        ) {
+            let mut commit = sample();
+            let up = up.map(|(boot, ms)| Uptime { boot: boot.max(1), ms });
+            let learnt = Learnt { rate_milli, concurrency, limit, window_ms };
+            commit.notes.push(Note { up, learnt, ..Note::default() });
+            let payload = commit.encode(&[]).unwrap();
+            prop_assert_eq!(Commit::decode(&payload).unwrap().0, commit);
+        }
+
+        #[test]
         fn nothing_panics_the_decoder(payload in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Commit::decode(&payload);
         }

@@ -267,9 +267,10 @@ impl Fetcher {
         Step::Answer(if (200..300).contains(&status) {
             self.success(status, &mut response).await
         } else {
-            let after = retry_after(response.headers(), now)
-                .or_else(|| announced?.refuses(status));
-            if let Some(leave) = home.filter(|_| status == 429 || (status == 403 && after.is_some())) {
+            let after = retry_after(response.headers(), now).or_else(|| announced?.refuses(status));
+            if let Some(leave) =
+                home.filter(|_| status == 429 || (status == 403 && after.is_some()))
+            {
                 leave.over_the_limit();
             }
             let words = body::words(&mut response, deadline).await;

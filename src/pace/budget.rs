@@ -98,7 +98,10 @@ mod tests {
             budget(0, 0, None),
             budget(1, 30, None),
             budget(0, 30, Some(0)),
-            Budget { reset: None, ..budget(0, 1, None) },
+            Budget {
+                reset: None,
+                ..budget(0, 1, None)
+            },
             Budget::default(),
         ] {
             assert_eq!(no.hold(), None, "{no:?}");
@@ -110,7 +113,10 @@ mod tests {
         assert_eq!(budget(100, 50, Some(100)).spread(0), Some((2.0, S(50))));
         assert_eq!(budget(104, 50, Some(100)).spread(4), Some((2.0, S(50))));
         assert_eq!(budget(4_000, 3_000, Some(5_000)).spread(0), None);
-        assert_eq!(budget(1_500, 3_000, Some(5_000)).spread(0), Some((0.5, S(3_000))));
+        assert_eq!(
+            budget(1_500, 3_000, Some(5_000)).spread(0),
+            Some((0.5, S(3_000)))
+        );
         assert_eq!(budget(1_500, 3_000, None).spread(0), Some((0.5, S(3_000))));
         assert_eq!(budget(2, 10, None).spread(9), Some((0.05, S(10))));
         assert_eq!(budget(0, 10, None).spread(0), None);
@@ -122,7 +128,10 @@ mod tests {
         assert_eq!(second.tighter(day), day);
         assert_eq!(day.tighter(second), day);
         assert_eq!(budget(0, 1, None).tighter(day), budget(0, 1, None));
-        assert_eq!(budget(0, 1, None).tighter(budget(0, 9, None)), budget(0, 9, None));
+        assert_eq!(
+            budget(0, 1, None).tighter(budget(0, 9, None)),
+            budget(0, 9, None)
+        );
         assert_eq!(Budget::default().tighter(second), second);
     }
 

@@ -7,6 +7,7 @@
 //! of the limit. One difference: it is told whole windows of answers instead of
 //! single ones (`Latency`), so that the noise of one answer moves nothing.
 
+use super::Tick;
 use super::latency::Window;
 
 /// In flight at most, however quick the server is.
@@ -18,6 +19,8 @@ const FIRST: f64 = 4.0;
 #[derive(Debug)]
 pub(super) struct Vegas {
     limit: f64,
+    /// Drops of requests from before this moment say nothing new.
+    reacted: Tick,
 }
 
 impl Vegas {
@@ -26,6 +29,7 @@ impl Vegas {
         let limit = known.map_or(FIRST, |n| n as f64);
         Vegas {
             limit: limit.clamp(1.0, CEILING as f64),
+            reacted: Tick::MIN,
         }
     }
 
@@ -52,8 +56,11 @@ impl Vegas {
     }
 
     /// A request was dropped: refused, lost or timed out.
-    pub(super) fn dropped(&mut self) {
-        self.limit = (self.limit - self.step()).max(1.0);
+    pub(super) fn dropped(&mut self, started: Tick, now: Tick) {
+        if started >= self.reacted {
+            self.limit = (self.limit - self.step()).max(1.0);
+            self.reacted = now;
+        }
     }
 
     fn step(&self) -> f64 {
@@ -101,14 +108,24 @@ mod tests {
 
     #[test]
     fn as_many_are_in_flight_as_the_server_works_on_and_few_more() {
-        for (workers, work, noise) in [(1, 20.0, 0.5), (4, 40.0, 1.0), (16, 60.0, 0.5), (40, 90.0, 1.0)] {
+        for (workers, work, noise) in [
+            (1, 20.0, 0.5),
+            (4, 40.0, 1.0),
+            (16, 60.0, 0.5),
+            (40, 90.0, 1.0),
+        ] {
             let (limit, speed) = against(workers, work, noise);
             let capacity = workers as f64 * 1000.0 / work;
             // What it takes to keep all workers busy.
             let ideal = (workers as f64 * (work + 10.0) / work).ceil() as usize;
-            println!("{workers} × {work} ms: limit {limit}, ideal {ideal}, {speed:.0}/s of {capacity:.0}/s");
+            println!(
+                "{workers} × {work} ms: limit {limit}, ideal {ideal}, {speed:.0}/s of {capacity:.0}/s"
+            );
             assert!(speed > 0.9 * capacity, "{workers}: {speed} of {capacity}");
-            assert!(limit >= ideal && limit <= ideal * 2 + 8, "{workers}: {limit}, ideal {ideal}");
+            assert!(
+                limit >= ideal && limit <= ideal * 2 + 8,
+                "{workers}: {limit}, ideal {ideal}"
+            );
         }
     }
 
@@ -121,14 +138,19 @@ mod tests {
     #[test]
     fn a_rate_that_leaves_most_places_empty_moves_nothing_and_drops_shrink() {
         let mut vegas = Vegas::new(Some(100));
-        let idle = Window { latency: 0.02, unloaded: 0.02, in_flight: 10 };
+        let idle = Window {
+            latency: 0.02,
+            unloaded: 0.02,
+            in_flight: 10,
+        };
         for _ in 0..50 {
             vegas.window(&idle);
         }
         assert_eq!(vegas.limit(), 100);
-        for _ in 0..500 {
-            vegas.dropped();
-        }
+        // Of those that were in flight together, one tells.
+        (0..50).for_each(|n| vegas.dropped(n, 100));
+        assert_eq!(vegas.limit(), 98);
+        (1..500).for_each(|n| vegas.dropped(n * 100, n * 100));
         assert_eq!(vegas.limit(), 1);
     }
 }

@@ -58,12 +58,7 @@ pub(super) struct Latency {
 
 impl Latency {
     /// An answer took `latency` ticks, with so many in flight. The window, when it is full.
-    pub(super) fn answer(
-        &mut self,
-        started: Tick,
-        now: Tick,
-        in_flight: usize,
-    ) -> Option<Window> {
+    pub(super) fn answer(&mut self, started: Tick, now: Tick, in_flight: usize) -> Option<Window> {
         if self.measuring.is_some_and(|since| started < since) {
             return None;
         }

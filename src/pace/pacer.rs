@@ -259,7 +259,7 @@ impl Pacer {
 }
 
 #[cfg(test)]
+mod auto_tests;
+#[cfg(test)]
 #[path = "pacer_tests.rs"]
 mod tests;
-#[cfg(test)]
-mod auto_tests;

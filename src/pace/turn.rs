@@ -2,6 +2,7 @@
 
 use super::{Budget, Tick};
 use std::cell::Cell;
+use std::fmt;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
@@ -26,12 +27,11 @@ impl Now {
 }
 
 /// Leave to start one request, now. Whoever holds none may not send.
-#[derive(Debug)]
 pub struct Permit {
     pub(super) started: Tick,
     pub(super) in_flight: bool,
-    /// What the answer said of the server's own limits.
-    pub(super) said: Cell<Said>,
+    /// What the answer said of the server's own limits; most say nothing.
+    said: Cell<Option<Box<Said>>>,
 }
 
 /// What an answer said, beside its signal.
@@ -39,6 +39,15 @@ pub struct Permit {
 pub(super) struct Said {
     pub(super) budget: Option<Budget>,
     pub(super) over: bool,
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit")
+            .field("started", &self.started)
+            .field("in_flight", &self.in_flight)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Permit {
@@ -52,17 +61,22 @@ impl Permit {
 
     /// The answer to this request announced the server's quota.
     pub fn announce(&self, budget: Budget) {
-        let said = self.said.get();
-        self.said.set(Said {
+        let said = self.said();
+        self.said.set(Some(Box::new(Said {
             budget: Some(budget),
             ..said
-        });
+        })));
     }
 
     /// The answer to this request refused it because there were too many.
     pub fn over_the_limit(&self) {
-        let said = self.said.get();
-        self.said.set(Said { over: true, ..said });
+        let said = self.said();
+        self.said.set(Some(Box::new(Said { over: true, ..said })));
+    }
+
+    /// What was said so far; it is taken out.
+    pub(super) fn said(&self) -> Said {
+        self.said.take().map_or_else(Said::default, |said| *said)
     }
 }
 

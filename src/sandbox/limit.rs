@@ -22,7 +22,8 @@ impl Limit {
         let mut steps = vec![(Duration::ZERO, first.unwrap_or(0))];
         steps.extend_from_slice(changes);
         steps.sort_by_key(|step| step.0);
-        let limiter = |rate| NonZeroU32::new(rate).map(|r| RateLimiter::direct(Quota::per_second(r)));
+        let limiter =
+            |rate| NonZeroU32::new(rate).map(|r| RateLimiter::direct(Quota::per_second(r)));
         let steps = steps.into_iter().map(|(from, rate)| (from, limiter(rate)));
         Limit {
             started: Instant::now(),

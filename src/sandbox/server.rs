@@ -49,12 +49,7 @@ struct Reset;
 
 impl Server {
     /// A server that is not running yet.
-    pub(super) fn new(
-        routes: Routes,
-        log: Log,
-        latency: Duration,
-        workers: Option<usize>,
-    ) -> Self {
+    pub(super) fn new(routes: Routes, log: Log, latency: Duration, workers: Option<usize>) -> Self {
         Self {
             routes,
             log,

@@ -26,7 +26,10 @@ pub fn budget(headers: &HeaderMap, now: SystemTime) -> Option<Budget> {
     let clocks = Clocks::at(headers, now);
     let mut found = structured(headers);
     found.extend(separate(headers, &clocks));
-    found.into_iter().filter_map(believable).reduce(Budget::tighter)
+    found
+        .into_iter()
+        .filter_map(believable)
+        .reduce(Budget::tighter)
 }
 
 /// Nothing that contradicts itself.
@@ -284,14 +287,20 @@ mod tests {
     fn the_ietf_draft_is_read_with_its_policy() {
         let limit = ("RateLimit", "\"default\";r=50;t=30");
         assert_eq!(read(&[limit]), said(50, 30, None, None));
-        let policy = ("RateLimit-Policy", "\"burst\";q=10;w=1, \"default\";q=100;w=60");
+        let policy = (
+            "RateLimit-Policy",
+            "\"burst\";q=10;w=1, \"default\";q=100;w=60",
+        );
         assert_eq!(read(&[limit, policy]), said(50, 30, Some(100), Some(60)));
         // Two limits, in one line or two: the tighter one.
         let two = ("RateLimit", "\"default\";r=50;t=30, \"burst\";r=0;t=1");
         assert_eq!(read(&[two, policy]), said(0, 1, Some(10), Some(1)));
         let day = ("RateLimit", "\"day\";r=3;t=7000");
         assert_eq!(read(&[limit, day]), said(3, 7_000, None, None));
-        assert_eq!(read(&[("RateLimit", "default;r=5;t=9")]), said(5, 9, None, None));
+        assert_eq!(
+            read(&[("RateLimit", "default;r=5;t=9")]),
+            said(5, 9, None, None)
+        );
         // A policy alone says what the quota is.
         let alone = read(&[("RateLimit-Policy", "\"a\";q=100;w=60")]).unwrap();
         assert_eq!((alone.limit, alone.left), (Some(100), None));
@@ -322,11 +331,20 @@ mod tests {
             ("6m0s", 360),
             ("1s", 1),
         ] {
-            for prefix in ["X-RateLimit-", "X-Rate-Limit-", "RateLimit-", "x-ratelimit-"] {
+            for prefix in [
+                "X-RateLimit-",
+                "X-Rate-Limit-",
+                "RateLimit-",
+                "x-ratelimit-",
+            ] {
                 let name = |part: &str| format!("{prefix}{part}");
                 let (limit, left, at) = (name("Limit"), name("Remaining"), name("Reset"));
                 let lines = [(&*limit, "60"), (&*left, "7"), (&*at, reset)];
-                assert_eq!(read(&lines), said(7, wait, Some(60), None), "{prefix} {reset}");
+                assert_eq!(
+                    read(&lines),
+                    said(7, wait, Some(60), None),
+                    "{prefix} {reset}"
+                );
             }
         }
         let discord = [
@@ -347,8 +365,14 @@ mod tests {
             ]
         };
         // A minute behind, then right, then an hour ahead: long over, by that clock.
-        assert_eq!(read(&lines("Tue, 24 Nov 2026 09:59:00 GMT")), said(0, 120, None, None));
-        assert_eq!(read(&lines("Tue, 24 Nov 2026 10:00:00 GMT")), said(0, 60, None, None));
+        assert_eq!(
+            read(&lines("Tue, 24 Nov 2026 09:59:00 GMT")),
+            said(0, 120, None, None)
+        );
+        assert_eq!(
+            read(&lines("Tue, 24 Nov 2026 10:00:00 GMT")),
+            said(0, 60, None, None)
+        );
         let over = read(&lines("Tue, 24 Nov 2026 11:00:00 GMT")).unwrap();
         assert_eq!(over.reset, None);
         // A clock at 1970, or no date at all: by ours.
@@ -366,7 +390,10 @@ mod tests {
             ("X-RateLimit-Remaining-Day", "4000"),
         ];
         let found = read(&kong).unwrap();
-        assert_eq!((found.left, found.window), (Some(7), Some(Duration::from_secs(60))));
+        assert_eq!(
+            (found.left, found.window),
+            (Some(7), Some(Duration::from_secs(60)))
+        );
         let openai = [
             ("x-ratelimit-limit-requests", "60"),
             ("x-ratelimit-remaining-requests", "59"),
@@ -398,11 +425,23 @@ mod tests {
         ] {
             assert_eq!(read(lines), None, "{lines:?}");
         }
-        for reset in ["-5", "soon", "0", "NaN", "inf", "", "1795514399", "Tue, 24 Nov 2026 09:00:00 GMT"] {
+        for reset in [
+            "-5",
+            "soon",
+            "0",
+            "NaN",
+            "inf",
+            "",
+            "1795514399",
+            "Tue, 24 Nov 2026 09:00:00 GMT",
+        ] {
             let lines = [("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", reset)];
             assert_eq!(read(&lines).unwrap().reset, None, "{reset}");
         }
-        let huge = [("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "99999999999999999999999")];
+        let huge = [
+            ("X-RateLimit-Remaining", "0"),
+            ("X-RateLimit-Reset", "99999999999999999999999"),
+        ];
         assert_eq!(read(&huge).unwrap().reset, Some(LONGEST));
     }
 

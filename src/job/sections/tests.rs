@@ -496,7 +496,10 @@ fn limits_retry_and_checkpoint() {
     bad_limits("rate = []", "names no rate");
     bad_limits("rate = [\"unlimited\"]", "expected requests per window");
     bad_limits("rate = \"Auto\"", "or `auto`");
-    bad_limits("concurrency = \"fast\"", "an integer or \"auto\", found a string");
+    bad_limits(
+        "concurrency = \"fast\"",
+        "an integer or \"auto\", found a string",
+    );
     bad_limits("concurrency = [8]", "an integer or \"auto\"");
     bad_limits("concurrency = 0", "must be from 1 to 10000");
     bad_limits("concurrency = -1", "must be from 1 to 10000");

@@ -132,7 +132,11 @@ impl Sliding {
 impl Server for Sliding {
     fn ask(&mut self, now: Tick) -> (Tick, Option<Option<Tick>>) {
         let at = now + self.latency / 2;
-        while self.accepted.front().is_some_and(|&t| t + self.window <= at) {
+        while self
+            .accepted
+            .front()
+            .is_some_and(|&t| t + self.window <= at)
+        {
             self.accepted.pop_front();
         }
         let refusal = if self.accepted.len() as f64 + 1.0 <= self.most {

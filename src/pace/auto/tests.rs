@@ -113,13 +113,22 @@ fn servers(limit: f64, latency: Tick) -> Vec<(String, Box<dyn Server>)> {
         let how = if named { "" } else { ", no Retry-After" };
         for burst in [0.1, 1.0, 3.0] {
             let name = format!("bucket of {burst} s{how}");
-            all.push((name, Box::new(Bucket::new(limit, limit * burst, latency, named))));
+            all.push((
+                name,
+                Box::new(Bucket::new(limit, limit * burst, latency, named)),
+            ));
         }
         for window in [1, 10] {
             let name = format!("fixed window of {window} s{how}");
-            all.push((name, Box::new(Fixed::new(limit, window * S, latency, named))));
+            all.push((
+                name,
+                Box::new(Fixed::new(limit, window * S, latency, named)),
+            ));
             let name = format!("sliding window of {window} s{how}");
-            all.push((name, Box::new(Sliding::new(limit, window * S, latency, named))));
+            all.push((
+                name,
+                Box::new(Sliding::new(limit, window * S, latency, named)),
+            ));
         }
     }
     all
@@ -143,16 +152,28 @@ fn after_half_a_minute_nine_tenths_of_the_limit_are_used_and_one_request_in_100_
 /// Whatever the server counts with, whether it names a wait or not.
 #[test]
 fn every_kind_of_limit_is_found() {
-    for (limit, latency) in [(3.0, 2), (3.0, 400), (80.0, 2), (80.0, 100), (80.0, 400), (400.0, 100)] {
+    for (limit, latency) in [
+        (3.0, 2),
+        (3.0, 400),
+        (80.0, 2),
+        (80.0, 100),
+        (80.0, 400),
+        (400.0, 100),
+    ] {
         for (name, mut server) in servers(limit, latency * MS) {
             let run = Run::new().until(server.as_mut(), 200 * S);
             let used = run.accepted(60 * S, 200 * S) / limit;
             let refused = run.refused(60 * S, 200 * S);
-            let line = format!("{latency} ms, {limit}/s, {name}: {used:.3} used, {refused:.4} refused");
+            let line =
+                format!("{latency} ms, {limit}/s, {name}: {used:.3} used, {refused:.4} refused");
             println!("{line}");
             assert!(used >= 0.8, "{line}");
             // A long window that is used up refuses all that is in flight.
-            let most = if name.contains("window of 10 s") || limit < 10.0 { 0.04 } else { 0.015 };
+            let most = if name.contains("window of 10 s") || limit < 10.0 {
+                0.04
+            } else {
+                0.015
+            };
             assert!(refused <= most, "{line}");
         }
     }
@@ -162,10 +183,19 @@ fn every_kind_of_limit_is_found() {
 fn a_limit_that_drops_is_followed_within_ten_seconds_and_one_that_rises_is_found() {
     for latency in [2, 100] {
         let servers: [(&str, Box<dyn Server>); 4] = [
-            ("bucket", Box::new(Bucket::new(80.0, 80.0, latency * MS, true))),
-            ("bucket, no wait named", Box::new(Bucket::new(80.0, 80.0, latency * MS, false))),
+            (
+                "bucket",
+                Box::new(Bucket::new(80.0, 80.0, latency * MS, true)),
+            ),
+            (
+                "bucket, no wait named",
+                Box::new(Bucket::new(80.0, 80.0, latency * MS, false)),
+            ),
             ("fixed", Box::new(Fixed::new(80.0, S, latency * MS, true))),
-            ("sliding", Box::new(Sliding::new(80.0, S, latency * MS, true))),
+            (
+                "sliding",
+                Box::new(Sliding::new(80.0, S, latency * MS, true)),
+            ),
         ];
         for (name, server) in servers {
             let changes = vec![(180 * S, 80.0), (60 * S, 20.0)];
@@ -176,7 +206,9 @@ fn a_limit_that_drops_is_followed_within_ten_seconds_and_one_that_rises_is_found
             let used = run.accepted(70 * S, 180 * S) / 20.0;
             let refused = run.refused(70 * S, 180 * S);
             let risen = run.accepted(340 * S, 420 * S) / 80.0;
-            let line = format!("{latency} ms, {name}: {sent}/s sent, {used:.3} used, {refused:.4} refused, then {risen:.3} used");
+            let line = format!(
+                "{latency} ms, {name}: {sent}/s sent, {used:.3} used, {refused:.4} refused, then {risen:.3} used"
+            );
             println!("{line}");
             assert!(sent <= 23.0 && sent >= 12.0, "{line}");
             assert!(used >= 0.8 && refused <= 0.01 && risen >= 0.9, "{line}");
@@ -210,11 +242,18 @@ fn a_server_that_only_gets_slower_is_not_pushed_into_a_queue() {
         let mut server = Workers::new(count, work * MS);
         let run = Run::new().until(&mut server, 180 * S);
         let used = run.accepted(60 * S, 180 * S) / limit;
-        println!("{count} workers: {used:.3} used, at most {} in flight", run.most_in_flight);
+        println!(
+            "{count} workers: {used:.3} used, at most {} in flight",
+            run.most_in_flight
+        );
         assert!(used >= 0.8, "{count} workers: {used:.3} used");
         // 256 would be allowed; a few wait by chance, however slow one goes.
         let most = count * 4 + 20;
-        assert!(run.settled_in_flight <= most, "{} in flight, {most}", run.settled_in_flight);
+        assert!(
+            run.settled_in_flight <= most,
+            "{} in flight, {most}",
+            run.settled_in_flight
+        );
     }
 }
 
@@ -222,7 +261,11 @@ fn a_server_that_only_gets_slower_is_not_pushed_into_a_queue() {
 fn an_earlier_finding_is_where_it_begins() {
     let mut server = Bucket::new(80.0, 80.0, 20 * MS, true);
     let run = Run::from(Some(80.0)).until(&mut server, 30 * S);
-    assert!(run.accepted(0, 10 * S) > 70.0, "{}", run.accepted(0, 10 * S));
+    assert!(
+        run.accepted(0, 10 * S) > 70.0,
+        "{}",
+        run.accepted(0, 10 * S)
+    );
     assert!(run.refused(0, 30 * S) < 0.01);
     for nonsense in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         assert_eq!(AutoRate::new(Some(nonsense), 0).speed(0), FIRST);

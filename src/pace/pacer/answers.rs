@@ -25,7 +25,7 @@ impl Pacer {
             self.in_flight = self.in_flight.saturating_sub(1);
         }
         let started = permit.started;
-        let said = permit.said.get();
+        let said = permit.said();
         let random = self.random.f64();
         self.watch(signal, &permit, tick);
         match signal {
@@ -99,27 +99,30 @@ impl Pacer {
 
     /// What an answer tells those that find the pace and the number in flight.
     fn watch(&mut self, signal: Signal, permit: &Permit, tick: Tick) {
-        if signal == Signal::NotSent || self.in_outage() {
+        let finds = self.auto.is_some() || self.vegas.is_some();
+        if !finds || signal == Signal::NotSent || self.in_outage() {
             return;
         }
         let started = permit.started;
         let fine = signal == Signal::Fine;
-        if permit.in_flight && fine && (self.auto.is_some() || self.vegas.is_some()) {
+        if permit.in_flight && fine {
             let window = self.latency.answer(started, tick, self.in_flight + 1);
             if let (Some(vegas), Some(window)) = (&mut self.vegas, window) {
                 vegas.window(&window);
             }
         }
+        let refused = matches!(signal, Signal::RetryAfter(_) | Signal::Overloaded);
+        let trouble = matches!(signal, Signal::Trouble | Signal::Unreachable);
         if let Some(vegas) = &mut self.vegas
-            && !matches!(signal, Signal::Fine | Signal::Neutral)
+            && (trouble || refused && self.auto.is_none())
         {
-            vegas.dropped();
+            // Where the pace finds itself, a refusal is its matter.
+            vegas.dropped(started, tick);
         }
         let Some(auto) = &mut self.auto else { return };
         if matches!(signal, Signal::Fine | Signal::Neutral) {
             auto.accepted(started, tick, self.latency.load());
         }
-        let trouble = matches!(signal, Signal::Trouble | Signal::Unreachable);
         match self.strain.answer(trouble, started, tick, auto.speed(tick)) {
             Advice::Stay => {}
             Advice::Slower(share) => auto.strained(share, tick),

@@ -83,7 +83,9 @@ fn drive(
             Turn::Wait(to, _) => {
                 let to = to.duration_since(clock.base);
                 // tokio's timers tick in ms, rounding up.
-                wake = Duration::from_millis(u64::try_from(to.as_nanos().div_ceil(1_000_000)).unwrap());
+                wake = Duration::from_millis(
+                    u64::try_from(to.as_nanos().div_ceil(1_000_000)).unwrap(),
+                );
             }
             Turn::NeedsLease => {
                 pacer.note(clock.now(), None, false);
@@ -110,14 +112,32 @@ fn between(starts: &[Duration], from: u64, to: u64) -> usize {
 #[test]
 fn a_fixed_quota_stays_a_hard_ceiling_of_an_auto_rate() {
     let mut clock = Clock::new();
-    let mut pacer = Pacer::new(&limits(&[(50, 1_000), (500, 20_000)], true), &RETRY, true, 1, clock.now());
+    let mut pacer = Pacer::new(
+        &limits(&[(50, 1_000), (500, 20_000)], true),
+        &RETRY,
+        true,
+        1,
+        clock.now(),
+    );
     let until = Duration::from_secs(120);
     let fine = |_: &Permit, _| Signal::Fine;
-    let starts = drive(&mut pacer, &mut clock, until, Duration::from_millis(20), fine);
+    let starts = drive(
+        &mut pacer,
+        &mut clock,
+        until,
+        Duration::from_millis(20),
+        fine,
+    );
     for (n, window) in [(50, 1), (500, 20)] {
         let window = Duration::from_secs(window);
         let most = (0..starts.len())
-            .map(|to| starts[..=to].iter().rev().take_while(|at| starts[to] - **at < window).count())
+            .map(|to| {
+                starts[..=to]
+                    .iter()
+                    .rev()
+                    .take_while(|at| starts[to] - **at < window)
+                    .count()
+            })
             .max()
             .unwrap();
         assert!(most <= n, "{most} of {n} in {window:?}");
@@ -133,7 +153,13 @@ fn without_any_limit_an_auto_pace_gets_as_fast_as_the_latency_allows() {
     let mut pacer = Pacer::new(&limits(&[], true), &RETRY, false, 1, clock.now());
     let until = Duration::from_secs(60);
     let fine = |_: &Permit, _| Signal::Fine;
-    let starts = drive(&mut pacer, &mut clock, until, Duration::from_millis(100), fine);
+    let starts = drive(
+        &mut pacer,
+        &mut clock,
+        until,
+        Duration::from_millis(100),
+        fine,
+    );
     // 256 in flight at 100 ms.
     let last = between(&starts, 50, 60);
     assert!(last > 23_000, "{last} in 10 s");
@@ -159,10 +185,19 @@ fn what_was_learnt_is_in_the_note_and_a_resumed_run_starts_from_it() {
         Signal::RetryAfter(Duration::from_secs(1))
     };
     let latency = Duration::from_millis(20);
-    drive(&mut pacer, &mut clock, Duration::from_secs(90), latency, &mut server);
+    drive(
+        &mut pacer,
+        &mut clock,
+        Duration::from_secs(90),
+        latency,
+        &mut server,
+    );
     let found = pacer.found();
     let rate = found.rate.unwrap();
-    assert!(found.limit_seen && (72.0..92.0).contains(&rate), "{found:?}");
+    assert!(
+        found.limit_seen && (72.0..92.0).contains(&rate),
+        "{found:?}"
+    );
     assert!(found.refused > 0 && found.refused < 60, "{found:?}");
 
     let note = pacer.note(clock.now(), None, true);
@@ -173,7 +208,10 @@ fn what_was_learnt_is_in_the_note_and_a_resumed_run_starts_from_it() {
     let until = clock.at + Duration::from_secs(5);
     let starts = drive(&mut again, &mut clock, until, latency, &mut server);
     let first = between(&starts, from, from + 4);
-    assert!(first > 4 * 65, "{first} in the first 4 s, at {rate}/s found");
+    assert!(
+        first > 4 * 65,
+        "{first} in the first 4 s, at {rate}/s found"
+    );
 }
 
 #[test]
@@ -194,7 +232,10 @@ fn a_used_up_quota_holds_everyone_until_its_reset_and_across_a_restart() {
             panic!("no pause")
         };
         let wait = until.duration_since(clock.now().instant);
-        assert!(wait >= Duration::from_secs(30) && wait < Duration::from_millis(30_200), "{wait:?}");
+        assert!(
+            wait >= Duration::from_secs(30) && wait < Duration::from_millis(30_200),
+            "{wait:?}"
+        );
         let view = pacer.pause_view(clock.now()).unwrap();
         assert_eq!(view.reason, PauseReason::UsedUp);
         let announced = Some((100, Some(Duration::from_secs(60))));
@@ -229,7 +270,10 @@ fn a_used_up_quota_longer_than_max_wait_gives_up_and_nonsense_holds_nobody() {
         let finished = pacer.finish(permit, Signal::Fine, 1, clock.now());
         (finished, matches!(pacer.turn(clock.now()), Turn::Go(_)))
     };
-    assert!(matches!(after(announce(0, 7_200, None)), (Err(GiveUp::UsedUp(_)), false)));
+    assert!(matches!(
+        after(announce(0, 7_200, None)),
+        (Err(GiveUp::UsedUp(_)), false)
+    ));
     for nonsense in [
         announce(0, 0, None),
         announce(0, 30, Some(0)),
@@ -267,12 +311,20 @@ fn an_auto_rate_spreads_what_the_server_says_is_left() {
         Signal::Fine
     };
     let until = Duration::from_secs(150);
-    let starts = drive(&mut pacer, &mut clock, until, Duration::from_millis(50), server);
+    let starts = drive(
+        &mut pacer,
+        &mut clock,
+        until,
+        Duration::from_millis(50),
+        server,
+    );
     assert_eq!(refused, 0, "of {}", starts.len());
     let used = between(&starts, 30, 150);
     assert!(used >= 1_080, "{used} of 1,200");
     // Spread: no second has more than twice its part.
-    let most = (30..150).map(|second| between(&starts, second, second + 1)).max();
+    let most = (30..150)
+        .map(|second| between(&starts, second, second + 1))
+        .max();
     assert!(most <= Some(22), "{most:?}");
 }
 
@@ -288,7 +340,13 @@ fn a_bad_line_does_not_make_an_auto_rate_crawl() {
         false => Signal::Fine,
     };
     let until = Duration::from_secs(120);
-    let starts = drive(&mut pacer, &mut clock, until, Duration::from_millis(20), server);
+    let starts = drive(
+        &mut pacer,
+        &mut clock,
+        until,
+        Duration::from_millis(20),
+        server,
+    );
     let last = between(&starts, 60, 120) / 60;
     assert!(last > 200, "{last} a second");
 }
@@ -297,13 +355,25 @@ fn a_bad_line_does_not_make_an_auto_rate_crawl() {
 #[test]
 fn a_503_with_a_long_retry_after_teaches_no_limit() {
     let mut clock = Clock::new();
-    let mut pacer = Pacer::new(&limits(&[(100, 1_000)], true), &RETRY, false, 1, clock.now());
+    let mut pacer = Pacer::new(
+        &limits(&[(100, 1_000)], true),
+        &RETRY,
+        false,
+        1,
+        clock.now(),
+    );
     let server = |_: &Permit, at: Duration| match at.as_secs() {
         40..100 => Signal::RetryAfter(Duration::from_secs(60)),
         _ => Signal::Fine,
     };
     let until = Duration::from_secs(180);
-    let starts = drive(&mut pacer, &mut clock, until, Duration::from_millis(20), server);
+    let starts = drive(
+        &mut pacer,
+        &mut clock,
+        until,
+        Duration::from_millis(20),
+        server,
+    );
     assert!(between(&starts, 20, 40) > 1_900);
     assert!(between(&starts, 41, 100) <= 12);
     let after = between(&starts, 150, 180) / 30;

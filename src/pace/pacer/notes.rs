@@ -115,4 +115,3 @@ fn millis(at: SystemTime) -> u64 {
     )
     .unwrap_or(u64::MAX)
 }
-
