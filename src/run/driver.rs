@@ -306,6 +306,11 @@ impl Driver<'_> {
                 humantime::format_rfc3339_seconds(until),
                 humantime::format_duration(self.job.limits.max_wait)
             ),
+            GiveUp::UsedUp(until) => format!(
+                "the quota that the server announces is used up until {}, longer than max_wait ({}); run the same command again after that",
+                humantime::format_rfc3339_seconds(until),
+                humantime::format_duration(self.job.limits.max_wait)
+            ),
             GiveUp::Outage(down) => format!(
                 "the server could not be used for {} ({}), and max_wait is {}; run the same command again later",
                 crate::report::span(down),
@@ -342,6 +347,7 @@ impl Driver<'_> {
             rate: self.stats.rate(now.instant),
             allowed: self.pacer.allowed_per_second(),
             throttled_to: self.pacer.throttled_to(now),
+            auto: self.pacer.auto_speed(now),
             token_life: token.as_ref().and_then(|t| {
                 let expires = t.token.as_ref()?.expires?;
                 Some(expires.saturating_duration_since(now.instant))
