@@ -395,6 +395,53 @@ fn device_login(
     }
 }
 
+/// At the device, token and revocation endpoints alike.
+#[test]
+fn a_client_with_credentials_logs_a_device_in_and_out() {
+    let Some(server) = OauthServer::start(&json!({ "access_token_s": 3 })) else {
+        return;
+    };
+    let place = Place::new();
+    place.write("key.pem", &server.machine_key);
+    let key =
+        "client_auth = \"private_key_jwt\"\nkey = \"${file:key.pem}\"\nkey_id = \"machine-key\"";
+    for (client, auth) in [
+        ("person-secret", "client_secret = \"person-s3cret\""),
+        (
+            "person-post",
+            "client_secret = \"person-p0st\"\nclient_auth = \"post\"",
+        ),
+        ("person-jwt", key),
+    ] {
+        let auth = format!(
+            "{}\n{auth}",
+            CODE.replace("\"person\"", &format!("\"{client}\""))
+        );
+        let job = job(&place, &server, client, 5, "20/s", &auth);
+        let mut login = harvest_in(&place);
+        login.arg("login");
+        let login = device_login(login, &job, &server, |visitor, link| {
+            let page = visitor.visit(link);
+            visitor.agree(page);
+        });
+        assert_exit(&login, 0);
+        // The login's own access token is over by now.
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        assert_exit(&run(&place, &[job.to_str().unwrap()]), 0);
+        assert_whole(&place, client, 5);
+        let logout = run(&place, &["logout", job.to_str().unwrap()]);
+        assert_exit(&logout, 0);
+        assert!(
+            said(&logout).contains("Revoked at the server"),
+            "{}",
+            told(&logout)
+        );
+    }
+    assert_eq!(server.granted("refresh_token"), 3);
+    assert_eq!(server.seen("grant_revoked").len(), 3);
+    assert!(logins(&place).is_empty());
+}
+
 #[test]
 fn a_device_that_is_turned_away_or_forgotten_is_told() {
     let Some(server) = OauthServer::start(&json!({ "device_code_s": 7 })) else {
