@@ -507,6 +507,36 @@ fn a_login_that_was_revoked_at_the_server_asks_for_another_one() {
 }
 
 #[test]
+fn a_logout_says_when_the_server_was_not_told() {
+    let Some(server) = OauthServer::start(&json!({})) else {
+        return;
+    };
+    let place = Place::new();
+    let seed = || format!("{REFRESH}{}\"", server.refresh_token("person"));
+    let without = seed().replace("issuer = \"{base}\"", "token_url = \"{base}/token\"");
+    let without = job(&place, &server, "without", 2, "20/s", &without);
+    let without = without.to_str().unwrap();
+    assert_exit(&run(&place, &[without]), 0);
+    let output = run(&place, &["logout", without]);
+    assert_exit(&output, 0);
+    assert!(said(&output).contains("Not revoked"), "{}", told(&output));
+    assert!(logins(&place).is_empty());
+
+    let down = job(&place, &server, "down", 2, "20/s", &seed());
+    let down = down.to_str().unwrap().to_owned();
+    assert_exit(&run(&place, &[&down]), 0);
+    drop(server);
+    let output = run(&place, &["logout", &down]);
+    assert_exit(&output, 1);
+    assert!(
+        said(&output).contains("forgotten here, but not revoked"),
+        "{}",
+        told(&output)
+    );
+    assert!(logins(&place).is_empty());
+}
+
+#[test]
 fn a_damaged_login_is_told_by_its_name() {
     let Some(server) = OauthServer::start(&json!({})) else {
         return;
