@@ -106,7 +106,7 @@ fn client_credentials_by_header_body_and_signed_assertion() {
     let granted = server.seen("granted");
     for client in ["machine-basic", "machine-post", "machine-jwt"] {
         let mine: Vec<_> = granted.iter().filter(|g| g["client"] == client).collect();
-        assert!((2..=6).contains(&mine.len()), "{client}: {mine:?}");
+        assert!(mine.len() >= 2, "{client}: {mine:?}");
         assert!(
             mine.iter()
                 .all(|g| g["basic"] == (client == "machine-basic"))
@@ -444,7 +444,7 @@ fn a_client_with_credentials_logs_a_device_in_and_out() {
 
 #[test]
 fn a_device_that_is_turned_away_or_forgotten_is_told() {
-    let Some(server) = OauthServer::start(&json!({ "device_code_s": 7 })) else {
+    let Some(server) = OauthServer::start(&json!({ "device_code_s": 12 })) else {
         return;
     };
     let place = Place::new();
