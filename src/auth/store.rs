@@ -8,6 +8,7 @@ mod file;
 
 pub use file::{FileStore, LoginId};
 
+use crate::job::{Grant, GrantKind};
 use secrecy::SecretString;
 use std::fmt;
 use std::path::PathBuf;
@@ -88,10 +89,16 @@ impl LockedTokens for MemoryStore {
     }
 }
 
-/// Where the tokens of a job's grant are kept: in the user's state folder.
+/// Where the tokens of a job's grant are kept: in the user's state folder, or,
+/// when anybody with the job file can get new ones, for the life of the process.
 ///
 /// # Errors
 /// For a user without a home.
-pub fn open_store(grant: &crate::job::Grant) -> Result<Arc<dyn TokenStore>, StoreError> {
-    Ok(Arc::new(FileStore::of_user(LoginId::of(grant))?))
+pub fn open_store(grant: &Grant) -> Result<Arc<dyn TokenStore>, StoreError> {
+    Ok(match grant.kind {
+        GrantKind::ClientCredentials | GrantKind::JwtBearer(_) => Arc::new(MemoryStore::default()),
+        GrantKind::RefreshToken { .. }
+        | GrantKind::AuthorizationCode { .. }
+        | GrantKind::DeviceCode { .. } => Arc::new(FileStore::of_user(LoginId::of(grant))?),
+    })
 }

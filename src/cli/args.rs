@@ -203,7 +203,7 @@ pub(super) struct LoginArgs {
     /// The job file
     #[arg(value_name = "JOB")]
     pub(super) job: PathBuf,
-    /// Only print the link, for a browser elsewhere on this machine
+    /// Only print the link; open no browser
     #[arg(long)]
     pub(super) no_browser: bool,
     /// How long to wait for the person, e.g. 90s

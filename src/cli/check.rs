@@ -185,6 +185,7 @@ fn login_state(job: &Job) -> Option<String> {
     }
     let kept = FileStore::of_user(LoginId::of(grant)).and_then(|store| store.look());
     match kept {
+        Ok(Some(_)) if is_kept => Some("a newer refresh token than the job file's is kept".into()),
         Ok(Some(tokens)) => Some(format!("logged in; {}", super::login::life(&tokens))),
         Ok(None) if is_kept => None,
         Ok(None) => Some(format!(
@@ -205,7 +206,7 @@ pub(super) fn auth(auth: &Auth) -> &'static str {
             GrantKind::DeviceCode { .. } => "OAuth2 device code, by `harvest login`",
             GrantKind::JwtBearer(_) => "OAuth2 JWT bearer assertion",
         },
-        Auth::Login(_) => "log-in",
+        Auth::Login(_) => "the API's own log-in",
         Auth::Bearer { .. } => "bearer token",
         Auth::Basic { .. } => "HTTP Basic",
         Auth::ApiKey { .. } => "API key",

@@ -163,7 +163,12 @@ impl FileStore {
     /// A lock that can't be made, or that another process does not let go.
     pub fn hold(&self) -> Result<LockedFile, StoreError> {
         let path = self.path();
-        make_private(&self.folder).map_err(io(&self.folder, "make the folder"))?;
+        make_private(&self.folder).map_err(|cause| StoreError {
+            path: self.folder.clone(),
+            reason: format!(
+                "cannot make the folder: {cause}; XDG_STATE_HOME can name another place"
+            ),
+        })?;
         let lock_path = path.with_extension("lock");
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
