@@ -40,8 +40,14 @@ impl Driver<'_> {
         stops: &mut mpsc::Receiver<Stop>,
     ) -> Result<Ended, RunError> {
         let cycled = self.cycle(reporter, stops).await;
-        if let Some(keeping) = self.keeping.take() {
-            keeping.abort();
+        if let Some(mut keeping) = self.keeping.take() {
+            if let Some(shared) = self.credentials.shared_token() {
+                shared.end();
+            }
+            // It ends at once, unless a new refresh token is on its way.
+            if tokio::time::timeout(GRACE, &mut keeping).await.is_err() {
+                keeping.abort();
+            }
         }
         self.close(cycled, reporter).await
     }
@@ -302,6 +308,11 @@ impl Driver<'_> {
                 humantime::format_rfc3339_seconds(until),
                 humantime::format_duration(self.job.limits.max_wait)
             ),
+            GiveUp::UsedUp(until) => format!(
+                "the quota that the server announces is used up until {}, longer than max_wait ({}); run the same command again after that",
+                humantime::format_rfc3339_seconds(until),
+                humantime::format_duration(self.job.limits.max_wait)
+            ),
             GiveUp::Outage(down) => format!(
                 "the server could not be used for {} ({}), and max_wait is {}; run the same command again later",
                 crate::report::span(down),
@@ -338,6 +349,7 @@ impl Driver<'_> {
             rate: self.stats.rate(now.instant),
             allowed: self.pacer.allowed_per_second(),
             throttled_to: self.pacer.throttled_to(now),
+            auto: self.pacer.auto_speed(now),
             token_life: token.as_ref().and_then(|t| {
                 let expires = t.token.as_ref()?.expires?;
                 Some(expires.saturating_duration_since(now.instant))
