@@ -134,15 +134,15 @@ pub(super) fn closing(s: &Summary) -> String {
             count(s.records_in_all)
         );
     }
-    if s.failed_in_all > 0 {
-        if let Some(path) = &s.failures {
-            let _ = writeln!(
-                text,
-                "  failures   {} ({})",
-                place(path).display(),
-                count(s.failed_in_all)
-            );
-        }
+    if s.failed_in_all > 0
+        && let Some(path) = &s.failures
+    {
+        let _ = writeln!(
+            text,
+            "  failures   {} ({})",
+            place(path).display(),
+            count(s.failed_in_all)
+        );
     }
     if s.failed_in_all > 0 || s.update.is_some_and(|update| update.kept > 0) {
         for (reason, (number, message)) in &s.failed {

@@ -151,14 +151,17 @@ fn encode(entry: &Entry<&Validators>, generation: u64, place: u64, out: &mut Vec
     let payload = out.get(start + HEAD..).unwrap_or_default();
     let length = payload.len() as u32;
     let check = check(payload, generation, place);
-    if let Some(head) = out.get_mut(start..start + HEAD) {
-        head[..4].copy_from_slice(&length.to_le_bytes());
-        head[4..].copy_from_slice(&check);
+    let head = length.to_le_bytes().into_iter().chain(check);
+    for (place, byte) in out.iter_mut().skip(start).zip(head) {
+        *place = byte;
     }
 }
 
+/// A validator, and the bytes that follow it.
+type Text<'a> = (Option<Box<[u8]>>, &'a [u8]);
+
 /// A validator, and what follows it.
-fn text(bytes: &[u8]) -> Option<(Option<Box<[u8]>>, &[u8])> {
+fn text(bytes: &[u8]) -> Option<Text<'_>> {
     let (length, rest) = bytes.split_first_chunk::<2>()?;
     let (value, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
     Some(((!value.is_empty()).then(|| value.into()), rest))
