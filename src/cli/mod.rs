@@ -10,6 +10,7 @@ mod init;
 mod logging;
 mod login;
 mod logout;
+mod open_files;
 mod retry;
 mod run;
 mod sandbox;

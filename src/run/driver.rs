@@ -103,7 +103,7 @@ impl Driver<'_> {
                     self.side_waiting.push_back(request);
                 }
                 batch = self.ids.batches.recv(), if self.wants_ids() => self.take(batch)?,
-                total = &mut self.ids.total, if self.listed.is_none() => {
+                total = self.ids.total.known(), if self.listed.is_none() => {
                     self.listed = Some(total.unwrap_or(u64::MAX));
                 }
                 () = changed(&mut self.token_watch), if self.waiting_for_token => {}
@@ -143,6 +143,7 @@ impl Driver<'_> {
                     let Some(load) = control.or_else(|| self.next_load(now.instant)) else {
                         return far;
                     };
+                    self.ids.total.count();
                     self.begin(load, presented, permit);
                 }
                 Turn::Wait(at, _) => return at,
@@ -240,15 +241,16 @@ impl Driver<'_> {
 
     fn take_listed(&mut self, items: Vec<Item>) {
         let each = self.job.ids.repeats == Repeats::Each;
-        for item in items {
+        let ids = items.iter().map(|item| item.id.as_str());
+        let claims = self.done.claim_all(ids, each);
+        for (item, claim) in items.into_iter().zip(claims) {
             if self.at_limit() {
                 // The claim of an item beyond the limit is given back by the process's end.
-                if matches!(self.done.claim(&item.id, each), Claim::New { .. }) {
+                if matches!(claim, Claim::New { .. }) {
                     return self.limit_reached();
                 }
                 continue;
             }
-            let claim = self.done.claim(&item.id, each);
             self.remember_done(&item.id, claim);
             match claim {
                 Claim::New { occurrence } => {
@@ -309,6 +311,11 @@ impl Driver<'_> {
                 humantime::format_rfc3339_seconds(until),
                 humantime::format_duration(self.job.limits.max_wait)
             ),
+            GiveUp::UsedUp(until) => format!(
+                "the quota that the server announces is used up until {}, longer than max_wait ({}); run the same command again after that",
+                humantime::format_rfc3339_seconds(until),
+                humantime::format_duration(self.job.limits.max_wait)
+            ),
             GiveUp::Outage(down) => format!(
                 "the server could not be used for {} ({}), and max_wait is {}; run the same command again later",
                 crate::report::span(down),
@@ -345,6 +352,7 @@ impl Driver<'_> {
             rate: self.stats.rate(now.instant),
             allowed: self.pacer.allowed_per_second(),
             throttled_to: self.pacer.throttled_to(now),
+            auto: self.pacer.auto_speed(now),
             token_life: token.as_ref().and_then(|t| {
                 let expires = t.token.as_ref()?.expires?;
                 Some(expires.saturating_duration_since(now.instant))
