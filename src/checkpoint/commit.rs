@@ -12,7 +12,8 @@
 //! 49      …      ranges of the output:        u32 n, n × (length u64, CRC-32 u32)
 //!         …      ranges of the failures file: u32 n, n × (length u64, CRC-32 u32)
 //!         …      notes: u32 n, n × (at_ms u64, starts u32, lease u32, lease_until_ms u64, pause_until_ms u64);
-//!                with n's highest bit set, each is followed by (boot u64, up_ms u64), 0 and 0 when unknown
+//!                with n's highest bit set, each is followed by (boot u64, up_ms u64), 0 and 0 when unknown;
+//!                with the bit below it set, by (rate_milli u64, concurrency u32, limit u64, window_ms u64) after that
 //!         …      failures added, by reason: u32 n, n × (length u32, name, count u64)
 //!         …      columns: u8 whether they became known here, u32 n, n × (length u32, name)
 //!         …      keys of the newly done items: u32 n, n × 16
@@ -24,10 +25,13 @@
 //! Owns these bytes. Must never read or write a file, or trust a length.
 
 use super::done::ItemKey;
-use crate::pace::{Note, Uptime};
+use crate::pace::{Learnt, Note, Uptime};
 
 /// In the notes' count: they carry the boot's clock. The first version of this program wrote none.
 const WITH_UPTIME: u32 = 1 << 31;
+/// Likewise: they carry what was learnt of the server's limits.
+const WITH_LEARNT: u32 = 1 << 30;
+const FLAGS: u32 = WITH_UPTIME | WITH_LEARNT;
 
 /// Bytes of one key.
 pub(super) const KEY: usize = 16;
@@ -105,10 +109,10 @@ impl Commit {
             }
         }
         let notes = u32::try_from(self.notes.len()).ok()?;
-        if notes & WITH_UPTIME != 0 {
+        if notes & FLAGS != 0 {
             return None;
         }
-        out.extend_from_slice(&(notes | WITH_UPTIME).to_le_bytes());
+        out.extend_from_slice(&(notes | FLAGS).to_le_bytes());
         for note in &self.notes {
             out.extend_from_slice(&note.at_ms.to_le_bytes());
             out.extend_from_slice(&note.starts.to_le_bytes());
@@ -118,6 +122,10 @@ impl Commit {
             let (boot, ms) = note.up.map_or((0, 0), |up| (up.boot, up.ms));
             out.extend_from_slice(&boot.to_le_bytes());
             out.extend_from_slice(&ms.to_le_bytes());
+            out.extend_from_slice(&note.learnt.rate_milli.to_le_bytes());
+            out.extend_from_slice(&note.learnt.concurrency.to_le_bytes());
+            out.extend_from_slice(&note.learnt.limit.to_le_bytes());
+            out.extend_from_slice(&note.learnt.window_ms.to_le_bytes());
         }
         count(&mut out, self.failed.len())?;
         for (reason, added) in &self.failed {
@@ -168,7 +176,7 @@ impl Commit {
         }
         let mut notes = Vec::new();
         let announced = rest.u32()?;
-        for _ in 0..announced & !WITH_UPTIME {
+        for _ in 0..announced & !FLAGS {
             let mut note = Note {
                 at_ms: rest.u64()?,
                 up: None,
@@ -176,10 +184,19 @@ impl Commit {
                 lease: rest.u32()?,
                 lease_until_ms: rest.u64()?,
                 pause_until_ms: rest.u64()?,
+                learnt: Learnt::default(),
             };
             if announced & WITH_UPTIME != 0 {
                 let (boot, ms) = (rest.u64()?, rest.u64()?);
                 note.up = (boot != 0).then_some(Uptime { boot, ms });
+            }
+            if announced & WITH_LEARNT != 0 {
+                note.learnt = Learnt {
+                    rate_milli: rest.u64()?,
+                    concurrency: rest.u32()?,
+                    limit: rest.u64()?,
+                    window_ms: rest.u64()?,
+                };
             }
             notes.push(note);
         }
@@ -281,6 +298,12 @@ mod tests {
                 lease: 9,
                 lease_until_ms: 10,
                 pause_until_ms: 11,
+                learnt: Learnt {
+                    rate_milli: 15,
+                    concurrency: 16,
+                    limit: 17,
+                    window_ms: 18,
+                },
             }],
             failed: vec![("timeout".to_owned(), 12)],
             columns: Some(vec!["a".to_owned(), String::new()]),
@@ -301,20 +324,39 @@ mod tests {
     }
 
     #[test]
-    fn notes_of_the_first_version_are_read() {
+    fn notes_of_earlier_versions_are_read() {
         let mut payload = sample().encode(&[]).unwrap();
         let at = payload
             .windows(4)
-            .position(|w| w == (1 | WITH_UPTIME).to_le_bytes())
+            .position(|w| w == (1 | FLAGS).to_le_bytes())
             .unwrap();
+        // Without what was learnt, then without the boot's clock too.
+        let mut old = sample();
+        payload[at + 3] = (WITH_UPTIME >> 24) as u8;
+        payload.drain(at + 4 + 48..at + 4 + 76);
+        old.notes[0].learnt = Learnt::default();
+        assert_eq!(Commit::decode(&payload).unwrap().0, old);
         payload[at + 3] = 0;
         payload.drain(at + 4 + 32..at + 4 + 48);
-        let mut old = sample();
         old.notes[0].up = None;
         assert_eq!(Commit::decode(&payload).unwrap().0, old);
     }
 
     proptest! {
+        #[test]
+        fn whatever_was_learnt_is_read_again(
+            (rate_milli, concurrency) in any::<(u64, u32)>(),
+            (limit, window_ms) in any::<(u64, u64)>(),
+            up in any::<Option<(u64, u64)>>(),
+        ) {
+            let mut commit = sample();
+            let up = up.map(|(boot, ms)| Uptime { boot: boot.max(1), ms });
+            let learnt = Learnt { rate_milli, concurrency, limit, window_ms };
+            commit.notes.push(Note { up, learnt, ..Note::default() });
+            let payload = commit.encode(&[]).unwrap();
+            prop_assert_eq!(Commit::decode(&payload).unwrap().0, commit);
+        }
+
         #[test]
         fn nothing_panics_the_decoder(payload in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Commit::decode(&payload);

@@ -6,7 +6,9 @@ use super::{Exit, show};
 use crate::auth::{FileStore, LoginId};
 use crate::checkpoint::{CheckpointError, Claim, DoneSet, Files, Loading, scan};
 use crate::ids::{self, IdsError};
-use crate::job::{Auth, GrantKind, IdSource, Job, OutputTarget, Repeats, UrlTemplate, load};
+use crate::job::{
+    Auth, GrantKind, IdSource, Job, Limits, OutputTarget, Repeats, UrlTemplate, load,
+};
 use crate::report::{count, place, span};
 use std::fmt::Write;
 use std::time::Duration;
@@ -99,19 +101,7 @@ fn plan(job: &Job) -> Result<String, CheckError> {
         line("left", count(left));
         line("time", time(job, left));
     }
-    let rates: Vec<_> = job.limits.rates.iter().map(ToString::to_string).collect();
-    line(
-        "limits",
-        format!(
-            "{}, {} in flight at most",
-            if rates.is_empty() {
-                "no rate".into()
-            } else {
-                rates.join(" and ")
-            },
-            job.limits.concurrency
-        ),
-    );
+    line("limits", limits(&job.limits));
     match &job.output.target {
         OutputTarget::Stdout => line(
             "output",
@@ -128,6 +118,22 @@ fn plan(job: &Job) -> Result<String, CheckError> {
         );
     }
     Ok(text)
+}
+
+fn limits(limits: &Limits) -> String {
+    let rates: Vec<_> = limits.rates.iter().map(ToString::to_string).collect();
+    let rates = match (limits.rate_auto, rates.is_empty()) {
+        (false, true) => "no rate".into(),
+        (false, false) => rates.join(" and "),
+        (true, true) => "auto: as fast as the API bears".into(),
+        (true, false) => format!("auto, up to {}", rates.join(" and ")),
+    };
+    let auto = if limits.concurrency_auto {
+        "auto, "
+    } else {
+        ""
+    };
+    format!("{rates}, {auto}{} in flight at most", limits.concurrency)
 }
 
 fn tally(job: &Job, known: &mut DoneSet) -> Result<Tally, IdsError> {
@@ -156,10 +162,16 @@ fn time(job: &Job, left: u64) -> String {
         .map(|rate| rate.window.as_secs_f64() * requests as f64 / f64::from(rate.count))
         .fold(0.0, f64::max);
     if job.limits.rates.is_empty() {
-        return "as fast as the API answers".into();
+        return match job.limits.rate_auto {
+            true => "as fast as the API bears".into(),
+            false => "as fast as the API answers".into(),
+        };
     }
     let at_least = Duration::try_from_secs_f64(slowest).unwrap_or(Duration::MAX);
-    format!("{} at this rate", span(at_least))
+    match job.limits.rate_auto {
+        true => format!("{} at least", span(at_least)),
+        false => format!("{} at this rate", span(at_least)),
+    }
 }
 
 /// Whether the tokens that a person has to get once are there.

@@ -12,6 +12,8 @@ pub(super) fn sandbox(args: &SandboxArgs) -> Exit {
         latency: args.latency,
         token_lifetime: args.token_lifetime,
         rate: args.rate,
+        rate_changes: args.rate_change.clone(),
+        workers: args.workers,
         fault_rate: args.fault_rate,
         seed: args.seed,
         log: args.log.clone(),

@@ -69,6 +69,14 @@ pub(super) fn status(args: &StatusArgs) -> Exit {
         );
     }
     if let Some(note) = state.last_note {
+        let learnt = note.learnt;
+        if learnt.rate_milli > 0 {
+            let speed = learnt.rate_milli as f64 / 1e3;
+            line(
+                "pace",
+                format!("about {} found", crate::report::rate(speed)),
+            );
+        }
         let until =
             UNIX_EPOCH + Duration::from_millis(note.pause_until_ms.min(u64::from(u32::MAX) * 1000));
         if until > SystemTime::now() {

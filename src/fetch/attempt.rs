@@ -12,7 +12,9 @@ use crate::job::{Filling, Method, Request, Template, TemplateError};
 use crate::json::compact_json;
 use crate::outcome::{Reason, Record};
 use crate::pace::{Permit, Signal};
-use crate::transport::{certificate_problem, connection_failure, holds, redact, retry_after};
+use crate::transport::{
+    budget, certificate_problem, connection_failure, holds, redact, retry_after,
+};
 use reqwest::Url;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
 use std::borrow::Cow;
@@ -132,7 +134,7 @@ impl Fetcher {
         target: &Target,
         filling: &Filling<'_>,
         presented: Presented,
-        _leave: &Permit,
+        leave: &Permit,
     ) -> Answer {
         let home = match target.url.fill(filling, &target.query) {
             Ok(url) => url,
@@ -167,7 +169,7 @@ impl Fetcher {
             let deadline = Instant::now() + self.timeout;
             let mut request = reqwest::Request::new(method.clone(), url.clone());
             let token = equip(&mut request, &headers, &presented, trusted);
-            let sent = self.send(request, token, trusted, deadline);
+            let sent = self.send(request, token, trusted.then_some(leave), deadline);
             let step = match tokio::time::timeout_at(deadline, sent).await {
                 Ok(step) => step,
                 Err(_) => return self.too_slow(trusted),
@@ -239,9 +241,10 @@ impl Fetcher {
         &self,
         request: reqwest::Request,
         token: Option<&Token>,
-        trusted: bool,
+        home: Option<&Permit>,
         deadline: Instant,
     ) -> Step {
+        let trusted = home.is_some();
         let mut response = match self.client.execute(request).await {
             Ok(response) => response,
             Err(error) => {
@@ -269,13 +272,25 @@ impl Fetcher {
             }
         };
         let status = response.status().as_u16();
+        let now = SystemTime::now();
+        // Another host's quota is not ours.
+        let announced = home.and_then(|leave| {
+            let budget = budget(response.headers(), now)?;
+            leave.announce(budget);
+            Some(budget)
+        });
         if matches!(status, 301 | 302 | 303 | 307 | 308) {
             return Step::Redirect(status, response.headers().clone());
         }
         Step::Answer(if (200..300).contains(&status) {
             self.success(status, &mut response).await
         } else {
-            let after = retry_after(response.headers(), SystemTime::now());
+            let after = retry_after(response.headers(), now).or_else(|| announced?.refuses(status));
+            if let Some(leave) =
+                home.filter(|_| status == 429 || (status == 403 && after.is_some()))
+            {
+                leave.over_the_limit();
+            }
             let words = body::words(&mut response, deadline).await;
             let bytes = words.as_ref().map_or(0, |b| b.len() as u64);
             let said = words.and_then(|b| classify::server_words(&b));

@@ -30,7 +30,7 @@ pub use interpolate::Environment;
 pub use signing_key::{Algorithm, SigningError, SigningKey};
 pub use starter::{SCHEMA, Starter, starter};
 pub use template::{Filling, Template, TemplateError, UrlTemplate};
-pub use units::{Quarantine, Rate, UnitError, parse_duration, parse_size};
+pub use units::{Concurrency, Pace, Quarantine, Rate, UnitError, parse_duration, parse_size};
 
 use serde_json_path::JsonPath;
 use std::path::PathBuf;
@@ -181,13 +181,20 @@ impl Method {
     }
 }
 
+/// Requests in flight at most where the number finds itself.
+pub const MOST_AUTO_CONCURRENCY: usize = 256;
+
 /// `[limits]`: how fast, and how patient.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// `rate`: quotas that hold together; empty means unlimited.
+    /// `rate`: quotas that hold together; empty means unlimited, or "auto" alone.
     pub rates: Vec<Rate>,
+    /// `rate` has "auto": below the quotas, the pace finds itself.
+    pub rate_auto: bool,
     /// `concurrency`: requests in flight at most, 1 to 10,000.
     pub concurrency: usize,
+    /// `concurrency = "auto"`: below [`MOST_AUTO_CONCURRENCY`], the number finds itself.
+    pub concurrency_auto: bool,
     /// `max_wait`: the longest Retry-After or outage to sit out.
     pub max_wait: Duration,
     /// `quarantine`: so many failures of the same kind stop the run; `None` is "off".

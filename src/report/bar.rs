@@ -62,17 +62,22 @@ pub(super) fn message(now: &Snapshot) -> String {
     } else if let Some(pause) = now.pause {
         let why = match pause.reason {
             PauseReason::RetryAfter => "paused: the server said Retry-After, until",
-            PauseReason::Inherited => "paused: an earlier run was given a Retry-After, until",
+            PauseReason::UsedUp => "paused: the quota that the server announces is used up, until",
+            PauseReason::Inherited => "paused: an earlier run was told to wait, until",
             PauseReason::Outage => "the server is down, next probe",
         };
         parts.push(format!("{why} {}", moment(pause.until)));
     } else if let Some(trouble) = &now.token_trouble {
         parts.push(format!("waiting for a token: {trouble}"));
     }
-    let allowed = match (now.throttled_to, now.allowed) {
-        (Some(cap), _) => format!(" (slowed to {})", rate(cap)),
-        (None, Some(allowed)) => format!(" of {}", rate(allowed)),
-        (None, None) => String::new(),
+    let allowed = match (now.auto, now.throttled_to, now.allowed) {
+        (Some(speed), _, allowed) => {
+            let speed = allowed.map_or(speed, |most| most.min(speed));
+            format!(" of {} (auto)", rate(speed))
+        }
+        (None, Some(cap), _) => format!(" (slowed to {})", rate(cap)),
+        (None, None, Some(allowed)) => format!(" of {}", rate(allowed)),
+        (None, None, None) => String::new(),
     };
     parts.push(format!("{}{allowed}", rate(now.rate)));
     if !now.stopping {

@@ -139,6 +139,7 @@ impl Driver<'_> {
     fn summary(self, end: End, at_end: bool) -> Result<Summary, RunError> {
         let token_requests = self.token_requests();
         let allowed = self.pacer.allowed_per_second();
+        let found = self.pacer.found();
         let (output, failures) = match &self.job.output.target {
             OutputTarget::Stdout => (None, None),
             OutputTarget::File(path) => (Some(path.clone()), Some(failures_of(path))),
@@ -161,6 +162,7 @@ impl Driver<'_> {
             token_requests,
             bytes: self.stats.bytes,
             allowed,
+            found,
             unexpected_fields: left.unexpected_fields,
             elapsed,
         })

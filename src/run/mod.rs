@@ -137,7 +137,9 @@ pub async fn run(
         done_before: resumed.done,
         dropped_bytes: resumed.dropped_bytes,
         allowed: pacer.allowed_per_second(),
+        auto: job.limits.rate_auto,
         concurrency: job.limits.concurrency,
+        concurrency_auto: job.limits.concurrency_auto,
         sandbox: options.base.clone(),
     }));
 

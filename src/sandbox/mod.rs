@@ -11,7 +11,9 @@
 //!
 //! A request is judged the moment its head was read (a POST: its body), its
 //! line is written to the log, then the answer waits for
-//! [`latency`](SandboxOptions::latency) and goes out. So a client that hangs up
+//! [`latency`](SandboxOptions::latency) (with fewer
+//! [`workers`](SandboxOptions::workers) than requests, for its turn first) and
+//! goes out. So a client that hangs up
 //! or is killed while it waits is in the log all the same, and a token's
 //! lifetime starts before the client has it.
 //!
@@ -41,8 +43,9 @@
 //!
 //! **GET**, on any path, asks for an item: its ID is the last segment of the
 //! path, percent-decoded. The first rule that fits answers:
-//! 1. Over the [`rate`](SandboxOptions::rate): 429 with `Retry-After` in whole
-//!    seconds.
+//! 1. Over the [`rate`](SandboxOptions::rate), or the one that it has
+//!    [changed to](SandboxOptions::rate_changes): 429 with `Retry-After` in
+//!    whole seconds.
 //! 2. The [`fault_rate`](SandboxOptions::fault_rate) strikes: 500, 502, 503
 //!    (without `Retry-After`), a connection reset (RST), or the answer of the
 //!    rules below cut in the middle of its body (an answer without a body is
@@ -73,6 +76,7 @@ mod batch;
 mod bodies;
 mod faults;
 mod grants;
+mod limit;
 mod log;
 mod routes;
 mod server;
@@ -107,6 +111,11 @@ pub struct SandboxOptions {
     /// Item requests allowed per second, and in one burst; `None` and 0 allow
     /// any number.
     pub rate: Option<u32>,
+    /// Other rates, each from so long after the start on.
+    pub rate_changes: Vec<(Duration, u32)>,
+    /// Requests worked on at a time: each takes the `latency`, and those that
+    /// come meanwhile wait for their turn. `None` is any number.
+    pub workers: Option<usize>,
     /// The share of item requests that fail, from 0 to 1.
     pub fault_rate: f64,
     /// What the faults and the tokens are drawn from.
@@ -129,6 +138,8 @@ impl Default for SandboxOptions {
             latency: Duration::ZERO,
             token_lifetime: Duration::from_secs(3600),
             rate: None,
+            rate_changes: Vec::new(),
+            workers: None,
             fault_rate: 0.0,
             seed: 0,
             log: None,
@@ -207,7 +218,8 @@ impl Sandbox {
         listener.set_nonblocking(true).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
 
-        let server = Server::new(Routes::new(&options, bodies), log, options.latency);
+        let routes = Routes::new(&options, bodies);
+        let server = Server::new(routes, log, options.latency, options.workers);
         let (stop, stopped) = oneshot::channel();
         let (report, ready) = mpsc::channel();
         // The event loop is made on its thread, and so ends there: an event

@@ -9,18 +9,16 @@ use super::batch;
 use super::bodies::Bodies;
 use super::faults::{Fault, Faults};
 use super::grants;
+use super::limit::Limit;
 use super::special::special;
 use super::token::{PREFIX, Refusal, Tokens, presented};
 use super::track::{is_track_id, name};
 use super::wire::form_pairs;
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
-use std::num::NonZeroU32;
 
 /// The folder of the tracks; what lies in it needs a token.
 const TRACKS: &str = "/v1/tracks/";
@@ -29,7 +27,7 @@ const TRACKS: &str = "/v1/tracks/";
 #[derive(Debug)]
 pub(super) struct Routes {
     tokens: Tokens,
-    limiter: Option<DefaultDirectRateLimiter>,
+    limit: Limit,
     faults: Faults,
     bodies: Bodies,
 }
@@ -37,10 +35,9 @@ pub(super) struct Routes {
 impl Routes {
     /// The rules with these options.
     pub(super) fn new(options: &SandboxOptions, bodies: Bodies) -> Self {
-        let rate = options.rate.and_then(NonZeroU32::new);
         Self {
             tokens: Tokens::new(options.token_lifetime, options.seed),
-            limiter: rate.map(|rate| RateLimiter::direct(Quota::per_second(rate))),
+            limit: Limit::new(options.rate, &options.rate_changes),
             faults: Faults::new(options.fault_rate, options.seed),
             bodies,
         }
@@ -56,7 +53,7 @@ impl Routes {
 
     /// Answers a GET.
     pub(super) fn item(&self, head: &Parts) -> Answer {
-        if let Some(seconds) = self.over_the_rate() {
+        if let Some(seconds) = self.limit.over() {
             let status = StatusCode::TOO_MANY_REQUESTS;
             return Answer::error(status, "API rate limit exceeded").retry_after(seconds);
         }
@@ -73,16 +70,6 @@ impl Routes {
                 answer.failing(if uncuttable { Fault::Reset } else { fault })
             }
         }
-    }
-
-    /// How many whole seconds to stay away, if this request is one too many.
-    fn over_the_rate(&self) -> Option<u64> {
-        let limiter = self.limiter.as_ref()?;
-        let early = limiter.check().err()?;
-        let wait = early.wait_time_from(DefaultClock::default().now());
-        // Rounded up: who comes back after that long is not too early again.
-        let part = u64::from(wait.subsec_nanos() > 0);
-        Some((wait.as_secs() + part).max(1))
     }
 
     /// The answer when nothing goes wrong.

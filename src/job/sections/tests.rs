@@ -313,6 +313,8 @@ fn signed(auth: &str) -> Result<Auth, JobError> {
         "client_email": "robot@project.example", "token_uri": "https://oauth.example/token",
     });
     write("service.json", &file.to_string());
+    let clear = file.to_string().replace("https://oauth", "http://oauth");
+    write("clear.json", &clear);
     write(
         "other.json",
         "{\"installed\": {\"client_secret\": \"hunter2\"}}",
@@ -514,6 +516,10 @@ fn impossible_grants() {
     told(
         "type = \"device_code\"\nclient_id = \"me\"\nissuer = \"http://a.example\"",
         &["`issuer` would send credentials over plain http"],
+    );
+    told(
+        "type = \"jwt_bearer\"\nkey_file = \"clear.json\"",
+        &["`key_file` would send credentials over plain http"],
     );
     told(
         "type = \"jwt_bearer\"\nkey_file = \"nowhere.json\"",
@@ -824,6 +830,13 @@ fn limits_retry_and_checkpoint() {
     assert_eq!(limits("rate = [\"10/s\", \"180/30s\"]").rates.len(), 2);
     assert_eq!(limits("rate = \"unlimited\"").rates, []);
     assert_eq!(limits("concurrency = 10000").concurrency, 10_000);
+    let auto = limits("rate = \"auto\"\nconcurrency = \"auto\"");
+    assert!(auto.rate_auto && auto.concurrency_auto && auto.rates.is_empty());
+    assert_eq!(auto.concurrency, MOST_AUTO_CONCURRENCY);
+    let below = limits("rate = [\"auto\", \"5000/h\"]");
+    assert!(below.rate_auto && !below.concurrency_auto);
+    assert_eq!(below.rates, ["5000/h".parse().unwrap()]);
+    assert!(!limits("rate = \"5000/h\"").rate_auto);
     assert_eq!(limits("max_wait = \"0s\"").max_wait, Duration::ZERO);
     let bad_limits = |text: &str, part: &str| expect(&format!("[limits]\n{text}"), &[part]);
     bad_limits("rate = \"0/s\"", "a rate of 0 would never send anything");
@@ -834,12 +847,18 @@ fn limits_retry_and_checkpoint() {
     );
     bad_limits("rate = []", "names no rate");
     bad_limits("rate = [\"unlimited\"]", "expected requests per window");
+    bad_limits("rate = \"Auto\"", "or `auto`");
+    bad_limits(
+        "concurrency = \"fast\"",
+        "an integer or \"auto\", found a string",
+    );
+    bad_limits("concurrency = [8]", "an integer or \"auto\"");
     bad_limits("concurrency = 0", "must be from 1 to 10000");
     bad_limits("concurrency = -1", "must be from 1 to 10000");
     bad_limits("concurrency = 10001", "must be from 1 to 10000");
     bad_limits(
         "concurrency = \"8\"",
-        "`concurrency` must be an integer, found a string",
+        "`concurrency` must be an integer or \"auto\", found a string",
     );
     bad_limits("max_wait = \"soon\"", "expected a length of time");
     let quarantine = |text: &str| limits(text).quarantine.map(|q| (q.failures, q.items));
