@@ -27,6 +27,8 @@ use tokio::time::Instant;
 const TICK: Duration = Duration::from_millis(200);
 /// After a signal, so long for what is in flight.
 const GRACE: Duration = Duration::from_secs(4);
+/// At the end, so long for a new refresh token that is on its way: lost, a person would have to get another.
+const TOKEN_GRACE: Duration = Duration::from_secs(10);
 /// Items that wait for another try at most; beyond that no new ones are begun.
 const MOST_WAITING: usize = 2_000;
 /// Redirects and tokens that wait for a permit at most: more than can be in flight.
@@ -45,7 +47,10 @@ impl Driver<'_> {
                 shared.end();
             }
             // It ends at once, unless a new refresh token is on its way.
-            if tokio::time::timeout(GRACE, &mut keeping).await.is_err() {
+            if tokio::time::timeout(TOKEN_GRACE, &mut keeping)
+                .await
+                .is_err()
+            {
                 keeping.abort();
             }
         }

@@ -313,6 +313,8 @@ fn signed(auth: &str) -> Result<Auth, JobError> {
         "client_email": "robot@project.example", "token_uri": "https://oauth.example/token",
     });
     write("service.json", &file.to_string());
+    let clear = file.to_string().replace("https://oauth", "http://oauth");
+    write("clear.json", &clear);
     write(
         "other.json",
         "{\"installed\": {\"client_secret\": \"hunter2\"}}",
@@ -514,6 +516,10 @@ fn impossible_grants() {
     told(
         "type = \"device_code\"\nclient_id = \"me\"\nissuer = \"http://a.example\"",
         &["`issuer` would send credentials over plain http"],
+    );
+    told(
+        "type = \"jwt_bearer\"\nkey_file = \"clear.json\"",
+        &["`key_file` would send credentials over plain http"],
     );
     told(
         "type = \"jwt_bearer\"\nkey_file = \"nowhere.json\"",
