@@ -44,6 +44,10 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Show where a run stands, also while another process runs it
     Status(StatusArgs),
+    /// Log in where a job's API wants a person's consent; once, and runs renew it
+    Login(LoginArgs),
+    /// Forget a job's log-in, and revoke it where the server can
+    Logout(LogoutArgs),
     /// Write a commented starter job file
     Init(InitArgs),
     /// Print the JSON Schema of the job file
@@ -192,6 +196,26 @@ pub(super) struct StatusArgs {
     /// The output that the run was given with --output
     #[arg(long, short, value_name = "PATH")]
     pub(super) output: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LoginArgs {
+    /// The job file
+    #[arg(value_name = "JOB")]
+    pub(super) job: PathBuf,
+    /// Only print the link; open no browser
+    #[arg(long)]
+    pub(super) no_browser: bool,
+    /// How long to wait for the person, e.g. 90s
+    #[arg(long, default_value = "10m", value_parser = duration, value_name = "DURATION")]
+    pub(super) timeout: std::time::Duration,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LogoutArgs {
+    /// The job file
+    #[arg(value_name = "JOB")]
+    pub(super) job: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -1,10 +1,14 @@
 //! `harvest check JOB`: the plan, with nothing sent and nothing written.
 
 use super::args::CheckArgs;
+use super::run::quoted;
 use super::{Exit, show};
-use crate::checkpoint::{CheckpointError, Claim, DoneSet, Files, scan};
+use crate::auth::{FileStore, LoginId};
+use crate::checkpoint::{CheckpointError, Claim, DoneSet, Files, Loading, scan};
 use crate::ids::{self, IdsError};
-use crate::job::{Auth, IdSource, Job, Limits, OutputTarget, Repeats, load};
+use crate::job::{
+    Auth, GrantKind, IdSource, Job, Limits, OutputTarget, Repeats, UrlTemplate, load,
+};
 use crate::report::{count, place, span};
 use std::fmt::Write;
 use std::time::Duration;
@@ -45,11 +49,11 @@ struct Tally {
 }
 
 fn plan(job: &Job) -> Result<String, CheckError> {
-    let mut known = DoneSet::new();
+    let mut loading = Loading::default();
     let mut misfit = None;
     if let OutputTarget::File(output) = &job.output.target {
         let files = Files::of(output)?;
-        if let Some(state) = scan(&files.checkpoint, |key| known.insert_done(key))? {
+        if let Some(state) = scan(&files.checkpoint, |keys| loading.add(keys))? {
             misfit = state
                 .shape
                 .differences(&crate::run::shape(job))
@@ -70,11 +74,23 @@ fn plan(job: &Job) -> Result<String, CheckError> {
         "request",
         format!("{} {}", job.request.method.as_str(), job.request.url.raw()),
     );
+    if let Some(batch) = &job.request.batch {
+        let single = batch.single.as_ref().map(UrlTemplate::raw);
+        let else_single = single.map_or(String::new(), |url| format!("; one by one: {url}"));
+        let size = count(batch.size as u64);
+        line(
+            "batches",
+            format!("up to {size} items a request{else_single}"),
+        );
+    }
     line("auth", auth(&job.auth).into());
+    if let Some(state) = login_state(job) {
+        line("login", state);
+    }
     if stdin {
         line("items", "from stdin; counted when they come".into());
     } else {
-        let tally = tally(job, &mut known)?;
+        let tally = tally(job, &mut loading.done())?;
         let left = tally.items - tally.done;
         let mut items = count(tally.items);
         if tally.repeats > 0 {
@@ -137,11 +153,13 @@ fn tally(job: &Job, known: &mut DoneSet) -> Result<Tally, IdsError> {
 }
 
 fn time(job: &Job, left: u64) -> String {
+    let batch = job.request.batch.as_ref().map_or(1, |batch| batch.size);
+    let requests = left.div_ceil(batch as u64);
     let slowest = job
         .limits
         .rates
         .iter()
-        .map(|rate| rate.window.as_secs_f64() * left as f64 / f64::from(rate.count))
+        .map(|rate| rate.window.as_secs_f64() * requests as f64 / f64::from(rate.count))
         .fold(0.0, f64::max);
     if job.limits.rates.is_empty() {
         return match job.limits.rate_auto {
@@ -156,10 +174,39 @@ fn time(job: &Job, left: u64) -> String {
     }
 }
 
-fn auth(auth: &Auth) -> &'static str {
+/// Whether the tokens that a person has to get once are there.
+fn login_state(job: &Job) -> Option<String> {
+    let Auth::Grant(grant) = &job.auth else {
+        return None;
+    };
+    let is_kept = matches!(grant.kind, GrantKind::RefreshToken { .. });
+    if job.sandbox || !(grant.needs_login() || is_kept) {
+        return None;
+    }
+    let kept = FileStore::of_user(LoginId::of(grant)).and_then(|store| store.look());
+    match kept {
+        Ok(Some(_)) if is_kept => Some("a newer refresh token than the job file's is kept".into()),
+        Ok(Some(tokens)) => Some(format!("logged in; {}", super::login::life(&tokens))),
+        Ok(None) if is_kept => None,
+        Ok(None) => Some(format!(
+            "not logged in: run `harvest login {}`",
+            quoted(&job.path.display().to_string())
+        )),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+pub(super) fn auth(auth: &Auth) -> &'static str {
     match auth {
         Auth::None => "none",
-        Auth::ClientCredentials(_) => "OAuth2 client credentials",
+        Auth::Grant(grant) => match grant.kind {
+            GrantKind::ClientCredentials => "OAuth2 client credentials",
+            GrantKind::RefreshToken { .. } => "OAuth2 refresh token",
+            GrantKind::AuthorizationCode { .. } => "OAuth2 authorization code, by `harvest login`",
+            GrantKind::DeviceCode { .. } => "OAuth2 device code, by `harvest login`",
+            GrantKind::JwtBearer(_) => "OAuth2 JWT bearer assertion",
+        },
+        Auth::Login(_) => "the API's own log-in",
         Auth::Bearer { .. } => "bearer token",
         Auth::Basic { .. } => "HTTP Basic",
         Auth::ApiKey { .. } => "API key",

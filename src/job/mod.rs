@@ -3,29 +3,35 @@
 //! Owns the job format: [`load`] reads the TOML file, the environment and the
 //! `.env` beside it, and returns a [`Job`] or every mistake at once as
 //! [`JobError`]. A `Job` that exists is valid. Must never send anything, open
-//! an output, or print; must never keep a secret outside a [`SecretString`].
+//! an output, or print; must never keep a secret outside a [`secrecy::SecretString`].
 
+mod auth;
 mod decode;
 mod diagnostic;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod interpolate;
-mod json_path;
 mod sections;
+mod signing_key;
 mod starter;
 mod template;
 mod units;
 
+pub(crate) use crate::json::json_path;
+pub(crate) use auth::in_clear;
+pub use auth::{
+    ApiKeyPlace, Assertion, Auth, ClientAuth, Endpoints, Grant, GrantKind, Issuer, Login,
+    LoginBody, LoginLife, LoginToken, OAuthClient, TokenUse,
+};
 pub use decode::{LoadOptions, load};
 pub(crate) use diagnostic::nearest;
 pub use diagnostic::{Diagnostic, JobError};
 pub use interpolate::Environment;
-pub(crate) use json_path::json_path;
+pub use signing_key::{Algorithm, SigningError, SigningKey};
 pub use starter::{SCHEMA, Starter, starter};
-pub use template::{Template, TemplateError, UrlTemplate};
+pub use template::{Filling, Template, TemplateError, UrlTemplate};
 pub use units::{Concurrency, Pace, Quarantine, Rate, UnitError, parse_duration, parse_size};
 
-use secrecy::SecretString;
 use serde_json_path::JsonPath;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -126,6 +132,34 @@ pub struct Request {
     pub timeout: Duration,
     /// `max_body`: bytes of one decoded body at most.
     pub max_body: u64,
+    /// `[request.batch]`: one request asks for several items.
+    pub batch: Option<Batch>,
+}
+
+/// `[request.batch]`: one request asks for up to `size` items, whose IDs take
+/// the place of `{ids}`.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// `size`: items of one request at most, at least 1.
+    pub size: usize,
+    /// `separator`: what stands between two IDs.
+    pub separator: String,
+    /// `items`: where the answer has its elements: an array, or several nodes.
+    pub items: JsonPath,
+    /// `key` or `match`: which element is whose.
+    pub matching: Matching,
+    /// `single`: how one item is asked for when the batch endpoint is gone.
+    pub single: Option<UrlTemplate>,
+}
+
+/// Which element of a batch's answer is whose.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Matching {
+    /// `key`: the ID is at this JSONPath in the element. An element with a key that
+    /// nobody asked for (Spotify relinks tracks) belongs to the item at its place.
+    Key(JsonPath),
+    /// `match = "position"`: the elements are in the order of the IDs, `null` where there is none.
+    Position,
 }
 
 /// `[request] method`.
@@ -145,72 +179,6 @@ impl Method {
             Method::Post => "POST",
         }
     }
-}
-
-/// `[auth]`: whose credentials go along.
-#[derive(Debug, Clone)]
-pub enum Auth {
-    /// No credentials.
-    None,
-    /// OAuth2 client credentials grant (RFC 6749 section 4.4).
-    ClientCredentials(ClientCredentials),
-    /// `Authorization: Bearer …` with a token that does not change.
-    Bearer {
-        /// `token`.
-        token: SecretString,
-    },
-    /// HTTP Basic (RFC 7617).
-    Basic {
-        /// `username`.
-        username: String,
-        /// `password`.
-        password: SecretString,
-    },
-    /// A key in a header or a query parameter.
-    ApiKey {
-        /// `in`.
-        place: ApiKeyPlace,
-        /// `name` of the header or the query parameter.
-        name: String,
-        /// `value`.
-        value: SecretString,
-    },
-}
-
-/// `[auth] in` for an API key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ApiKeyPlace {
-    /// A request header.
-    Header,
-    /// A query parameter.
-    Query,
-}
-
-/// The OAuth2 client credentials grant (RFC 6749 section 4.4).
-#[derive(Debug, Clone)]
-pub struct ClientCredentials {
-    /// `token_url`: absolute, http or https.
-    pub token_url: reqwest::Url,
-    /// `client_id`.
-    pub client_id: SecretString,
-    /// `client_secret`.
-    pub client_secret: SecretString,
-    /// `client_auth`: how the client authenticates itself.
-    pub client_auth: ClientAuth,
-    /// `scope`: space-separated; empty is not sent.
-    pub scope: String,
-    /// `params`: extra form parameters (audience, resource …).
-    pub params: Vec<(String, SecretString)>,
-}
-
-/// `[auth] client_auth` (RFC 6749 section 2.3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ClientAuth {
-    /// `client_secret_basic`: the Authorization header.
-    #[default]
-    Basic,
-    /// `client_secret_post`: the request body.
-    Post,
 }
 
 /// Requests in flight at most where the number finds itself.

@@ -4,6 +4,7 @@
 //! person learns them all at once; `None` means that a mistake was told.
 
 mod auth;
+mod batch;
 mod credentials;
 mod ids;
 mod limits;
@@ -26,18 +27,42 @@ const SECTIONS: [(&str, &[&str]); 7] = [
     ("ids", &["list", "file", "column", "field", "repeats"]),
     (
         "request",
-        &["url", "method", "query", "headers", "timeout", "max_body"],
+        &[
+            "url", "method", "query", "headers", "timeout", "max_body", "batch",
+        ],
     ),
     (
         "auth",
         &[
             "type",
+            "issuer",
             "token_url",
+            "authorization_url",
+            "device_authorization_url",
             "client_id",
             "client_secret",
             "client_auth",
+            "key",
+            "key_id",
+            "key_file",
+            "algorithm",
+            "claims",
+            "lifetime",
             "scope",
             "params",
+            "authorization_params",
+            "redirect_port",
+            "refresh_token",
+            "login_url",
+            "form",
+            "json",
+            "token_path",
+            "token_header",
+            "token_cookie",
+            "expires",
+            "expires_in_path",
+            "send_as",
+            "prefix",
             "token",
             "username",
             "password",

@@ -6,8 +6,10 @@
 //! the attempts in flight and hands outcomes on. Must never write a file or
 //! judge an answer itself.
 
+mod batches;
 mod commits;
 mod control;
+mod credentials;
 mod driver;
 mod error;
 mod error_body;
@@ -28,15 +30,14 @@ mod writer_stage;
 pub use error::RunError;
 pub use shape::shape;
 
-use crate::auth::{Credentials, SidePermits, TokenKeeper};
+use crate::auth::SidePermits;
 use crate::fetch::Fetcher;
-use crate::job::{Auth, Job, OutputTarget};
+use crate::job::{Job, OutputTarget};
 use crate::outcome::Reason;
 use crate::pace::{Now, Pacer};
 use crate::report::{Commands, Event, Plan, Reporter, Summary};
 use crate::write::{self, FailedItems, Opened};
 use std::path::PathBuf;
-use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// What a run is told beside its job.
@@ -117,7 +118,7 @@ pub async fn run(
 
     let client = crate::transport::client(job.limits.concurrency, options.base.is_some())?;
     let (side_permits, side_requests) = SidePermits::channel();
-    let (credentials, keeper) = credentials(job, &options, &client, &side_permits)?;
+    let (credentials, keeper) = credentials::of(job, &options, &client, &side_permits)?;
     let fetcher = Fetcher::new(
         &job.request,
         options.base.as_deref(),
@@ -230,36 +231,4 @@ fn output_path(job: &Job) -> Option<PathBuf> {
         OutputTarget::Stdout => None,
         OutputTarget::File(path) => Some(path.clone()),
     }
-}
-
-fn credentials(
-    job: &Job,
-    options: &RunOptions,
-    client: &reqwest::Client,
-    side_permits: &SidePermits,
-) -> Result<(Credentials, Option<TokenKeeper>), RunError> {
-    if let Some(fixed) = Credentials::fixed(&job.auth)? {
-        return Ok((fixed, None));
-    }
-    let Auth::ClientCredentials(grant) = &job.auth else {
-        return Ok((Credentials::None, None));
-    };
-    let mut grant = grant.clone();
-    if let Some(base) = &options.base {
-        // The token's request goes to the embedded API too, path and all.
-        let path = grant.token_url.path().to_owned();
-        if let Ok(url) = reqwest::Url::parse(&format!("{base}{path}")) {
-            grant.token_url = url;
-        }
-    }
-    let same_host =
-        options.base.is_some() || grant.token_url.host_str() == Some(job.request.url.host());
-    let (keeper, shared) = TokenKeeper::new(
-        grant,
-        client.clone(),
-        job.request.timeout.min(Duration::from_secs(60)),
-        job.limits.max_wait,
-        same_host.then(|| side_permits.clone()),
-    );
-    Ok((Credentials::Token(shared), Some(keeper)))
 }

@@ -17,13 +17,24 @@
 //! or is killed while it waits is in the log all the same, and a token's
 //! lifetime starts before the client has it.
 //!
-//! **POST**, on any path, asks for a token (Spotify's path is `/api/token`).
-//! 1. `grant_type` is missing: 400 `invalid_request`; it is not
-//!    `client_credentials`: 400 `unsupported_grant_type`.
+//! **POST** to `/login` logs in with a JSON object or a form in which no value
+//! is `wrong`: the token is `token` in the body, the header `X-Auth-Token` and
+//! the cookie `session`.
+//!
+//! **POST**, on any other path, asks for a token (Spotify's path is `/api/token`).
+//! 1. `grant_type` is missing: 400 `invalid_request`; it is none of
+//!    `client_credentials`, `refresh_token` and RFC 7523's `jwt-bearer`: 400
+//!    `unsupported_grant_type`.
 //! 2. The client names itself by RFC 6749 2.3.1, with a Basic header or with
 //!    `client_id` and `client_secret` in the form; with both secrets: 400
 //!    `invalid_request`; with neither, or with the secret `wrong`: 400
-//!    `invalid_client`. Any other ID and secret that are not empty will do.
+//!    `invalid_client`. Any other ID and secret that are not empty will do, and
+//!    so will an assertion (RFC 7523 2.2) that is well made and not seen before;
+//!    its signature is not checked. Only client credentials need either: with a
+//!    refresh token the ID is enough, and an assertion needs no client.
+//!    A refresh token is good once, and a new one comes with the answer; one
+//!    that was used, or is `wrong`, is a 400 `invalid_grant`, as is an assertion
+//!    that is not well made, out of date, or not new.
 //! 3. The answer is `{"access_token":"sbx-…","token_type":"Bearer",
 //!    "expires_in":SECONDS}`. Seconds are whole, rounded down, at least 1; the
 //!    token dies after exactly [`token_lifetime`](SandboxOptions::token_lifetime),
@@ -42,23 +53,29 @@
 //! 3. `/v1/tracks/{id}` without a live token of this server: 401 with
 //!    `WWW-Authenticate: Bearer`. On other paths a token is optional, but one
 //!    that starts with `sbx-` has to be live.
-//! 4. Special IDs: `redirect-ID` is a 302 to the same path with `ID`;
+//! 4. `/v1/tracks?ids=…`, up to 50 IDs with commas between them, like
+//!    `/v1/tracks/{id}` without a live token a 401: `{"tracks": […]}` with what
+//!    rules 5 and 6 have for each ID, `null` for a 404; an ID of any other
+//!    status is the whole answer's, and so is one ID too many (400).
+//! 5. Special IDs: `redirect-ID` is a 302 to the same path with `ID`;
 //!    `status-NNN` (200 to 599) is that status with a small JSON error (429 and
 //!    503 with `Retry-After: 1`); `204` is a 204; `empty` is a 200 without a
 //!    body, `html` one with a web page, `malformed` one with half a JSON value,
 //!    `huge` one with a JSON string of 1 MiB.
-//! 5. `/v1/tracks/{id}`: an ID that is not 22 base-62 characters is a 400; one
+//! 6. `/v1/tracks/{id}`: an ID that is not 22 base-62 characters is a 400; one
 //!    with a file in [`bodies`](SandboxOptions::bodies) is that file; one that
 //!    ends in `404` is a 404; any other is a track of about 3 KB, always the
 //!    same bytes for the same ID, whatever the seed.
-//! 6. Other paths: an ID that ends in `404` is a 404; any other is a small
+//! 7. Other paths: an ID that ends in `404` is a 404; any other is a small
 //!    record `{"id", "path", "query", "name"}`.
 //!
 //! **Any other method** is a 405.
 
 mod answer;
+mod batch;
 mod bodies;
 mod faults;
+mod grants;
 mod limit;
 mod log;
 mod routes;

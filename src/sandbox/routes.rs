@@ -5,11 +5,13 @@
 
 use super::SandboxOptions;
 use super::answer::Answer;
+use super::batch;
 use super::bodies::Bodies;
 use super::faults::{Fault, Faults};
+use super::grants;
 use super::limit::Limit;
 use super::special::special;
-use super::token::{PREFIX, Refusal, Tokens, bearer};
+use super::token::{PREFIX, Refusal, Tokens, presented};
 use super::track::{is_track_id, name};
 use super::wire::form_pairs;
 use hyper::StatusCode;
@@ -43,7 +45,10 @@ impl Routes {
 
     /// Answers a POST.
     pub(super) fn token(&self, head: &Parts, body: &[u8]) -> Answer {
-        self.tokens.grant(&head.headers, body)
+        match head.uri.path() {
+            grants::LOGIN => grants::log_in(&self.tokens, body),
+            _ => grants::grant(&self.tokens, &head.headers, body),
+        }
     }
 
     /// Answers a GET.
@@ -72,9 +77,13 @@ impl Routes {
         let path = head.uri.path();
         let is_track = path
             .strip_prefix(TRACKS)
-            .is_some_and(|rest| !rest.contains('/'));
+            .is_some_and(|rest| !rest.contains('/'))
+            || batch::is_one(head);
         if let Err(refusal) = self.admit(head, is_track) {
             return unauthorized(refusal);
+        }
+        if let Some(answer) = batch::answer(head, |id| self.track(id)) {
+            return answer;
         }
         let (folder, segment) = path.rsplit_once('/').unwrap_or(("", path));
         let id = percent_decode_str(segment).decode_utf8_lossy();
@@ -96,7 +105,7 @@ impl Routes {
     }
 
     fn admit(&self, head: &Parts, required: bool) -> Result<(), Refusal> {
-        match bearer(&head.headers) {
+        match presented(&head.headers) {
             None if required => Err(Refusal::Absent),
             // On the other paths any API may be played, with tokens of its own.
             Some(token) if required || token.starts_with(PREFIX) => self.tokens.check(token),

@@ -7,7 +7,7 @@ use super::answer::Answer;
 use super::faults::Fault;
 use super::log::{Arrival, Log};
 use super::routes::Routes;
-use super::token::bearer;
+use super::token::presented;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -140,7 +140,7 @@ impl Server {
             at,
             head.method.as_str(),
             path,
-            bearer(&head.headers),
+            presented(&head.headers),
             &answer,
         );
         // Fair: who came first is first. Closed it never is.

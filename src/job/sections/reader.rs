@@ -7,7 +7,7 @@ use super::SECTIONS;
 use crate::job::diagnostic::{Diagnostic, nearest};
 use crate::job::interpolate::{Filler, Text};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -83,6 +83,11 @@ impl Reader {
         self.sandbox
     }
 
+    /// The job file's folder: paths are relative to it.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub(super) fn push(&mut self, mistake: Diagnostic) {
         // A broken .env is one mistake, however many keys ask for it.
         let is_repeat = |known: &Diagnostic| {
@@ -145,6 +150,28 @@ impl Reader {
             }
         }
         section
+    }
+
+    /// The fields of a table within a section; unknown ones are told.
+    pub(super) fn subsection<'t>(
+        &mut self,
+        field: &Field<'t>,
+        name: &'static str,
+        known: &[&'static str],
+    ) -> Option<Section<'t>> {
+        let mut section = Section {
+            name,
+            span: Some(field.key.clone()),
+            fields: Vec::new(),
+        };
+        for field in self.table(field)? {
+            if known.contains(&field.name) {
+                section.fields.push(field);
+            } else {
+                self.unknown_key(&field, name, known);
+            }
+        }
+        Some(section)
     }
 
     fn unknown_key(&mut self, field: &Field<'_>, section: &str, known: &[&'static str]) {
@@ -244,6 +271,21 @@ impl Reader {
                 10_000 => format!("`{}` must be from {min} to {max}", field.name),
                 _ => format!("`{}` must be at least {min}, and fit 32 bits", field.name),
             };
+            self.push(Diagnostic::new(message).at(field.span()));
+        }
+        value
+    }
+
+    /// A TCP port.
+    pub(super) fn port(&mut self, field: &Field<'_>) -> Option<u16> {
+        let Some(value) = field.value.get_ref().as_integer() else {
+            self.wrong_type(field, "an integer");
+            return None;
+        };
+        let value = u16::from_str_radix(value.as_str(), value.radix()).ok();
+        let value = value.filter(|port| *port > 0);
+        if value.is_none() {
+            let message = format!("`{}` must be from 1 to 65535", field.name);
             self.push(Diagnostic::new(message).at(field.span()));
         }
         value

@@ -1,5 +1,6 @@
 //! `[request]`: how one item is asked for.
 
+use super::batch;
 use super::reader::{Field, Reader, StandIn};
 use crate::job::diagnostic::Diagnostic;
 use crate::job::template::{Template, UrlMistake};
@@ -49,13 +50,17 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
         }
         Some(size)
     });
+    let batch = section.optional("batch", None, |field| batch::read(reader, field).map(Some));
     let (url, query, headers) = (url?, query?, headers?);
-    if let Some(field) = url_field
-        && !url.has_id()
-        && !query.iter().any(|pair| pair.value.has_id())
-    {
-        let message = "there is no `{id}` in `url` or in the values of `query`";
-        reader.impossible(field, message, URL_EXAMPLE);
+    let holes = Holes {
+        id: url.has_id() || query.iter().any(|pair| pair.value.has_id()),
+        ids: url.has_ids() || query.iter().any(|pair| pair.value.has_ids()),
+    };
+    if let Some(field) = url_field {
+        check_holes(reader, field, &holes, section.get("batch").is_some());
+    }
+    if let (Some(field), Some(Some(batch))) = (section.get("batch"), &batch) {
+        batch::check_single(reader, field, &url, batch);
     }
     for (index, header) in headers.iter().enumerate() {
         let same = |other: &Pair| other.name.eq_ignore_ascii_case(&header.name);
@@ -74,8 +79,38 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
             headers: headers.into_iter().map(Pair::into_value).collect(),
             timeout: timeout?,
             max_body: max_body?,
+            batch: batch?,
         },
     })
+}
+
+/// Which holes the URL and the query have.
+struct Holes {
+    id: bool,
+    ids: bool,
+}
+
+fn check_holes(reader: &mut Reader, url: &Field<'_>, holes: &Holes, batch: bool) {
+    let (message, help) = match (holes.id, holes.ids, batch) {
+        (false, false, false) => (
+            "there is no `{id}` in `url` or in the values of `query`",
+            URL_EXAMPLE,
+        ),
+        (_, true, false) => (
+            "`{ids}` is for batches, and there is no [request.batch]",
+            "write `{id}`, or add `[request.batch]` with `size`, `items` and `key`",
+        ),
+        (_, false, true) => (
+            "with [request.batch], `{ids}` must be in `url` or in the values of `query`",
+            "url = \"https://api.example.com/items?ids={ids}\"",
+        ),
+        (true, true, true) => (
+            "`{id}` and `{ids}` are both there: a request is for one item or for several",
+            "leave `{id}` to `single` in [request.batch]",
+        ),
+        (true, false, false) | (false, true, true) => return,
+    };
+    reader.impossible(url, message, help);
 }
 
 struct Pair {
@@ -126,7 +161,8 @@ fn read_header(reader: &mut Reader, field: &Field<'_>) -> Option<Template> {
     Some(value)
 }
 
-fn read_url(reader: &mut Reader, field: &Field<'_>) -> Option<UrlTemplate> {
+/// A URL with its holes.
+pub(super) fn read_url(reader: &mut Reader, field: &Field<'_>) -> Option<UrlTemplate> {
     let text = reader.text(field, StandIn::Never)?;
     let mistake = match UrlTemplate::new(&text) {
         Ok(url) => return Some(url),
@@ -136,11 +172,12 @@ fn read_url(reader: &mut Reader, field: &Field<'_>) -> Option<UrlTemplate> {
         }
         Err(mistake) => explain(&mistake),
     };
-    reader.impossible(field, &mistake.0, mistake.1);
+    let message = mistake.0.replace("`url`", &format!("`{}`", field.name));
+    reader.impossible(field, &message, mistake.1);
     None
 }
 
-/// A mistake in `url`, in words: what, and what to do.
+/// A mistake in a URL, in words: what, and what to do.
 fn explain(mistake: &UrlMistake) -> (String, &'static str) {
     let (message, help) = match mistake {
         UrlMistake::Syntax(reason) => {
