@@ -4,7 +4,7 @@ use super::args::CheckArgs;
 use super::{Exit, show};
 use crate::checkpoint::{CheckpointError, Claim, DoneSet, Files, scan};
 use crate::ids::{self, IdsError};
-use crate::job::{Auth, IdSource, Job, OutputTarget, Repeats, load};
+use crate::job::{Auth, IdSource, Job, OutputTarget, PageRecords, Pages, Repeats, load};
 use crate::report::{count, place, span};
 use std::fmt::Write;
 use std::time::Duration;
@@ -70,6 +70,9 @@ fn plan(job: &Job) -> Result<String, CheckError> {
         "request",
         format!("{} {}", job.request.method.as_str(), job.request.url.raw()),
     );
+    if let Some(pages) = &job.request.pages {
+        line("pages", pages_of(pages));
+    }
     line("auth", auth(&job.auth).into());
     if stdin {
         line("items", "from stdin; counted when they come".into());
@@ -83,7 +86,11 @@ fn plan(job: &Job) -> Result<String, CheckError> {
         line("items", items);
         line("done", count(tally.done));
         line("left", count(left));
-        line("time", time(job, left));
+        let mut time = time(job, left);
+        if job.request.pages.is_some() && !job.limits.rates.is_empty() {
+            time.push_str(", for one page each");
+        }
+        line("time", time);
     }
     let rates: Vec<_> = job.limits.rates.iter().map(ToString::to_string).collect();
     line(
@@ -144,6 +151,16 @@ fn time(job: &Job, left: u64) -> String {
     }
     let at_least = Duration::try_from_secs_f64(slowest).unwrap_or(Duration::MAX);
     format!("{} at this rate", span(at_least))
+}
+
+fn pages_of(pages: &Pages) -> String {
+    let records = match &pages.records {
+        PageRecords::Bodies => "each page is a record".to_owned(),
+        PageRecords::Items(path) => format!("each element of {path} is a record"),
+        PageRecords::Merge(path) => format!("{path} of all pages in one record"),
+    };
+    let most = pages.max_pages.map(|most| format!(", {} at most", count(most)));
+    format!("{}; {records}{}", pages.way.told(), most.unwrap_or_default())
 }
 
 fn auth(auth: &Auth) -> &'static str {

@@ -4,6 +4,8 @@ use super::body;
 use super::classify::{self, Answer, Refused, Trouble, Verdict};
 use super::head::{equip, header_value, with_key};
 use super::json::compact_json;
+use super::pages::kept::Slots;
+use super::pages::{Asked, Pages, Place};
 use super::redirect::{MOST_HOPS, next_hop, next_method};
 use super::sent::Sent;
 use crate::auth::{Credentials, Presented, SidePermits, Token};
@@ -44,12 +46,14 @@ pub struct Fetcher {
     item_headers: Vec<(HeaderName, Template)>,
     timeout: Duration,
     max_body: u64,
+    pages: Option<Pages>,
     permits: SidePermits,
     credentials: Credentials,
 }
 
 enum Step {
-    Answer(Answer),
+    /// With the Link header fields, where they are asked for.
+    Answer(Answer, Vec<Vec<u8>>),
     Redirect(u16, HeaderMap),
 }
 
@@ -96,19 +100,23 @@ impl Fetcher {
             item_headers,
             timeout: request.timeout,
             max_body: request.max_body,
+            pages: request.pages.as_ref().map(Pages::new),
             permits,
             credentials,
         })
     }
 
-    /// Makes one attempt for `id`. The permit is the leave to send its first
+    /// Makes one attempt for `id`: for the page at `place`, where the job's items
+    /// come in pages (`None` is the first). The permit is the leave to send its first
     /// request, now; further hops ask for their own, and take the token anew.
-    pub async fn attempt(&self, id: &str, presented: Presented, _leave: &Permit) -> Answer {
-        let invalid = |message: String| Answer {
-            signal: Signal::NotSent,
-            verdict: Verdict::Failed(Trouble::new(None, Reason::InvalidId, message)),
-            bytes: 0,
-        };
+    pub async fn attempt(
+        &self,
+        id: &str,
+        place: Option<&Place>,
+        presented: Presented,
+        _leave: &Permit,
+    ) -> Answer {
+        let invalid = |message| unsent(Reason::InvalidId, message);
         let home = match self.url.build(id, &self.query) {
             Ok(url) => url,
             Err(error) => return invalid(error.to_string()),
@@ -121,8 +129,20 @@ impl Fetcher {
             };
         }
         let mut presented = presented;
-        let mut url = with_key(home.clone(), &presented);
-        let mut trusted = true;
+        let (mut url, mut trusted) = (home.clone(), true);
+        let mut paging = None;
+        if let Some(pages) = &self.pages {
+            let (first, slots) = (Place::default(), Slots::new(&home, &self.url, &self.query, &presented));
+            let place = place.cloned().unwrap_or(first);
+            (url, trusted) = match pages.url(&home, &place, &slots) {
+                Ok(found) => found,
+                Err(message) => return unsent(Reason::NextPage, message.to_owned()),
+            };
+            paging = Some((pages, place, slots));
+        }
+        if trusted {
+            url = with_key(url, &presented);
+        }
         let mut method = self.method.clone();
         for hop in 0..=MOST_HOPS {
             if hop > 0 {
@@ -146,7 +166,18 @@ impl Fetcher {
                 Err(_) => return self.too_slow(trusted),
             };
             match step {
-                Step::Answer(mut answer) => {
+                Step::Answer(mut answer, links) => {
+                    if let Some((pages, place, slots)) = &paging {
+                        let asked = Asked {
+                            place,
+                            home: &home,
+                            url: &url,
+                            trusted,
+                            slots,
+                            secrets: &self.sent(id, &home).secrets(&headers, &presented),
+                        };
+                        answer = pages.judge(answer, &asked, &links);
+                    }
                     if let Some(trouble) = answer.verdict.trouble_mut() {
                         let secrets = self.sent(id, &home).secrets(&headers, &presented);
                         trouble.message =
@@ -243,18 +274,20 @@ impl Fetcher {
                         (signal, Verdict::Again(Trouble::new(None, reason, message)))
                     }
                 };
-                return Step::Answer(Answer {
+                let answer = Answer {
                     signal,
                     verdict,
                     bytes: 0,
-                });
+                };
+                return Step::Answer(answer, Vec::new());
             }
         };
         let status = response.status().as_u16();
         if matches!(status, 301 | 302 | 303 | 307 | 308) {
             return Step::Redirect(status, response.headers().clone());
         }
-        Step::Answer(if (200..300).contains(&status) {
+        let links = self.pages.as_ref().map(|pages| pages.links(response.headers()));
+        let answer = if (200..300).contains(&status) {
             self.success(status, &mut response).await
         } else {
             let after = retry_after(response.headers(), SystemTime::now());
@@ -278,7 +311,8 @@ impl Fetcher {
                 verdict,
                 bytes,
             }
-        })
+        };
+        Step::Answer(answer, links.unwrap_or_default())
     }
 
     async fn success(&self, status: u16, response: &mut reqwest::Response) -> Answer {
@@ -332,6 +366,15 @@ impl Fetcher {
                 bytes,
             },
         }
+    }
+}
+
+/// What can't be asked for at all.
+fn unsent(reason: Reason, message: String) -> Answer {
+    Answer {
+        signal: Signal::NotSent,
+        verdict: Verdict::Failed(Trouble::new(None, reason, message)),
+        bytes: 0,
     }
 }
 

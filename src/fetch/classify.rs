@@ -1,5 +1,6 @@
 //! What an answer means for the item, and what it says about the server.
 
+use super::pages::PageAnswer;
 use crate::outcome::{Reason, Record};
 use crate::pace::Signal;
 use std::time::Duration;
@@ -20,6 +21,8 @@ pub struct Answer {
 pub enum Verdict {
     /// A record.
     Record(Record),
+    /// A page of an item that comes in pages.
+    Page(Box<PageAnswer>),
     /// Failed for good.
     Failed(Trouble),
     /// 403: failed, unless every request gets it.
@@ -36,7 +39,7 @@ impl Verdict {
     /// The trouble, unless it is a record.
     pub(super) fn trouble_mut(&mut self) -> Option<&mut Trouble> {
         match self {
-            Verdict::Record(_) => None,
+            Verdict::Record(_) | Verdict::Page(_) => None,
             Verdict::Failed(trouble)
             | Verdict::Forbidden(trouble)
             | Verdict::Again(trouble)

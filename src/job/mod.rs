@@ -11,6 +11,7 @@ mod diagnostic;
 pub(crate) mod fuzz;
 mod interpolate;
 mod json_path;
+mod pages;
 mod sections;
 mod starter;
 mod template;
@@ -21,6 +22,8 @@ pub(crate) use diagnostic::nearest;
 pub use diagnostic::{Diagnostic, JobError};
 pub use interpolate::Environment;
 pub(crate) use json_path::json_path;
+pub(crate) use pages::selects_elements;
+pub use pages::{PageRecords, PageWay, Pages};
 pub use starter::{SCHEMA, Starter, starter};
 pub use template::{Template, TemplateError, UrlTemplate};
 pub use units::{Quarantine, Rate, UnitError, parse_duration, parse_size};
@@ -29,6 +32,9 @@ use secrecy::SecretString;
 use serde_json_path::JsonPath;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// The ID of the only item of a job without `{id}`: a plain listing.
+pub const LISTING: &str = "listing";
 
 /// One harvest, as the job file describes it. Made only by [`load`].
 #[derive(Debug, Clone)]
@@ -126,6 +132,8 @@ pub struct Request {
     pub timeout: Duration,
     /// `max_body`: bytes of one decoded body at most.
     pub max_body: u64,
+    /// `pages`: an item's answer comes in pages.
+    pub pages: Option<Pages>,
 }
 
 /// `[request] method`.

@@ -158,7 +158,7 @@ impl Driver<'_> {
 
     fn word(&mut self, verdict: Verdict) -> Word {
         let word = match verdict {
-            Verdict::Record(_) => Word::Good,
+            Verdict::Record(_) | Verdict::Page(_) => Word::Good,
             Verdict::Unauthorized(Some(token), trouble) => {
                 if let Some(shared) = self.credentials.shared_token() {
                     shared.refuse(token.generation);

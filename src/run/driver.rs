@@ -135,7 +135,7 @@ impl Driver<'_> {
                     work.begun = self.stats.starts;
                     let fetcher = Arc::clone(&self.fetcher);
                     self.in_flight.push(Box::pin(async move {
-                        let answer = fetcher.attempt(&work.id, presented, &permit).await;
+                        let answer = fetcher.attempt(&work.id, work.place(), presented, &permit).await;
                         Attempted {
                             work,
                             permit,
@@ -227,7 +227,8 @@ impl Driver<'_> {
             match claim {
                 Claim::New { occurrence } => {
                     self.taken += 1;
-                    self.queue.push(Work::new(item.id, occurrence));
+                    let work = self.on_its_trail(Work::new(item.id, occurrence));
+                    self.queue.push(work);
                 }
                 Claim::Done { .. } => self.stats.done_before += 1,
                 Claim::Repeat => self.stats.repeats += 1,
@@ -241,7 +242,8 @@ impl Driver<'_> {
                 return self.limit_reached();
             }
             self.taken += 1;
-            self.queue.push(Work::again(item));
+            let work = self.on_its_trail(Work::again(item));
+            self.queue.push(work);
         }
     }
 
@@ -258,7 +260,7 @@ impl Driver<'_> {
     /// Hands an outcome on to the writer.
     pub(super) async fn hand_on(&mut self, outcome: Outcome) -> Result<(), RunError> {
         match &outcome.fate {
-            Ok(_) => self.stats.records += 1,
+            Ok(_) => self.stats.record(outcome.pages.as_deref()),
             Err(failure) => {
                 self.stats.failure(failure.reason, &failure.message);
                 tracing::info!(id = outcome.id, reason = %failure.reason, "failed: {}", failure.message);
@@ -313,6 +315,8 @@ impl Driver<'_> {
             total,
             done_before: self.stats.done_before,
             records: self.stats.records,
+            items: self.stats.items,
+            pages: self.stats.pages,
             failed: self.stats.failed_count,
             retries: self.stats.retries,
             in_flight: self.pacer.in_flight(),

@@ -13,6 +13,7 @@ mod error;
 mod error_body;
 mod ids_stage;
 mod known;
+mod pages;
 mod quarantine;
 mod refusals;
 mod shape;

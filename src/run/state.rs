@@ -13,15 +13,15 @@ use super::work::{Attempted, Queue, Work};
 use super::writer_stage::WriterStage;
 use super::{RunOptions, Stop};
 use crate::auth::{Credentials, SharedToken, SidePermitRequests, TokenKeeper};
-use crate::checkpoint::DoneSet;
+use crate::checkpoint::{DoneSet, ItemKey};
 use crate::fetch::{Fetcher, Trouble};
 use crate::job::Job;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Trail};
 use crate::pace::{Pacer, Permit};
 use crate::write::Resumed;
 use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -62,6 +62,8 @@ pub(super) struct Driver<'j> {
     pub(super) keeping: Option<tokio::task::JoinHandle<()>>,
     pub(super) done: DoneSet,
     pub(super) resumed: Resumed,
+    /// Where items go on of which a part is written.
+    pub(super) trails: BTreeMap<ItemKey, Trail>,
     pub(super) ids: IdStream,
     /// The list's end, its error, or the limit has been reached.
     pub(super) ids_ended: bool,
@@ -101,6 +103,7 @@ impl<'j> Driver<'j> {
             keeper: parts.keeper,
             keeping: None,
             done: parts.done,
+            trails: parts.resumed.trails.clone(),
             resumed: parts.resumed,
             ids: parts.ids,
             ids_ended: false,

@@ -70,6 +70,7 @@ fn outcome(n: u32) -> Outcome {
         id: n.to_string(),
         occurrence: 0,
         fate,
+        pages: None,
     }
 }
 
@@ -232,6 +233,7 @@ fn csv_columns_survive_a_kill() {
             id: "d".to_owned(),
             occurrence: 0,
             fate: Ok(record),
+            pages: None,
         })
         .unwrap();
     writer.commit(note(1), Closing::Finished).unwrap();

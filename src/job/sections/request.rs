@@ -1,5 +1,6 @@
 //! `[request]`: how one item is asked for.
 
+use super::pages;
 use super::reader::{Field, Reader, StandIn};
 use crate::job::diagnostic::Diagnostic;
 use crate::job::template::{Template, UrlMistake};
@@ -15,6 +16,8 @@ const URL_EXAMPLE: &str = "url = \"https://api.example.com/items/{id}\"";
 /// The request, and where its parts stand in the file.
 pub(super) struct RequestPart {
     pub(super) value: Request,
+    /// There is no hole for an ID: one item.
+    pub(super) listing: bool,
     pub(super) url: Range<usize>,
     /// The key of each of the request's headers, in their order.
     pub(super) headers: Vec<Range<usize>>,
@@ -50,13 +53,16 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
         Some(size)
     });
     let (url, query, headers) = (url?, query?, headers?);
-    if let Some(field) = url_field
-        && !url.has_id()
-        && !query.iter().any(|pair| pair.value.has_id())
-    {
+    let listing = !url.has_id() && !query.iter().any(|pair| pair.value.has_id());
+    if let Some(field) = url_field.filter(|_| listing && root.contains_key("ids")) {
         let message = "there is no `{id}` in `url` or in the values of `query`";
-        reader.impossible(field, message, URL_EXAMPLE);
+        let help = "put it in, or leave [ids] out: a plain listing is one item";
+        reader.impossible(field, message, help);
     }
+    let pages = section.optional("pages", None, |field| {
+        let names: Vec<&str> = query.iter().map(|pair| pair.name.as_str()).collect();
+        pages::read(reader, field, &names).map(Some)
+    });
     for (index, header) in headers.iter().enumerate() {
         let same = |other: &Pair| other.name.eq_ignore_ascii_case(&header.name);
         if headers.iter().take(index).any(same) {
@@ -65,6 +71,7 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
         }
     }
     Some(RequestPart {
+        listing,
         url: url_field?.span(),
         headers: headers.iter().map(|pair| pair.key.clone()).collect(),
         value: Request {
@@ -74,6 +81,7 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
             headers: headers.into_iter().map(Pair::into_value).collect(),
             timeout: timeout?,
             max_body: max_body?,
+            pages: pages?,
         },
     })
 }
