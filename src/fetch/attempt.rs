@@ -3,13 +3,13 @@
 use super::body;
 use super::classify::{self, Answer, Refused, Trouble, Verdict};
 use super::head::{equip, header_value, with_key};
-use super::json::compact_json;
 use super::pages::kept::Slots;
 use super::pages::{Asked, Pages, Place};
 use super::redirect::{MOST_HOPS, next_hop, next_method};
 use super::sent::Sent;
 use crate::auth::{Credentials, Presented, SidePermits, Token};
 use crate::job::{Method, Request, Template, TemplateError, UrlTemplate};
+use crate::json::compact_json;
 use crate::outcome::{Reason, Record};
 use crate::pace::{Permit, Signal};
 use crate::transport::{certificate_problem, connection_failure, holds, redact, retry_after};

@@ -11,12 +11,10 @@ mod classify;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod head;
-mod json;
 mod pages;
 mod redirect;
 mod sent;
 
 pub use attempt::{FetchSetupError, Fetcher};
 pub use classify::{Answer, Refused, Trouble, Verdict};
-pub use json::{JsonError, compact_json};
 pub use pages::{Next, PageAnswer, Place};

@@ -10,18 +10,17 @@ mod diagnostic;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod interpolate;
-mod json_path;
 mod pages;
 mod sections;
 mod starter;
 mod template;
 mod units;
 
+pub(crate) use crate::json::json_path;
 pub use decode::{LoadOptions, load};
 pub(crate) use diagnostic::nearest;
 pub use diagnostic::{Diagnostic, JobError};
 pub use interpolate::Environment;
-pub(crate) use json_path::json_path;
 pub(crate) use pages::selects_elements;
 pub use pages::{PageRecords, PageWay, Pages};
 pub use starter::{SCHEMA, Starter, starter};

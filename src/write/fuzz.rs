@@ -4,8 +4,8 @@
 use super::columns::cells;
 use super::delimited::Delimited;
 use super::ndjson;
-use crate::fetch::compact_json;
 use crate::job::{RecordForm, json_path};
+use crate::json::compact_json;
 use crate::outcome::Record;
 use bytes::Bytes;
 use serde_json_path::JsonPath;

@@ -8,7 +8,7 @@
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use harvest::checkpoint::{Claim, DoneSet};
-use harvest::fetch::compact_json;
+use harvest::json::compact_json;
 use harvest::job::{Environment, Job, LoadOptions, OutputTarget, load};
 use harvest::outcome::{Outcome, Record};
 use harvest::pace::{Note, Now, Pacer, Signal, Turn};
