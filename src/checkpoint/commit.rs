@@ -340,7 +340,10 @@ mod tests {
             }],
             failed: vec![("timeout".to_owned(), 12)],
             columns: Some(vec!["a".to_owned(), String::new()]),
-            trails: vec![(ItemKey::of("c", 0), Some(trail())), (ItemKey::of("d", 1), None)],
+            trails: vec![
+                (ItemKey::of("c", 0), Some(trail())),
+                (ItemKey::of("d", 1), None),
+            ],
             rewrites_failures: false,
         }
     }

@@ -279,7 +279,10 @@ fn the_latest_trail_counts_until_the_item_is_done_and_a_short_checkpoint_has_it_
         trails,
         ..commit(n)
     };
-    let first = with(0, vec![(one, Some(trail(1_000))), (other, Some(trail(1_001)))]);
+    let first = with(
+        0,
+        vec![(one, Some(trail(1_000))), (other, Some(trail(1_001)))],
+    );
     journal.append_commit(&first, &[key(0)]).unwrap();
     journal
         .append_commit(&with(1, vec![(one, Some(trail(2_000)))]), &[key(1)])

@@ -159,8 +159,14 @@ fn pages_of(pages: &Pages) -> String {
         PageRecords::Items(path) => format!("each element of {path} is a record"),
         PageRecords::Merge(path) => format!("{path} of all pages in one record"),
     };
-    let most = pages.max_pages.map(|most| format!(", {} at most", count(most)));
-    format!("{}; {records}{}", pages.way.told(), most.unwrap_or_default())
+    let most = pages
+        .max_pages
+        .map(|most| format!(", {} at most", count(most)));
+    format!(
+        "{}; {records}{}",
+        pages.way.told(),
+        most.unwrap_or_default()
+    )
 }
 
 fn auth(auth: &Auth) -> &'static str {

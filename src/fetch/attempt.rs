@@ -132,7 +132,10 @@ impl Fetcher {
         let (mut url, mut trusted) = (home.clone(), true);
         let mut paging = None;
         if let Some(pages) = &self.pages {
-            let (first, slots) = (Place::default(), Slots::new(&home, &self.url, &self.query, &presented));
+            let (first, slots) = (
+                Place::default(),
+                Slots::new(&home, &self.url, &self.query, &presented),
+            );
             let place = place.cloned().unwrap_or(first);
             (url, trusted) = match pages.url(&home, &place, &slots) {
                 Ok(found) => found,
@@ -286,7 +289,10 @@ impl Fetcher {
         if matches!(status, 301 | 302 | 303 | 307 | 308) {
             return Step::Redirect(status, response.headers().clone());
         }
-        let links = self.pages.as_ref().map(|pages| pages.links(response.headers()));
+        let links = self
+            .pages
+            .as_ref()
+            .map(|pages| pages.links(response.headers()));
         let answer = if (200..300).contains(&status) {
             self.success(status, &mut response).await
         } else {

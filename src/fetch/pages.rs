@@ -155,13 +155,12 @@ struct Bad(Reason, String);
 
 impl Pages {
     pub(super) fn new(pages: &job::Pages) -> Pages {
-        let numbers = |param: &String, limit: &Option<(String, u64)>, total: &Option<JsonPath>| {
-            Numbers {
+        let numbers =
+            |param: &String, limit: &Option<(String, u64)>, total: &Option<JsonPath>| Numbers {
                 param: param.clone(),
                 limit: limit.clone(),
                 total: total.as_ref().map(Query::new),
-            }
-        };
+            };
         let way = match &pages.way {
             PageWay::Next(path) => Way::Next(Query::new(path)),
             PageWay::Link => Way::Link,
@@ -287,7 +286,10 @@ impl Pages {
     }
 
     /// The elements of a body, and the place of the array that is merged.
-    #[expect(clippy::type_complexity, reason = "a list of slices, and perhaps a place")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "a list of slices, and perhaps a place"
+    )]
     fn elements<'b>(
         &self,
         at: &Elements,

@@ -135,7 +135,9 @@ impl Driver<'_> {
                     work.begun = self.stats.starts;
                     let fetcher = Arc::clone(&self.fetcher);
                     self.in_flight.push(Box::pin(async move {
-                        let answer = fetcher.attempt(&work.id, work.place(), presented, &permit).await;
+                        let answer = fetcher
+                            .attempt(&work.id, work.place(), presented, &permit)
+                            .await;
                         Attempted {
                             work,
                             permit,

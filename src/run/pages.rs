@@ -107,9 +107,8 @@ impl Progress {
         let Some(next) = &self.place.next else {
             return Ok(Step::Done(self.last_part(merge.is_some())));
         };
-        let long = self.handed_on > 0
-            || self.pages.len() >= limit!("PAGES", PAGES)
-            || self.bytes >= BYTES;
+        let long =
+            self.handed_on > 0 || self.pages.len() >= limit!("PAGES", PAGES) || self.bytes >= BYTES;
         if merge.is_some() || !long {
             return Ok(Step::GoOn(None));
         }
@@ -198,12 +197,9 @@ fn merged(pages: Vec<Page>, arrays: &[Option<Range<usize>>]) -> Option<Page> {
         .collect();
     let mut first = pages.into_iter().next()?;
     let place = arrays.first().cloned().flatten();
-    if let Some((before, after)) = place.and_then(|place| {
-        Some((
-            first.body.get(..place.start)?,
-            first.body.get(place.end..)?,
-        ))
-    }) {
+    if let Some((before, after)) =
+        place.and_then(|place| Some((first.body.get(..place.start)?, first.body.get(place.end..)?)))
+    {
         let all = [before, b"[", &parts.join(&b','), b"]", after].concat();
         first.body = Bytes::from(all);
     }
@@ -217,9 +213,7 @@ impl Driver<'_> {
     /// that is in the output.
     pub(super) fn on_its_trail(&self, mut work: Work) -> Work {
         if !self.trails.is_empty()
-            && let Some(trail) = self
-                .trails
-                .get(&ItemKey::of(&work.id, work.occurrence))
+            && let Some(trail) = self.trails.get(&ItemKey::of(&work.id, work.occurrence))
         {
             work.pages = Some(Box::new(Progress::resume(trail)));
         }

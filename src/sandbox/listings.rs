@@ -37,7 +37,9 @@ impl Listing {
                 let id = percent_decode_str(id).decode_utf8_lossy().into_owned();
                 Some(Listing::AlbumTracks(id))
             }
-            ["", "repos", owner, repo, "issues"] => Some(Listing::Issues(format!("{owner}/{repo}"))),
+            ["", "repos", owner, repo, "issues"] => {
+                Some(Listing::Issues(format!("{owner}/{repo}")))
+            }
             ["", "v1", "me", "following"] => Some(Listing::Following),
             _ => None,
         }
@@ -82,9 +84,7 @@ impl Asked {
             None => Some(default),
             Some(text) => text.parse().ok().filter(|number| *number <= most),
         };
-        number.ok_or_else(|| {
-            Answer::error(StatusCode::BAD_REQUEST, &format!("Invalid {name}"))
-        })
+        number.ok_or_else(|| Answer::error(StatusCode::BAD_REQUEST, &format!("Invalid {name}")))
     }
 
     /// The same request with other parameters.
@@ -292,10 +292,17 @@ mod tests {
         let mut numbers = Vec::new();
         loop {
             let (answer, body) = ask(&at);
-            numbers.extend(body.as_array().unwrap().iter().map(|i| i["number"].as_u64().unwrap()));
+            numbers.extend(
+                body.as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|i| i["number"].as_u64().unwrap()),
+            );
             let links = answer.headers.iter().find(|(name, _)| name == LINK);
             let links = links.map_or("", |(_, links)| links.to_str().unwrap());
-            let next = links.split(", ").find(|link| link.ends_with("rel=\"next\""));
+            let next = links
+                .split(", ")
+                .find(|link| link.ends_with("rel=\"next\""));
             let Some(next) = next else { break };
             at = path(next.split(['<', '>']).nth(1).unwrap()).to_owned();
         }
@@ -324,7 +331,13 @@ mod tests {
 
     #[test]
     fn other_paths_are_no_listings() {
-        for path in ["/v1/albums/a", "/repos/a/issues", "/v1/me", "/v1/tracks/a", "/"] {
+        for path in [
+            "/v1/albums/a",
+            "/repos/a/issues",
+            "/v1/me",
+            "/v1/tracks/a",
+            "/",
+        ] {
             assert_eq!(Listing::of(path), None, "{path}");
         }
     }

@@ -11,8 +11,8 @@ use super::rewrite;
 use super::sink::{Sink, Target};
 use super::writer::Writer;
 use crate::checkpoint::{
-    CheckpointError, Closing, DoneSet, Files, ItemKey, Journal, Known, Shape, State, compact, mtime_ns,
-    scan, sync_folder, verify,
+    CheckpointError, Closing, DoneSet, Files, ItemKey, Journal, Known, Shape, State, compact,
+    mtime_ns, scan, sync_folder, verify,
 };
 use crate::fail_point::fail_point;
 use crate::job::{OutputFormat, RecordForm};

@@ -42,13 +42,15 @@ impl Slots {
         if url.is_secret() {
             // Which segment is the secret, nobody remembers.
             let segments = home.path().split('/').enumerate();
-            slots.extend(segments.filter(|(_, value)| !value.is_empty()).map(
-                |(place, value)| Slot {
-                    mark: format!("<p{place}>"),
-                    name: None,
-                    value: value.to_owned(),
-                },
-            ));
+            slots.extend(
+                segments
+                    .filter(|(_, value)| !value.is_empty())
+                    .map(|(place, value)| Slot {
+                        mark: format!("<p{place}>"),
+                        name: None,
+                        value: value.to_owned(),
+                    }),
+            );
         }
         let pairs: Vec<&str> = home.query().unwrap_or_default().split('&').collect();
         let own = pairs.len().saturating_sub(query.len());
@@ -127,8 +129,7 @@ impl Slots {
             return None;
         }
         let (name, value) = (name.map(decoded), decoded(value));
-        let of_that_name =
-            |slot: &&Slot| name.is_some() && slot.name.as_deref() == name.as_deref();
+        let of_that_name = |slot: &&Slot| name.is_some() && slot.name.as_deref() == name.as_deref();
         let of_that_value = |slot: &&Slot| decoded(&slot.value) == value;
         let slots = || self.slots.iter();
         let found = slots()

@@ -3,8 +3,8 @@
 //! Owns which of the links counts; `nom_rfc8288` has the grammar. A header that
 //! can't be read is an error and not the last page: nothing is lost silently.
 
-use nom_rfc8288::complete::{LinkData, link_lenient};
 use nom_language::error::VerboseError;
+use nom_rfc8288::complete::{LinkData, link_lenient};
 use reqwest::Url;
 
 /// The target of the first link with the relation `next` (a relation's name is
@@ -12,7 +12,10 @@ use reqwest::Url;
 /// (section 3.2). `None`: it is the last page. Errs in words for people.
 pub(super) fn next(fields: &[Vec<u8>], page: &Url) -> Result<Option<String>, String> {
     for field in fields {
-        let unreadable = || "the Link header can't be read, so nobody knows whether there are more pages (RFC 8288)".to_owned();
+        let unreadable = || {
+            "the Link header can't be read, so nobody knows whether there are more pages (RFC 8288)"
+                .to_owned()
+        };
         let text = std::str::from_utf8(field).map_err(|_| unreadable())?;
         let text = text.trim_matches(['\t', ' ', ',']);
         if text.is_empty() {
@@ -62,10 +65,22 @@ mod tests {
     #[test]
     fn the_next_page_is_found_wherever_it_stands() {
         for (header, target) in [
-            (r#"<https://x/?page=2>; rel="next""#, Some("https://x/?page=2")),
-            (r#"<https://x/?page=2>; rel="next", <https://x/?page=9>; rel="last""#, Some("https://x/?page=2")),
-            (r#"<https://x/?page=9>; rel="last" , <https://x/?a=1,2;3>;rel=next"#, Some("https://x/?a=1,2;3")),
-            (r#"<?page=2>; rel="prefetch NEXT"; title="a, <b>; rel=\"last\"""#, Some("?page=2")),
+            (
+                r#"<https://x/?page=2>; rel="next""#,
+                Some("https://x/?page=2"),
+            ),
+            (
+                r#"<https://x/?page=2>; rel="next", <https://x/?page=9>; rel="last""#,
+                Some("https://x/?page=2"),
+            ),
+            (
+                r#"<https://x/?page=9>; rel="last" , <https://x/?a=1,2;3>;rel=next"#,
+                Some("https://x/?a=1,2;3"),
+            ),
+            (
+                r#"<?page=2>; rel="prefetch NEXT"; title="a, <b>; rel=\"last\"""#,
+                Some("?page=2"),
+            ),
             (r#"</2>; REL=Next; title*=UTF-8''%e2%82%ac"#, Some("/2")),
             (r#", </2>; rel=next,"#, Some("/2")),
             (r#"</2>; rel="next"; rel="last""#, Some("/2")),
@@ -91,7 +106,12 @@ mod tests {
 
     #[test]
     fn what_can_t_be_read_is_no_last_page() {
-        for header in ["</2; rel=next", "/2; rel=next", "</2>; rel=\"next", "</2> rel=next"] {
+        for header in [
+            "</2; rel=next",
+            "/2; rel=next",
+            "</2>; rel=\"next",
+            "</2> rel=next",
+        ] {
             assert!(ask(header).is_err(), "{header}");
         }
         let page = Url::parse("https://x/").unwrap();

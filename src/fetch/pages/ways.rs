@@ -28,9 +28,7 @@ impl Pages {
                 let url = slots.unmask(text).and_then(|text| Url::parse(&text).ok());
                 return url.map(|url| (url, !away)).ok_or(odd);
             }
-            (Way::Cursor { param, .. }, Some(Next::Cursor(cursor))) => {
-                with(home, param, cursor)
-            }
+            (Way::Cursor { param, .. }, Some(Next::Cursor(cursor))) => with(home, param, cursor),
             (Way::Next(_) | Way::Link | Way::Cursor { .. }, None) => home.clone(),
             (Way::Offset(numbers), None) => numbers.url(home, 0),
             (Way::Page { numbers, first }, None) => numbers.url(home, *first),

@@ -142,7 +142,8 @@ impl<'a, 't> Keys<'a, 't> {
                 let at = reader.json_path(way);
                 let Some(param) = self.get("param") else {
                     let message = "`param` is missing in [request.pages]";
-                    let help = "`param = \"after\"` names the query parameter that takes the cursor";
+                    let help =
+                        "`param = \"after\"` names the query parameter that takes the cursor";
                     reader.push(Diagnostic::new(message).at(way.key.clone()).help(help));
                     return None;
                 };
@@ -184,7 +185,8 @@ impl<'a, 't> Keys<'a, 't> {
             return Some(PageWay::Link);
         }
         if !text.starts_with('$') {
-            let help = "`\"$.next\"` is the JSONPath of a URL in the body, `\"link\"` is the Link header";
+            let help =
+                "`\"$.next\"` is the JSONPath of a URL in the body, `\"link\"` is the Link header";
             reader.impossible(field, "`next` must be a JSONPath or \"link\"", help);
             return None;
         }
@@ -193,10 +195,7 @@ impl<'a, 't> Keys<'a, 't> {
 
     /// `limit` with `page_size`, and `total`.
     #[expect(clippy::type_complexity, reason = "two keys that may be absent")]
-    fn numbers(
-        &self,
-        reader: &mut Reader,
-    ) -> Option<(Option<(String, u64)>, Option<JsonPath>)> {
+    fn numbers(&self, reader: &mut Reader) -> Option<(Option<(String, u64)>, Option<JsonPath>)> {
         let size = match self.get("page_size") {
             Some(field) => Some(reader.integer(field, 1, u32::MAX as usize)?),
             None => None,
@@ -229,7 +228,11 @@ impl<'a, 't> Keys<'a, 't> {
         let name = reader.full_text(field, StandIn::Never)?.value();
         if name.starts_with('$') {
             let help = "a query parameter's name, such as \"offset\", \"page\" or \"after\"";
-            reader.impossible(field, &format!("`{}` is no JSONPath here", field.name), help);
+            reader.impossible(
+                field,
+                &format!("`{}` is no JSONPath here", field.name),
+                help,
+            );
             return None;
         }
         if self.query.contains(&name.as_str()) {

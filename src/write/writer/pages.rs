@@ -74,10 +74,7 @@ impl Writer {
         self.line.clear();
         let mut records = 0;
         for record in pages.records() {
-            match self
-                .encoder
-                .record(&outcome.id, &record, &mut self.line)?
-            {
+            match self.encoder.record(&outcome.id, &record, &mut self.line)? {
                 Encoded::Line => records += 1,
                 Encoded::Unreadable(message) => {
                     let failure = Failure {
