@@ -5,7 +5,7 @@ use crate::job::diagnostic::{Diagnostic, nearest};
 use crate::job::pages::{PageRecords, PageWay, Pages, selects_elements};
 use serde_json_path::JsonPath;
 
-const KEYS: [&str; 13] = [
+pub(super) const KEYS: [&str; 13] = [
     "next",
     "cursor",
     "param",
