@@ -47,7 +47,7 @@ impl Listing {
 
     /// Whether it lies where a token is needed.
     pub(super) fn needs_token(&self) -> bool {
-        !matches!(self, Listing::Issues(_))
+        matches!(self, Listing::AlbumTracks(_))
     }
 
     /// The page that the query asks for.
@@ -201,6 +201,7 @@ fn issue(repo: &str, number: u64) -> Value {
     let title = name(&format!("{repo}#{number}"));
     json!({
         "comments": id % 40,
+        "created_at": format!("2026-{:02}-{:02}T10:00:00Z", 1 + id % 12, 1 + id % 28),
         "html_url": format!("https://github.com/{repo}/issues/{number}"),
         "id": id >> 12,
         "number": number,

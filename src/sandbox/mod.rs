@@ -40,9 +40,10 @@
 //!    `WWW-Authenticate: Bearer`. On other paths a token is optional, but one
 //!    that starts with `sbx-` has to be live.
 //! 4. Listings, in pages: `/v1/albums/{id}/tracks` (`offset`, `limit`; `next`
-//!    and `total` in the body) and `/v1/me/following` (`after`, `limit`; a
-//!    cursor) need a token as tracks do; `/repos/{owner}/{repo}/issues`
-//!    (`page`, `per_page`) has a Link header. What ends in `404` is a 404.
+//!    and `total` in the body) needs a token as tracks do;
+//!    `/v1/me/following` (`after`, `limit`) has a cursor in the body, and
+//!    `/repos/{owner}/{repo}/issues` (`page`, `per_page`) a Link header. What
+//!    ends in `404` is a 404.
 //! 5. Special IDs: `redirect-ID` is a 302 to the same path with `ID`;
 //!    `status-NNN` (200 to 599) is that status with a small JSON error (429 and
 //!    503 with `Retry-After: 1`); `204` is a 204; `empty` is a 200 without a
