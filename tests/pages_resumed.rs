@@ -21,6 +21,8 @@ use raw::{Raw, answer, ok};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use support::{Place, assert_exit, harvest, told};
@@ -183,24 +185,72 @@ fn a_long_item_that_is_stopped_goes_on() {
     assert_eq!(place.lines("out.ndjson"), elements_of("a", 0..200));
 }
 
+/// A server that gives 500 for all later pages is down: the items that were
+/// held back as failed go on from the parts that are written.
+#[test]
+fn what_quarantine_gives_back_goes_on_from_its_trail() {
+    let refused = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&refused);
+    let api = Raw::start(move |request, _| {
+        let asked = Asked::of(request);
+        if asked.page >= 3 && count.fetch_add(1, Ordering::SeqCst) < 95 {
+            return answer("500 Internal Server Error", "", "{}");
+        }
+        listing(&asked, "next", 25)
+    });
+    let place = Place::quick();
+    let ids: Vec<String> = (0..97).map(|n| format!("i{n}")).collect();
+    let list: Vec<String> = ids.iter().map(|id| format!("\"{id}\"")).collect();
+    let job = job(
+        &place,
+        &api.base(),
+        &format!("[{}]", list.join(",")),
+        BY_NEXT,
+        "",
+    );
+    let text = std::fs::read_to_string(&job).unwrap();
+    std::fs::write(&job, text.replace("attempts = 3", "attempts = 1")).unwrap();
+    let output = run_with(&job, &[], &[("HARVEST_LIMIT_PAGES", "2")]);
+    // The one that told it has failed; the 94 before it have not.
+    assert_exit(&output, 3);
+    assert_eq!(place.lines("out.ndjson.failed.ndjson").len(), 1);
+    assert_exit(&run_with(&job, &["retry"], &[]), 0);
+    assert!(refused.load(Ordering::SeqCst) > 95);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("the server is down"), "{said}");
+    let lines = place.lines("out.ndjson");
+    assert_eq!(lines.len(), 97 * 25);
+    for id in &ids {
+        let of_it: Vec<&String> = lines
+            .iter()
+            .filter(|line| line.starts_with(&format!("{{\"id\":\"{id}-")))
+            .collect();
+        assert!(
+            of_it.iter().copied().eq(&elements_of(id, 0..25)),
+            "{id}: {of_it:#?}"
+        );
+    }
+}
+
 /// How many elements each item has: none, some, and too many for one commit.
 fn length_of(id: &str) -> u64 {
     let n: u64 = id.trim_start_matches('i').parse().unwrap();
-    [0, 3, 11, 38, 90][n as usize % 5]
+    [0, 3, 11, 38, 300][n as usize % 5]
 }
 
 /// Killed again and again at any moment: each element exactly once, an item's
 /// in order, and no part of an item that was short enough to be written whole.
 #[test]
 fn kills_at_random_leave_each_element_once_and_short_items_whole() {
-    for seed in 0..6u64 {
+    let mut parts = 0;
+    for seed in 0..5u64 {
         let mut rng = fastrand::Rng::with_seed(seed);
         let api = Raw::start(move |request, times| {
             let asked = Asked::of(request);
-            sleep(Duration::from_millis(1));
+            sleep(Duration::from_millis(3));
             // Some pages fail the first time.
             if times == 1 && (asked.page + asked.id.len() as u64 + seed).is_multiple_of(9) {
-                return answer("503 Service Unavailable", "", "{}");
+                return answer("500 Internal Server Error", "", "{}");
             }
             listing(&asked, "next", length_of(&asked.id))
         });
@@ -214,13 +264,13 @@ fn kills_at_random_leave_each_element_once_and_short_items_whole() {
             BY_NEXT,
             "",
         );
-        // At most six pages together: of 90 elements, parts are written.
+        // At most eight pages together: of 300 elements, parts are written.
         let environment = [
-            ("HARVEST_LIMIT_PAGES", "6"),
+            ("HARVEST_LIMIT_PAGES", "8"),
             ("HARVEST_LIMIT_BUFFER", "700"),
         ];
         for _ in 0..7 {
-            let seen = api.seen().len() + rng.usize(1..70);
+            let seen = api.seen().len() + rng.usize(1..150);
             let more = Duration::from_millis(rng.u64(0..60));
             kill_when(&job, &environment, || {
                 let enough = api.seen().len() >= seen;
@@ -229,6 +279,9 @@ fn kills_at_random_leave_each_element_once_and_short_items_whole() {
                 }
                 enough
             });
+            let status = harvest().arg("status").arg(&job).output().unwrap();
+            let said = String::from_utf8_lossy(&status.stdout).into_owned();
+            parts += u32::from(said.contains("in part"));
         }
         let output = run_with(&job, &["run", "--concurrency", "3"], &environment);
         assert_exit(&output, 0);
@@ -250,7 +303,7 @@ fn kills_at_random_leave_each_element_once_and_short_items_whole() {
                 elements_of(id, 0..length_of(id)),
                 "seed {seed}: {id}"
             );
-            let whole = length_of(id) < 6 * SIZE;
+            let whole = length_of(id) <= 8 * SIZE;
             assert!(
                 !whole || runs.get(id).copied().unwrap_or(0) <= 1,
                 "seed {seed}: {id} is torn"
@@ -258,4 +311,8 @@ fn kills_at_random_leave_each_element_once_and_short_items_whole() {
         }
         assert!(found.is_empty(), "{found:?}");
     }
+    assert!(
+        parts > 5,
+        "only {parts} kills were in the midst of a long item"
+    );
 }

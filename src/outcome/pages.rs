@@ -112,12 +112,12 @@ mod tests {
                 page("[1,{\"a\":2}]", Some(vec![1..2, 3..10])),
                 page("[]", Some(vec![])),
                 page("{\"b\":[]}", None),
-                page("[3]", Some(vec![1..9])),
+                page("[3]", Some(vec![1..2, 1..9])),
             ],
             trail: None,
         };
         let bodies: Vec<_> = pages.records().map(|record| record.body).collect();
-        assert_eq!(bodies, ["1", "{\"a\":2}", "{\"b\":[]}"]);
+        assert_eq!(bodies, ["1", "{\"a\":2}", "{\"b\":[]}", "3"]);
         assert_eq!(pages.bytes(), 11 + 2 + 8 + 3);
     }
 }

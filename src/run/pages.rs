@@ -16,13 +16,17 @@ use crate::job::PageRecords;
 use crate::outcome::{Outcome, Page, Pages, Reason, Record, Trail};
 use crate::pace::{Now, Signal};
 use bytes::Bytes;
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::ops::Range;
+use std::rc::Rc;
 
 /// An item with more pages than this is handed on page by page …
 const PAGES: usize = 1_000;
 /// … and one whose bodies are longer than this together.
 const BYTES: usize = 32 << 20;
+/// When the items of the run together have more in memory than this, each is handed on so.
+const ALL_BYTES: usize = 256 << 20;
 /// So often may a page that tells no element from another be the same as the one before.
 const SAME: u32 = 8;
 
@@ -34,7 +38,7 @@ pub(super) struct Progress {
     pages: Vec<Page>,
     /// Of those, where the arrays are that are merged.
     arrays: Vec<Option<Range<usize>>>,
-    bytes: usize,
+    bytes: Held,
     /// Records that were handed on, in this run and before.
     records: u64,
     /// Pages that were handed on.
@@ -46,6 +50,36 @@ pub(super) struct Progress {
     last: (u64, u32),
 }
 
+/// The bytes of pages that all items of the run hold together.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Memory(Rc<Cell<usize>>);
+
+/// One item's share of it; given back when the item is dropped.
+#[derive(Debug, Default)]
+struct Held {
+    bytes: usize,
+    all: Memory,
+}
+
+impl Held {
+    fn add(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        self.all.0.set(self.all.0.get() + bytes);
+    }
+
+    fn give_back(&mut self) {
+        let left = self.all.0.get().saturating_sub(self.bytes);
+        self.all.0.set(left);
+        self.bytes = 0;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
 /// What a page means for its item.
 enum Step {
     /// It goes on; what is to be handed on before that.
@@ -55,8 +89,14 @@ enum Step {
 }
 
 impl Progress {
+    fn new(all: &Memory) -> Progress {
+        let mut progress = Progress::default();
+        progress.bytes.all = all.clone();
+        progress
+    }
+
     /// Goes on after what is in the output.
-    pub(super) fn resume(trail: &Trail) -> Progress {
+    fn resume(trail: &Trail, all: &Memory) -> Progress {
         Progress {
             place: Place {
                 // What is not ours fits no way of asking, and is told there.
@@ -67,7 +107,7 @@ impl Progress {
             records: trail.records,
             handed_on: trail.pages,
             marker: trail.marker,
-            ..Progress::default()
+            ..Progress::new(all)
         }
     }
 
@@ -89,8 +129,8 @@ impl Progress {
         }
         self.place.pages += 1;
         self.place.elements += page.elements.as_ref().map_or(0, Vec::len) as u64;
-        self.bytes += page.record.body.len();
-        if let Some(most) = merge.filter(|most| self.bytes > *most) {
+        self.bytes.add(page.record.body.len());
+        if let Some(most) = merge.filter(|most| self.bytes.bytes > *most) {
             let message = format!(
                 "the merged pages are longer than {most} bytes; `items` in [request.pages] records element by element"
             );
@@ -107,8 +147,10 @@ impl Progress {
         let Some(next) = &self.place.next else {
             return Ok(Step::Done(self.last_part(merge.is_some())));
         };
-        let long =
-            self.handed_on > 0 || self.pages.len() >= limit!("PAGES", PAGES) || self.bytes >= BYTES;
+        let long = self.handed_on > 0
+            || self.pages.len() >= limit!("PAGES", PAGES)
+            || self.bytes.bytes >= BYTES
+            || self.bytes.all.0.get() >= ALL_BYTES;
         if merge.is_some() || !long {
             return Ok(Step::GoOn(None));
         }
@@ -129,7 +171,7 @@ impl Progress {
 
     /// What is in memory, to be handed on.
     fn part(&mut self) -> Vec<Page> {
-        self.bytes = 0;
+        self.bytes.give_back();
         self.arrays.clear();
         self.handed_on = self.place.pages;
         let pages = std::mem::take(&mut self.pages);
@@ -215,7 +257,7 @@ impl Driver<'_> {
         if !self.trails.is_empty()
             && let Some(trail) = self.trails.get(&ItemKey::of(&work.id, work.occurrence))
         {
-            work.pages = Some(Box::new(Progress::resume(trail)));
+            work.pages = Some(Box::new(Progress::resume(trail, &self.memory)));
         }
         work
     }
@@ -240,7 +282,8 @@ impl Driver<'_> {
         self.remember_good(&work.id);
         let record = page.record.clone();
         let merge = self.longest_merge();
-        let mut progress = work.pages.take().unwrap_or_default();
+        let begun = work.pages.take();
+        let mut progress = begun.unwrap_or_else(|| Box::new(Progress::new(&self.memory)));
         let step = progress.take(page, merge);
         work.pages = Some(progress);
         match step {

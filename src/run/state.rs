@@ -5,6 +5,7 @@ use super::control::Control;
 use super::error::RunError;
 use super::ids_stage::IdStream;
 use super::known::FailedBefore;
+use super::pages::Memory;
 use super::quarantine::Quarantine;
 use super::refusals::Refusals;
 use super::stats::Stats;
@@ -64,6 +65,8 @@ pub(super) struct Driver<'j> {
     pub(super) resumed: Resumed,
     /// Where items go on of which a part is written.
     pub(super) trails: BTreeMap<ItemKey, Trail>,
+    /// Of the pages of items in their midst.
+    pub(super) memory: Memory,
     pub(super) ids: IdStream,
     /// The list's end, its error, or the limit has been reached.
     pub(super) ids_ended: bool,
@@ -104,6 +107,7 @@ impl<'j> Driver<'j> {
             keeping: None,
             done: parts.done,
             trails: parts.resumed.trails.clone(),
+            memory: Memory::default(),
             resumed: parts.resumed,
             ids: parts.ids,
             ids_ended: false,

@@ -157,6 +157,12 @@ fn a_cursor_goes_into_its_parameter() {
         "https://api.test/v1/items/a?fields=all&after=17"
     );
     assert!(bench.refused(r#"{"c":{"after":[1]}}"#).contains("no text"));
+    let place = Place {
+        next: Some(Next::Cursor("x".repeat(66_000))),
+        ..Place::default()
+    };
+    let long = bench.pages.url(&bench.home, &place, &bench.slots);
+    assert!(long.unwrap_err().contains("longer"));
     assert_eq!(bench.go(r#"{"c":{"after":null}}"#, "").1, None);
 }
 
@@ -255,6 +261,7 @@ fn links_that_no_job_allows() {
         ("ftp://api.test/2", "neither"),
         ("https://user:pw@api.test/2", "user or password"),
         ("https://", "no URL"),
+        (&format!("/{}", "x".repeat(66_000)), "longer"),
     ] {
         let message = bench.refused(&format!(r#"{{"next":"{link}"}}"#));
         assert!(message.contains(word), "{link}: {message}");

@@ -37,6 +37,9 @@ impl Pages {
             }
             _ => return Err(odd),
         };
+        if hyper::Uri::try_from(url.as_str()).is_err() {
+            return Err("the URL of the next page is longer than a URL may be");
+        }
         Ok((url, true))
     }
 
@@ -103,6 +106,11 @@ impl Pages {
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(bad("the link to the next page holds a user or password"));
+        }
+        if hyper::Uri::try_from(url.as_str()).is_err() {
+            return Err(bad(
+                "the link to the next page is longer than a URL may be, or holds characters that can't be sent",
+            ));
         }
         let home = url.origin() == asked.home.origin();
         if !home && !self.other_origins {

@@ -70,7 +70,7 @@ fn a_long_item_is_handed_on_page_by_page_and_goes_on_from_its_trail() {
                 written.extend(lines(&pages));
                 trail = pages.trail;
                 // As after a kill.
-                progress = Progress::resume(trail.as_ref().unwrap());
+                progress = Progress::resume(trail.as_ref().unwrap(), &Memory::default());
                 assert_eq!(progress.place.next, Some(url(at)));
             }
             Step::Done(pages) => written.extend(lines(&pages)),
@@ -85,7 +85,7 @@ fn a_long_item_is_handed_on_page_by_page_and_goes_on_from_its_trail() {
         (trail.pages, trail.records, trail.elements),
         (total - 1, total - 1, total - 1)
     );
-    let note = Progress::resume(&trail).note().unwrap();
+    let note = Progress::resume(&trail, &Memory::default()).note().unwrap();
     assert!(
         note.contains("1004 records") && note.contains("1004 pages"),
         "{note}"
@@ -105,6 +105,28 @@ fn a_large_item_is_handed_on_before_it_fills_the_memory() {
         panic!("it is kept");
     };
     assert_eq!(pages.count(), 3);
+}
+
+/// Many items that wait for another try can't fill it together.
+#[test]
+fn the_items_of_a_run_have_one_memory() {
+    let memory = Memory::default();
+    let big = format!("\"{}\"", "x".repeat(BYTES - 1_000));
+    let mut held = Vec::new();
+    while held.len() < 20 {
+        let mut progress = Progress::new(&memory);
+        match progress.take(page(0, &[&big], Some(url(1))), None) {
+            Ok(Step::GoOn(None)) => held.push(progress),
+            Ok(Step::GoOn(Some(pages))) => {
+                assert_eq!(pages.count(), 1);
+                break;
+            }
+            _ => panic!("it did not go on"),
+        }
+    }
+    assert_eq!(held.len(), ALL_BYTES / BYTES);
+    drop(held);
+    assert_eq!(memory.0.get(), 0);
 }
 
 #[test]
@@ -169,7 +191,7 @@ fn a_long_loop_is_seen_across_restarts() {
         };
         let mut at = 0;
         let found = (0..20_000).find(|_| {
-            let mut progress = Progress::resume(&trail);
+            let mut progress = Progress::resume(&trail, &Memory::default());
             at = (at + 1) % length;
             match progress.take(page(at + 5, &["1"], Some(url(at))), None) {
                 Err(trouble) => {
