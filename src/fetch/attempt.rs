@@ -1,14 +1,15 @@
 //! One attempt: the request, its redirects, its body, its verdict.
 
+use super::ask::{Ask, Target};
+use super::batch::{self, Sharing};
 use super::body;
 use super::classify::{self, Answer, Refused, Trouble, Verdict};
 use super::head::{equip, header_value, with_key};
-use super::pages::kept::Slots;
-use super::pages::{Asked, Pages, Place};
+use super::pages::{Ended, Pages, Paging, Place};
 use super::redirect::{MOST_HOPS, next_hop, next_method};
 use super::sent::Sent;
 use crate::auth::{Credentials, Presented, SidePermits, Token};
-use crate::job::{Method, Request, Template, TemplateError, UrlTemplate};
+use crate::job::{Filling, Method, Request, Template, TemplateError};
 use crate::json::compact_json;
 use crate::outcome::{Reason, Record};
 use crate::pace::{Permit, Signal};
@@ -39,8 +40,10 @@ pub enum FetchSetupError {
 #[derive(Debug)]
 pub struct Fetcher {
     client: reqwest::Client,
-    url: UrlTemplate,
-    query: Vec<(String, Template)>,
+    /// Where one item is asked for.
+    one: Target,
+    /// Where several are, and whose the elements of the answer are.
+    several: Option<(Target, Sharing)>,
     method: reqwest::Method,
     fixed_headers: HeaderMap,
     item_headers: Vec<(HeaderName, Template)>,
@@ -83,15 +86,11 @@ impl Fetcher {
         }
         Ok(Fetcher {
             client,
-            url: match base {
-                Some(base) => request
-                    .url
-                    .clone()
-                    .at(base)
-                    .map_err(FetchSetupError::Base)?,
-                None => request.url.clone(),
+            one: Target::of_one(request, base)?,
+            several: match &request.batch {
+                Some(batch) => Some((Target::of_several(request, base)?, Sharing::new(batch))),
+                None => None,
             },
-            query: request.query.clone(),
             method: match request.method {
                 Method::Get => reqwest::Method::GET,
                 Method::Post => reqwest::Method::POST,
@@ -106,42 +105,69 @@ impl Fetcher {
         })
     }
 
-    /// Makes one attempt for `id`: for the page at `place`, where the job's items
-    /// come in pages (`None` is the first). The permit is the leave to send its first
+    /// Whether this ID can be one of a batch.
+    pub fn takes(&self, id: &str) -> bool {
+        self.several
+            .as_ref()
+            .is_some_and(|(_, sharing)| sharing.takes(id))
+    }
+
+    /// Makes one attempt for what is asked. The permit is the leave to send its first
     /// request, now; further hops ask for their own, and take the token anew.
-    pub async fn attempt(
+    pub async fn attempt(&self, ask: Ask<'_>, presented: Presented, leave: &Permit) -> Answer {
+        let (Ask::Several(ids), Some((target, sharing))) = (ask, &self.several) else {
+            let filling = Filling::one(ask.first());
+            let place = ask.place();
+            return self
+                .send_all(&self.one, &filling, place, presented, leave)
+                .await;
+        };
+        if let Err(answer) = sharing.check(ids) {
+            return answer;
+        }
+        let filling = Filling::several(ids, sharing.separator());
+        let mut answer = self
+            .send_all(target, &filling, None, presented, leave)
+            .await;
+        if let Verdict::Record(record) = answer.verdict {
+            answer.verdict = sharing.share_out(ids, &record);
+            answer.signal = batch::signal(&answer.verdict, answer.signal);
+        }
+        answer
+    }
+
+    async fn send_all(
         &self,
-        id: &str,
+        target: &Target,
+        filling: &Filling<'_>,
         place: Option<&Place>,
         presented: Presented,
         _leave: &Permit,
     ) -> Answer {
-        let invalid = |message| unsent(Reason::InvalidId, message);
-        let home = match self.url.build(id, &self.query) {
+        let home = match target.url.fill(filling, &target.query) {
             Ok(url) => url,
-            Err(error) => return invalid(error.to_string()),
+            Err(error) => return batch::invalid(error.to_string()),
         };
         let mut headers = Cow::Borrowed(&self.fixed_headers);
         for (name, template) in &self.item_headers {
-            match header_value(template, id) {
+            match header_value(template, filling.plain()) {
                 Some(value) => headers.to_mut().insert(name.clone(), value),
-                None => return invalid(format!("the ID can't be sent in the header {name}")),
+                None => {
+                    return batch::invalid(format!("the ID can't be sent in the header {name}"));
+                }
             };
         }
         let mut presented = presented;
         let (mut url, mut trusted) = (home.clone(), true);
         let mut paging = None;
         if let Some(pages) = &self.pages {
-            let (first, slots) = (
-                Place::default(),
-                Slots::new(&home, &self.url, &self.query, &presented),
-            );
-            let place = place.cloned().unwrap_or(first);
-            (url, trusted) = match pages.url(&home, &place, &slots) {
-                Ok(found) => found,
-                Err(message) => return unsent(Reason::NextPage, message.to_owned()),
-            };
-            paging = Some((pages, place, slots));
+            match Paging::begin(pages, target, &home, place, &presented) {
+                Ok(begun) => {
+                    (url, trusted) = (begun.1, begun.2);
+                    paging = Some(begun.0);
+                }
+                Err(answer) => return answer,
+            }
         }
         if trusted {
             url = with_key(url, &presented);
@@ -170,19 +196,18 @@ impl Fetcher {
             };
             match step {
                 Step::Answer(mut answer, links) => {
-                    if let Some((pages, place, slots)) = &paging {
-                        let asked = Asked {
-                            place,
+                    if let Some(paging) = &paging {
+                        let ended = Ended {
                             home: &home,
                             url: &url,
                             trusted,
-                            slots,
-                            secrets: &self.sent(id, &home).secrets(&headers, &presented),
+                            secrets: carried(target, filling, &home).secrets(&headers, &presented),
+                            links: &links,
                         };
-                        answer = pages.judge(answer, &asked, &links);
+                        answer = paging.judge(answer, &ended);
                     }
                     if let Some(trouble) = answer.verdict.trouble_mut() {
-                        let secrets = self.sent(id, &home).secrets(&headers, &presented);
+                        let secrets = carried(target, filling, &home).secrets(&headers, &presented);
                         trouble.message =
                             redact(&trouble.message, secrets.iter().map(Vec::as_slice));
                     }
@@ -194,7 +219,7 @@ impl Fetcher {
                         // Once away from home, nothing brings the credentials back.
                         trusted = trusted && next.same_origin;
                         url = next.url;
-                        let secrets = self.sent(id, &home).secrets(&headers, &presented);
+                        let secrets = carried(target, filling, &home).secrets(&headers, &presented);
                         if !trusted && holds(url.as_str(), secrets.iter().map(Vec::as_slice)) {
                             return redirect_failure(
                                 "a redirect that would carry a credential to another origin".into(),
@@ -239,15 +264,6 @@ impl Fetcher {
                 format!("no whole answer within {limit}"),
             )),
             bytes: 0,
-        }
-    }
-
-    fn sent<'a>(&'a self, id: &'a str, home: &'a Url) -> Sent<'a> {
-        Sent {
-            id,
-            home,
-            url: &self.url,
-            query: &self.query,
         }
     }
 
@@ -375,12 +391,12 @@ impl Fetcher {
     }
 }
 
-/// What can't be asked for at all.
-fn unsent(reason: Reason, message: String) -> Answer {
-    Answer {
-        signal: Signal::NotSent,
-        verdict: Verdict::Failed(Trouble::new(None, reason, message)),
-        bytes: 0,
+fn carried<'a>(target: &'a Target, filling: &'a Filling<'_>, home: &'a Url) -> Sent<'a> {
+    Sent {
+        id: filling.plain(),
+        home,
+        url: &target.url,
+        query: &target.query,
     }
 }
 

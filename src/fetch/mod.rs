@@ -5,7 +5,9 @@
 //! decision, and sending needs a permit of the pacer's. Must never send
 //! credentials to another origin (promise 6), nor show a URL in a message.
 
+mod ask;
 mod attempt;
+mod batch;
 mod body;
 mod classify;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -15,6 +17,7 @@ mod pages;
 mod redirect;
 mod sent;
 
+pub use ask::Ask;
 pub use attempt::{FetchSetupError, Fetcher};
-pub use classify::{Answer, Refused, Trouble, Verdict};
+pub use classify::{Answer, Refused, Share, Trouble, Verdict};
 pub use pages::{Next, PageAnswer, Place};

@@ -5,8 +5,9 @@
 //! may end in the checkpoint; nor follow a link to another origin unless the
 //! job says so, nor from https to plain http (promise 6).
 
-pub(super) mod kept;
+mod kept;
 mod link;
+mod paging;
 mod ways;
 
 use super::classify::{Answer, Trouble, Verdict};
@@ -16,6 +17,7 @@ use crate::outcome::{Reason, Record};
 use crate::pace::Signal;
 use crate::transport::holds;
 use kept::Slots;
+pub(super) use paging::{Ended, Paging};
 use reqwest::Url;
 use reqwest::header::{HeaderMap, LINK};
 use serde_json_path::JsonPath;

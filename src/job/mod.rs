@@ -24,7 +24,7 @@ pub use interpolate::Environment;
 pub(crate) use pages::selects_elements;
 pub use pages::{PageRecords, PageWay, Pages};
 pub use starter::{SCHEMA, Starter, starter};
-pub use template::{Template, TemplateError, UrlTemplate};
+pub use template::{Filling, Template, TemplateError, UrlTemplate};
 pub use units::{Quarantine, Rate, UnitError, parse_duration, parse_size};
 
 use secrecy::SecretString;
@@ -133,6 +133,34 @@ pub struct Request {
     pub max_body: u64,
     /// `pages`: an item's answer comes in pages.
     pub pages: Option<Pages>,
+    /// `[request.batch]`: one request asks for several items.
+    pub batch: Option<Batch>,
+}
+
+/// `[request.batch]`: one request asks for up to `size` items, whose IDs take
+/// the place of `{ids}`.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// `size`: items of one request at most, at least 1.
+    pub size: usize,
+    /// `separator`: what stands between two IDs.
+    pub separator: String,
+    /// `items`: where the answer has its elements: an array, or several nodes.
+    pub items: JsonPath,
+    /// `key` or `match`: which element is whose.
+    pub matching: Matching,
+    /// `single`: how one item is asked for when the batch endpoint is gone.
+    pub single: Option<UrlTemplate>,
+}
+
+/// Which element of a batch's answer is whose.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Matching {
+    /// `key`: the ID is at this JSONPath in the element. An element with a key that
+    /// nobody asked for (Spotify relinks tracks) belongs to the item at its place.
+    Key(JsonPath),
+    /// `match = "position"`: the elements are in the order of the IDs, `null` where there is none.
+    Position,
 }
 
 /// `[request] method`.

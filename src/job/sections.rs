@@ -4,6 +4,7 @@
 //! person learns them all at once; `None` means that a mistake was told.
 
 mod auth;
+mod batch;
 mod credentials;
 mod ids;
 mod limits;
@@ -28,7 +29,7 @@ const SECTIONS: [(&str, &[&str]); 7] = [
     (
         "request",
         &[
-            "url", "method", "query", "headers", "timeout", "max_body", "pages",
+            "url", "method", "query", "headers", "timeout", "max_body", "batch", "pages",
         ],
     ),
     (

@@ -1,4 +1,4 @@
-//! Texts with `{id}` holes: the URL, and the values of headers and query.
+//! Texts with `{id}` or `{ids}` holes: the URL, and the values of headers and query.
 //!
 //! Only what was typed in the job file is a template: a value that was filled in
 //! from outside is never looked into for holes, and never shown.
@@ -10,6 +10,7 @@ pub use url::UrlTemplate;
 
 use super::diagnostic::mask_all;
 use super::interpolate::{Piece, Text};
+use std::borrow::Cow;
 use std::fmt;
 
 /// Why an ID cannot be put into the URL.
@@ -42,6 +43,49 @@ pub(super) enum HoleError {
 enum Part {
     Text(String),
     Id,
+    /// The IDs of a batch.
+    Ids,
+}
+
+/// What takes the place of the holes in one request.
+#[derive(Debug, Clone)]
+pub struct Filling<'a> {
+    /// In headers: the ID, or the batch's IDs with the separator between them.
+    pub(super) plain: Cow<'a, str>,
+    /// In the URL: each ID percent-encoded.
+    encoded: String,
+    longest: usize,
+    empty: bool,
+}
+
+impl<'a> Filling<'a> {
+    /// For the request of one item.
+    pub fn one(id: &'a str) -> Filling<'a> {
+        Filling {
+            plain: Cow::Borrowed(id),
+            encoded: url::encode(id),
+            longest: id.len(),
+            empty: id.is_empty(),
+        }
+    }
+
+    /// For the request of several. In a URL the separator stands as it was
+    /// typed, so `","`, `"%2C"` and `"&id="` are all possible.
+    pub fn several(ids: &[&'a str], separator: &str) -> Filling<'a> {
+        let encoded: Vec<String> = ids.iter().map(|id| url::encode(id)).collect();
+        let plain = ids.join(separator);
+        Filling {
+            longest: plain.len(),
+            encoded: encoded.join(&url::encode_separator(separator)),
+            empty: ids.iter().any(|id| id.is_empty()),
+            plain: Cow::Owned(plain),
+        }
+    }
+
+    /// As headers have it, with nothing encoded.
+    pub fn plain(&self) -> &str {
+        &self.plain
+    }
 }
 
 /// A header's or query parameter's value, with `{id}` holes.
@@ -72,7 +116,12 @@ impl Template {
     }
 
     pub(super) fn has_id(&self) -> bool {
-        self.parts.iter().any(Part::is_id)
+        self.parts.contains(&Part::Id)
+    }
+
+    /// Whether it has the hole of a batch's IDs.
+    pub fn has_ids(&self) -> bool {
+        self.parts.contains(&Part::Ids)
     }
 
     /// The value for one item, with nothing encoded.
@@ -93,12 +142,12 @@ impl Part {
     fn text<'a>(&'a self, id: &'a str) -> &'a str {
         match self {
             Part::Text(text) => text,
-            Part::Id => id,
+            Part::Id | Part::Ids => id,
         }
     }
 
-    fn is_id(&self) -> bool {
-        *self == Part::Id
+    fn is_hole(&self) -> bool {
+        matches!(self, Part::Id | Part::Ids)
     }
 }
 
@@ -127,11 +176,13 @@ fn parts(text: &Text) -> Result<Vec<Part>, HoleError> {
             } else {
                 let (hole, after) = brace.split_once('}').ok_or(HoleError::Unclosed)?;
                 let name = hole.strip_prefix('{').unwrap_or(hole);
-                if name != "id" {
-                    return Err(HoleError::Unknown(name.to_owned()));
-                }
+                let hole = match name {
+                    "id" => Part::Id,
+                    "ids" => Part::Ids,
+                    _ => return Err(HoleError::Unknown(name.to_owned())),
+                };
                 push_text(&mut parts, &mut run);
-                parts.push(Part::Id);
+                parts.push(hole);
                 after
             };
         }

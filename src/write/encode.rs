@@ -44,10 +44,10 @@ impl Encoder {
     }
 
     /// Appends what comes before the first record, as far as it is known.
-    pub(super) fn header(&self, out: &mut Vec<u8>) -> Result<(), WriteError> {
+    pub(super) fn header(&self, out: &mut Vec<u8>) {
         match self {
-            Encoder::Ndjson(_) => Ok(()),
-            Encoder::Delimited(delimited) => delimited.header(out).map_err(odd),
+            Encoder::Ndjson(_) => {}
+            Encoder::Delimited(delimited) => delimited.header(out),
         }
     }
 

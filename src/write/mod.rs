@@ -26,6 +26,7 @@ pub(crate) mod fuzz;
 mod ndjson;
 mod open;
 mod rewrite;
+mod row;
 mod sink;
 mod writer;
 

@@ -45,6 +45,7 @@ fn run(stage: &str, times: u64, folder: &Path) -> Result<()> {
         "pretty-body" => body(times, &pretty()?),
         "ndjson" => records(times, folder, "out.ndjson", COMMIT),
         "csv" => records(times, folder, "out.csv", COMMIT),
+        "csv-fields" => records(times, folder, "out.tsv", COMMIT),
         "commit" => records(times, folder, "out.ndjson", 1),
         _ => bail!("no stage `{stage}`"),
     }

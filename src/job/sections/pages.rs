@@ -1,7 +1,7 @@
 //! `[request.pages]`: how an item's answer goes on.
 
-use super::reader::{Field, Reader, StandIn, list};
-use crate::job::diagnostic::{Diagnostic, nearest};
+use super::reader::{Field, Reader, Section, StandIn};
+use crate::job::diagnostic::Diagnostic;
 use crate::job::pages::{PageRecords, PageWay, Pages, selects_elements};
 use serde_json_path::JsonPath;
 
@@ -29,18 +29,10 @@ const WAYS_HELP: &str = "one of: `next = \"$.next\"` (a URL in the body), `next 
 
 /// The names of the query parameters that the job sets itself are in `query`.
 pub(super) fn read(reader: &mut Reader, field: &Field<'_>, query: &[&str]) -> Option<Pages> {
-    let fields = reader.table(field)?;
-    for unknown in fields.iter().filter(|field| !KEYS.contains(&field.name)) {
-        let help = match nearest(unknown.name, KEYS) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("[request.pages] knows {}", list(&KEYS)),
-        };
-        let message = format!("unknown key `{}` in [request.pages]", unknown.name);
-        reader.push(Diagnostic::new(message).at(unknown.key.clone()).help(help));
-    }
+    let section = reader.subsection(field, "request.pages", &KEYS)?;
     let keys = Keys {
         table: field,
-        fields: &fields,
+        section: &section,
         query,
     };
     let records = keys.records(reader);
@@ -76,13 +68,13 @@ pub(super) fn read(reader: &mut Reader, field: &Field<'_>, query: &[&str]) -> Op
 /// The keys of the table.
 struct Keys<'a, 't> {
     table: &'a Field<'t>,
-    fields: &'a [Field<'t>],
+    section: &'a Section<'t>,
     query: &'a [&'a str],
 }
 
 impl<'a, 't> Keys<'a, 't> {
     fn get(&self, name: &str) -> Option<&'a Field<'t>> {
-        self.fields.iter().find(|field| field.name == name)
+        self.section.get(name)
     }
 
     fn records(&self, reader: &mut Reader) -> Option<PageRecords> {

@@ -1,5 +1,6 @@
 //! `[request]`: how one item is asked for.
 
+use super::batch;
 use super::pages;
 use super::reader::{Field, Reader, StandIn};
 use crate::job::diagnostic::Diagnostic;
@@ -52,17 +53,31 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
         }
         Some(size)
     });
+    let batch = section.optional("batch", None, |field| batch::read(reader, field).map(Some));
     let (url, query, headers) = (url?, query?, headers?);
-    let listing = !url.has_id() && !query.iter().any(|pair| pair.value.has_id());
-    if let Some(field) = url_field.filter(|_| listing && root.contains_key("ids")) {
-        let message = "there is no `{id}` in `url` or in the values of `query`";
-        let help = "put it in, or leave [ids] out: a plain listing is one item";
-        reader.impossible(field, message, help);
+    let holes = Holes {
+        id: url.has_id() || query.iter().any(|pair| pair.value.has_id()),
+        ids: url.has_ids() || query.iter().any(|pair| pair.value.has_ids()),
+    };
+    let listing = !holes.id && !holes.ids;
+    // Without [ids] there is no hole to miss.
+    if let Some(field) = url_field
+        && (root.contains_key("ids") || !listing || section.get("batch").is_some())
+    {
+        check_holes(reader, field, &holes, section.get("batch").is_some());
+    }
+    if let (Some(field), Some(Some(batch))) = (section.get("batch"), &batch) {
+        batch::check_single(reader, field, &url, batch);
     }
     let pages = section.optional("pages", None, |field| {
         let names: Vec<&str> = query.iter().map(|pair| pair.name.as_str()).collect();
         pages::read(reader, field, &names).map(Some)
     });
+    if let (Some(field), Some(_)) = (section.get("pages"), section.get("batch")) {
+        let message = "[request.batch] and [request.pages] can't go together";
+        let help = "leave one of them out: the answer to a batch is one page";
+        reader.push(Diagnostic::new(message).at(field.key.clone()).help(help));
+    }
     for (index, header) in headers.iter().enumerate() {
         let same = |other: &Pair| other.name.eq_ignore_ascii_case(&header.name);
         if headers.iter().take(index).any(same) {
@@ -81,9 +96,39 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
             headers: headers.into_iter().map(Pair::into_value).collect(),
             timeout: timeout?,
             max_body: max_body?,
+            batch: batch?,
             pages: pages?,
         },
     })
+}
+
+/// Which holes the URL and the query have.
+struct Holes {
+    id: bool,
+    ids: bool,
+}
+
+fn check_holes(reader: &mut Reader, url: &Field<'_>, holes: &Holes, batch: bool) {
+    let (message, help) = match (holes.id, holes.ids, batch) {
+        (false, false, false) => (
+            "there is no `{id}` in `url` or in the values of `query`",
+            "put it in, or leave [ids] out: a plain listing is one item",
+        ),
+        (_, true, false) => (
+            "`{ids}` is for batches, and there is no [request.batch]",
+            "write `{id}`, or add `[request.batch]` with `size`, `items` and `key`",
+        ),
+        (_, false, true) => (
+            "with [request.batch], `{ids}` must be in `url` or in the values of `query`",
+            "url = \"https://api.example.com/items?ids={ids}\"",
+        ),
+        (true, true, true) => (
+            "`{id}` and `{ids}` are both there: a request is for one item or for several",
+            "leave `{id}` to `single` in [request.batch]",
+        ),
+        (true, false, false) | (false, true, true) => return,
+    };
+    reader.impossible(url, message, help);
 }
 
 struct Pair {
@@ -134,7 +179,8 @@ fn read_header(reader: &mut Reader, field: &Field<'_>) -> Option<Template> {
     Some(value)
 }
 
-fn read_url(reader: &mut Reader, field: &Field<'_>) -> Option<UrlTemplate> {
+/// A URL with its holes.
+pub(super) fn read_url(reader: &mut Reader, field: &Field<'_>) -> Option<UrlTemplate> {
     let text = reader.text(field, StandIn::Never)?;
     let mistake = match UrlTemplate::new(&text) {
         Ok(url) => return Some(url),
@@ -144,11 +190,12 @@ fn read_url(reader: &mut Reader, field: &Field<'_>) -> Option<UrlTemplate> {
         }
         Err(mistake) => explain(&mistake),
     };
-    reader.impossible(field, &mistake.0, mistake.1);
+    let message = mistake.0.replace("`url`", &format!("`{}`", field.name));
+    reader.impossible(field, &message, mistake.1);
     None
 }
 
-/// A mistake in `url`, in words: what, and what to do.
+/// A mistake in a URL, in words: what, and what to do.
 fn explain(mistake: &UrlMistake) -> (String, &'static str) {
     let (message, help) = match mistake {
         UrlMistake::Syntax(reason) => {

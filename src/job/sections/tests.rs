@@ -202,7 +202,7 @@ fn impossible_requests() {
     expect(&url("https://h/x"), &["there is no `{id}` in `url` or"]);
     expect(
         &url("https://h/{foo}"),
-        &["unknown placeholder `{foo}`", "only placeholder is `{id}`"],
+        &["unknown placeholder `{foo}`", "placeholders are `{id}`"],
     );
     expect(&url("https://h/{id"), &["never closed"]);
     expect(&url("https://{id}.h/"), &["scheme, host or port"]);
@@ -348,6 +348,11 @@ fn impossible_pages() {
     expect(
         &format!("{REQUEST}pages = \"$.next\""),
         &["`pages` must be a table"],
+    );
+    let both = "batch = { size = 2, key = \"$.id\" }\npages = { next = \"link\" }";
+    expect(
+        &format!("[request]\nurl = \"https://h/{{ids}}\"\n{both}"),
+        &["[request.batch] and [request.pages] can't go together"],
     );
 }
 

@@ -116,7 +116,7 @@ impl Reader {
     }
 
     pub(super) fn bad_hole(&mut self, field: &Field<'_>, error: &HoleError) {
-        let help = "the only placeholder is `{id}`; write `{{` for a literal `{`";
+        let help = "the placeholders are `{id}`, and `{ids}` with [request.batch]; write `{{` for a literal `{`";
         let message = match error {
             HoleError::Unclosed => format!("a `{{` is never closed in `{}`", field.name),
             HoleError::Unknown(name) if is_word(name) => {

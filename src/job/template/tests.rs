@@ -4,6 +4,7 @@ use super::*;
 use crate::job::interpolate::{Piece, Text};
 use percent_encoding::percent_decode_str;
 use proptest::prelude::*;
+use reqwest::Url;
 
 fn text(pieces: Vec<Piece>) -> Text {
     Text {
@@ -114,6 +115,29 @@ fn query_is_appended_and_encoded() {
         built("http://h?q={id}"),
         format!("http://h/?q=a%20b&{tail}")
     );
+}
+
+#[test]
+fn the_ids_of_a_batch_keep_to_themselves() {
+    let template = url("https://h/x?ids={ids}&y=1");
+    assert!(template.has_ids() && !template.has_id());
+    let built = |ids: &[&str], separator: &str| {
+        let filling = Filling::several(ids, separator);
+        template.fill(&filling, &[("z".to_owned(), value("{ids}"))])
+    };
+    let expect = |query: &str| Ok(Url::parse(&format!("https://h/x?{query}")).unwrap());
+    assert_eq!(
+        built(&["a", "b,c"], ","),
+        expect("ids=a,b%2Cc&y=1&z=a,b%2Cc")
+    );
+    assert_eq!(built(&["a", "b"], "|"), expect("ids=a%7Cb&y=1&z=a%7Cb"));
+    assert_eq!(built(&["a&b"], "&ids="), expect("ids=a%26b&y=1&z=a%26b"));
+    assert_eq!(
+        built(&["a", "b"], "&ids="),
+        expect("ids=a&ids=b&y=1&z=a&ids=b")
+    );
+    assert_eq!(built(&["a", ""], ","), Err(TemplateError::EmptyId));
+    assert_eq!(Filling::several(&["a", "b"], " ").plain(), "a b");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! is percent-encoded down to RFC 3986 unreserved characters, and an ID that
 //! would make the URL parser take another path is refused.
 
-use super::{HoleError, Part, Template, TemplateError, parts, push_text};
+use super::{Filling, HoleError, Part, Template, TemplateError, parts, push_text};
 use crate::job::interpolate::{Piece, Text};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
@@ -16,6 +16,35 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
+
+/// What a separator may have beside them and stand in a URL as it is. `%` is there
+/// for those that are typed as an escape.
+const IN_SEPARATOR: &AsciiSet = &RESERVED
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'%')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b'/')
+    .remove(b':')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b'@');
+
+/// An ID as it stands in a URL.
+pub(super) fn encode(id: &str) -> String {
+    utf8_percent_encode(id, RESERVED).to_string()
+}
+
+/// What stands between two IDs in a URL.
+pub(super) fn encode_separator(separator: &str) -> String {
+    utf8_percent_encode(separator, IN_SEPARATOR).to_string()
+}
 
 /// Longer URLs are refused by HTTP libraries (and by every server).
 const URL_LIMIT: usize = 65_000;
@@ -64,7 +93,8 @@ impl UrlTemplate {
         }
         let mark = mark_for(&typed);
         let marked: String = parts.iter().map(|part| part.text(&mark)).collect();
-        let holes = parts.iter().filter(|part| part.is_id()).count();
+        let holes: Vec<&Part> = parts.iter().filter(|part| part.is_hole()).collect();
+        let mut kinds = holes.iter().copied().cloned();
         if authority(&marked).contains(&mark) {
             return Err(UrlMistake::IdInOrigin);
         }
@@ -86,10 +116,13 @@ impl UrlTemplate {
         }
         let origin = url.origin().ascii_serialization();
         let home = Url::parse(&origin).map_err(|error| UrlMistake::Syntax(error.to_string()))?;
-        let path = split_at_mark(url.path(), &mark);
-        let query = url.query().map(|query| split_at_mark(query, &mark));
+        // The parser keeps their order.
+        let path = split_at_mark(url.path(), &mark, &mut kinds);
+        let query = url
+            .query()
+            .map(|query| split_at_mark(query, &mark, &mut kinds));
         let all = path.iter().chain(query.iter().flatten());
-        if all.filter(|part| part.is_id()).count() != holes {
+        if all.filter(|part| part.is_hole()).count() != holes.len() {
             return Err(UrlMistake::IdFolded);
         }
         if path.iter().chain(query.iter().flatten()).any(cuts_escape) {
@@ -127,8 +160,16 @@ impl UrlTemplate {
     }
 
     pub(in crate::job) fn has_id(&self) -> bool {
+        self.has(&Part::Id)
+    }
+
+    pub(in crate::job) fn has_ids(&self) -> bool {
+        self.has(&Part::Ids)
+    }
+
+    fn has(&self, hole: &Part) -> bool {
         let mut all = self.path.iter().chain(self.query.iter().flatten());
-        all.any(Part::is_id)
+        all.any(|part| part == hole)
     }
 
     /// The same with `base` (`http://127.0.0.1:4000`) in the place of scheme, host and port.
@@ -140,19 +181,28 @@ impl UrlTemplate {
     /// The URL of one item: the ID percent-encoded into its holes, `query`
     /// appended to the URL's own.
     pub fn build(&self, id: &str, query: &[(String, Template)]) -> Result<Url, TemplateError> {
-        if id.is_empty() {
+        self.fill(&Filling::one(id), query)
+    }
+
+    /// The URL of one request, whatever it asks for.
+    pub fn fill(
+        &self,
+        filling: &Filling<'_>,
+        query: &[(String, Template)],
+    ) -> Result<Url, TemplateError> {
+        if filling.empty {
             return Err(TemplateError::EmptyId);
         }
-        if id.len() > URL_LIMIT {
+        if filling.longest > URL_LIMIT {
             return Err(TemplateError::TooLong);
         }
-        let encoded = utf8_percent_encode(id, RESERVED).to_string();
+        let encoded = &filling.encoded;
         let mut text = String::with_capacity(128);
-        text.extend(self.path.iter().map(|part| part.text(&encoded)));
+        text.extend(self.path.iter().map(|part| part.text(encoded)));
         let path_end = text.len();
         let mut separator = None;
         if let Some(own) = &self.query {
-            text.extend(own.iter().map(|part| part.text(&encoded)));
+            text.extend(own.iter().map(|part| part.text(encoded)));
             // An empty query needs none; one that ends in `?` is not empty.
             separator = (text.len() > path_end).then_some('&');
         }
@@ -164,7 +214,7 @@ impl UrlTemplate {
             for part in &value.parts {
                 match part {
                     Part::Text(value) => text.extend(utf8_percent_encode(value, RESERVED)),
-                    Part::Id => text.push_str(&encoded),
+                    Part::Id | Part::Ids => text.push_str(encoded),
                 }
             }
         }
@@ -225,11 +275,12 @@ fn cuts_escape(part: &Part) -> bool {
     text.iter().rev().take(2).any(|b| *b == b'%')
 }
 
-fn split_at_mark(text: &str, mark: &str) -> Vec<Part> {
+/// `kinds` has the holes in their order.
+fn split_at_mark(text: &str, mark: &str, kinds: &mut impl Iterator<Item = Part>) -> Vec<Part> {
     let mut parts = Vec::new();
     for (index, run) in text.split(mark).enumerate() {
         if index > 0 {
-            parts.push(Part::Id);
+            parts.push(kinds.next().unwrap_or(Part::Id));
         }
         push_text(&mut parts, &mut run.to_owned());
     }

@@ -110,7 +110,7 @@ impl Writer {
         self.line.clear();
         if !columns_known && self.encoder.found().is_some() {
             // The header row stays: these are the columns from here on.
-            self.encoder.header(&mut self.line)?;
+            self.encoder.header(&mut self.line);
             self.output.append(&self.line)?;
         }
         if let Some(trail) = self.trails.latest.get(&key) {
