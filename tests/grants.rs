@@ -575,11 +575,6 @@ fn letting_in(
 
 #[test]
 fn a_login_has_its_token_in_the_body_a_header_or_a_cookie() {
-    let bearer = |request: &Req| {
-        request
-            .header("authorization")
-            .and_then(|t| t.strip_prefix("Bearer "))
-    };
     let place = Place::new();
     let (api, refusals) = letting_in(
         |n| {
@@ -587,7 +582,11 @@ fn a_login_has_its_token_in_the_body_a_header_or_a_cookie() {
                 "{{\"data\":{{\"jwt\":\"tok{n}\"}},\"ttl\":\"3600\"}}"
             ))
         },
-        bearer,
+        |request| {
+            request
+                .header("authorization")
+                .and_then(|token| token.strip_prefix("Bearer "))
+        },
     );
     let auth = "type = \"login\"\nlogin_url = \"{base}/auth/login\"\n\
                 json = { user = \"me\", password = \"s3cr3t-x\", remember = true }\n\
