@@ -290,7 +290,7 @@ fn a_login_that_nobody_finishes_ends_when_told() {
 /// Without a refresh token a login lasts as long as its access token.
 #[test]
 fn a_login_without_a_refresh_token_runs_out_and_says_so() {
-    let Some(server) = OauthServer::start(&json!({ "access_token_s": 60 })) else {
+    let Some(server) = OauthServer::start(&json!({ "access_token_s": 300 })) else {
         return;
     };
     let place = Place::new();

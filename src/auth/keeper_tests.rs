@@ -279,9 +279,9 @@ async fn what_is_precious_is_waited_for_at_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_to_sign_in_ends_it_at_once_and_says_what_to_do() {
+async fn nobody_to_log_in_ends_it_at_once_and_says_what_to_do() {
     let script: Script = Arc::new(|_| {
-        let said = "nobody has signed in: run `harvest login x.toml`";
+        let said = "nobody has logged in: run `harvest login x.toml`";
         (Duration::ZERO, Err(GrantError::NeedsPerson(said.into())))
     });
     let (endpoint, keeper, shared) = endpoint(script, HOUR);

@@ -218,11 +218,11 @@ impl Refresh {
         match (&self.grant.kind, stored) {
             (GrantKind::RefreshToken { refresh_token }, _) => Ok(refresh_token.clone()),
             (_, None) => Err(GrantError::NeedsPerson(format!(
-                "nobody has signed in for this job yet: run `{}`",
+                "nobody has logged in for this job yet: run `{}`",
                 self.login()
             ))),
             (_, Some(_)) => Err(GrantError::NeedsPerson(format!(
-                "the sign-in has run out, and the server gave no refresh token with it: run `{}` \
+                "the log-in has run out, and the server gave no refresh token with it: run `{}` \
                  (many servers give one for `scope = \"offline_access\"`)",
                 self.login()
             ))),
@@ -245,7 +245,7 @@ impl Refresh {
                          one from the provider and put it in the place of `refresh_token`"
                 ),
                 _ => format!(
-                    "the sign-in is not good any more ({error}{description}): run `{}`",
+                    "the log-in is not good any more ({error}{description}): run `{}`",
                     self.login()
                 ),
             }),

@@ -201,7 +201,7 @@ async fn a_person_is_asked_for_when_nothing_else_helps() {
             .await
             .unwrap_err(),
     );
-    assert!(nobody.contains("nobody has signed in"), "{nobody}");
+    assert!(nobody.contains("nobody has logged in"), "{nobody}");
     assert!(nobody.contains("harvest login jobs/x.toml"), "{nobody}");
 
     keep(&store, None, "a", UNIX_EPOCH);

@@ -5,9 +5,12 @@
 //! belongs to one grant of one client. Must never show a token.
 
 mod file;
+mod login_id;
 
-pub use file::{FileStore, LoginId};
+pub use file::FileStore;
+pub use login_id::LoginId;
 
+use crate::job::{Grant, GrantKind};
 use secrecy::SecretString;
 use std::fmt;
 use std::path::PathBuf;
@@ -88,10 +91,16 @@ impl LockedTokens for MemoryStore {
     }
 }
 
-/// Where the tokens of a job's grant are kept: in the user's state folder.
+/// Where the tokens of a job's grant are kept: in the user's state folder, or,
+/// when anybody with the job file can get new ones, for the life of the process.
 ///
 /// # Errors
 /// For a user without a home.
-pub fn open_store(grant: &crate::job::Grant) -> Result<Arc<dyn TokenStore>, StoreError> {
-    Ok(Arc::new(FileStore::of_user(LoginId::of(grant))?))
+pub fn open_store(grant: &Grant) -> Result<Arc<dyn TokenStore>, StoreError> {
+    Ok(match grant.kind {
+        GrantKind::ClientCredentials | GrantKind::JwtBearer(_) => Arc::new(MemoryStore::default()),
+        GrantKind::RefreshToken { .. }
+        | GrantKind::AuthorizationCode { .. }
+        | GrantKind::DeviceCode { .. } => Arc::new(FileStore::of_user(LoginId::of(grant))?),
+    })
 }

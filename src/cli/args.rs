@@ -22,6 +22,7 @@ use std::path::PathBuf;
   harvest check jobs/tracks.toml    show the plan; sends nothing
   harvest jobs/tracks.toml          run it; run it again to resume
   harvest retry jobs/tracks.toml    run again only what failed
+  harvest login jobs/spotify_login.toml   log in once, where an API wants a person
 
 Exit codes:
   0 every item has its record · 1 the run could not go on · 2 wrong command line or job file
@@ -203,7 +204,7 @@ pub(super) struct LoginArgs {
     /// The job file
     #[arg(value_name = "JOB")]
     pub(super) job: PathBuf,
-    /// Only print the link, for a browser elsewhere on this machine
+    /// Only print the link; open no browser
     #[arg(long)]
     pub(super) no_browser: bool,
     /// How long to wait for the person, e.g. 90s

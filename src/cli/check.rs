@@ -7,7 +7,8 @@ use crate::auth::{FileStore, LoginId};
 use crate::checkpoint::{CheckpointError, Claim, DoneSet, Files, Loading, scan};
 use crate::ids::{self, IdsError};
 use crate::job::{
-    Auth, GrantKind, IdSource, Job, Limits, OutputTarget, Repeats, UrlTemplate, load,
+    Auth, GrantKind, IdSource, Job, Limits, OutputTarget, PageRecords, Pages, Repeats, UrlTemplate,
+    load,
 };
 use crate::report::{count, place, span};
 use std::fmt::Write;
@@ -74,6 +75,9 @@ fn plan(job: &Job) -> Result<String, CheckError> {
         "request",
         format!("{} {}", job.request.method.as_str(), job.request.url.raw()),
     );
+    if let Some(pages) = &job.request.pages {
+        line("pages", pages_of(pages));
+    }
     if let Some(batch) = &job.request.batch {
         let single = batch.single.as_ref().map(UrlTemplate::raw);
         let else_single = single.map_or(String::new(), |url| format!("; one by one: {url}"));
@@ -99,7 +103,11 @@ fn plan(job: &Job) -> Result<String, CheckError> {
         line("items", items);
         line("done", count(tally.done));
         line("left", count(left));
-        line("time", time(job, left));
+        let mut time = time(job, left);
+        if job.request.pages.is_some() && !job.limits.rates.is_empty() {
+            time.push_str(", for one page each");
+        }
+        line("time", time);
     }
     line("limits", limits(&job.limits));
     match &job.output.target {
@@ -174,6 +182,22 @@ fn time(job: &Job, left: u64) -> String {
     }
 }
 
+fn pages_of(pages: &Pages) -> String {
+    let records = match &pages.records {
+        PageRecords::Bodies => "each page is a record".to_owned(),
+        PageRecords::Items(path) => format!("each element of {path} is a record"),
+        PageRecords::Merge(path) => format!("{path} of all pages in one record"),
+    };
+    let most = pages
+        .max_pages
+        .map(|most| format!(", {} at most", count(most)));
+    format!(
+        "{}; {records}{}",
+        pages.way.told(),
+        most.unwrap_or_default()
+    )
+}
+
 /// Whether the tokens that a person has to get once are there.
 fn login_state(job: &Job) -> Option<String> {
     let Auth::Grant(grant) = &job.auth else {
@@ -185,6 +209,7 @@ fn login_state(job: &Job) -> Option<String> {
     }
     let kept = FileStore::of_user(LoginId::of(grant)).and_then(|store| store.look());
     match kept {
+        Ok(Some(_)) if is_kept => Some("a newer refresh token than the job file's is kept".into()),
         Ok(Some(tokens)) => Some(format!("logged in; {}", super::login::life(&tokens))),
         Ok(None) if is_kept => None,
         Ok(None) => Some(format!(
@@ -205,7 +230,7 @@ pub(super) fn auth(auth: &Auth) -> &'static str {
             GrantKind::DeviceCode { .. } => "OAuth2 device code, by `harvest login`",
             GrantKind::JwtBearer(_) => "OAuth2 JWT bearer assertion",
         },
-        Auth::Login(_) => "log-in",
+        Auth::Login(_) => "the API's own log-in",
         Auth::Bearer { .. } => "bearer token",
         Auth::Basic { .. } => "HTTP Basic",
         Auth::ApiKey { .. } => "API key",

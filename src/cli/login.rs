@@ -1,13 +1,13 @@
 //! `harvest login JOB`: a person consents, and the tokens are kept for runs.
 
-use super::args::LoginArgs;
+use super::args::{LogFormat, LogLevel, LoginArgs};
 use super::run::quoted;
 use super::signals::Stops;
-use super::{Exit, browser, show};
+use super::{Exit, browser, logging, show};
 use crate::auth::consent::{self, ConsentError, Prompt};
 use crate::auth::{FileStore, LoginId, StoredTokens};
 use crate::job::{Auth, Grant, Job, LoadOptions, load};
-use crate::report::span;
+use crate::report::{Screen, span};
 use crate::run::Stop;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -32,6 +32,8 @@ pub(super) fn login(args: &LoginArgs) -> Exit {
             return Exit::Usage;
         }
     };
+    let screen = Screen::default();
+    logging::start(LogLevel::Warn, LogFormat::Text, false, &screen);
     // Before the person does anything: where should it go?
     let store = match FileStore::of_user(LoginId::of(grant)) {
         Ok(store) => store,

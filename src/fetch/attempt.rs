@@ -5,6 +5,7 @@ use super::batch::{self, Sharing};
 use super::body;
 use super::classify::{self, Answer, Refused, Trouble, Verdict};
 use super::head::{equip, header_value, with_key};
+use super::pages::{Ended, Pages, Paging, Place};
 use super::redirect::{MOST_HOPS, next_hop, next_method};
 use super::sent::Sent;
 use crate::auth::{Credentials, Presented, SidePermits, Token};
@@ -50,12 +51,14 @@ pub struct Fetcher {
     item_headers: Vec<(HeaderName, Template)>,
     timeout: Duration,
     max_body: u64,
+    pages: Option<Pages>,
     permits: SidePermits,
     credentials: Credentials,
 }
 
 enum Step {
-    Answer(Answer),
+    /// With the Link header fields, where they are asked for.
+    Answer(Answer, Vec<Vec<u8>>),
     Redirect(u16, HeaderMap),
 }
 
@@ -98,6 +101,7 @@ impl Fetcher {
             item_headers,
             timeout: request.timeout,
             max_body: request.max_body,
+            pages: request.pages.as_ref().map(Pages::new),
             permits,
             credentials,
         })
@@ -115,13 +119,18 @@ impl Fetcher {
     pub async fn attempt(&self, ask: Ask<'_>, presented: Presented, leave: &Permit) -> Answer {
         let (Ask::Several(ids), Some((target, sharing))) = (ask, &self.several) else {
             let filling = Filling::one(ask.first());
-            return self.send_all(&self.one, &filling, presented, leave).await;
+            let place = ask.place();
+            return self
+                .send_all(&self.one, &filling, place, presented, leave)
+                .await;
         };
         if let Err(answer) = sharing.check(ids) {
             return answer;
         }
         let filling = Filling::several(ids, sharing.separator());
-        let mut answer = self.send_all(target, &filling, presented, leave).await;
+        let mut answer = self
+            .send_all(target, &filling, None, presented, leave)
+            .await;
         if let Verdict::Record(record) = answer.verdict {
             answer.verdict = sharing.share_out(ids, &record);
             answer.signal = batch::signal(&answer.verdict, answer.signal);
@@ -133,6 +142,7 @@ impl Fetcher {
         &self,
         target: &Target,
         filling: &Filling<'_>,
+        place: Option<&Place>,
         presented: Presented,
         leave: &Permit,
     ) -> Answer {
@@ -150,8 +160,20 @@ impl Fetcher {
             };
         }
         let mut presented = presented;
-        let mut url = with_key(home.clone(), &presented);
-        let mut trusted = true;
+        let (mut url, mut trusted) = (home.clone(), true);
+        let mut paging = None;
+        if let Some(pages) = &self.pages {
+            match Paging::begin(pages, target, &home, place, &presented) {
+                Ok(begun) => {
+                    (url, trusted) = (begun.1, begun.2);
+                    paging = Some(begun.0);
+                }
+                Err(answer) => return answer,
+            }
+        }
+        if trusted {
+            url = with_key(url, &presented);
+        }
         let mut method = self.method.clone();
         for hop in 0..=MOST_HOPS {
             if hop > 0 {
@@ -175,7 +197,17 @@ impl Fetcher {
                 Err(_) => return self.too_slow(trusted),
             };
             match step {
-                Step::Answer(mut answer) => {
+                Step::Answer(mut answer, links) => {
+                    if let Some(paging) = &paging {
+                        let ended = Ended {
+                            home: &home,
+                            url: &url,
+                            trusted,
+                            secrets: carried(target, filling, &home).secrets(&headers, &presented),
+                            links: &links,
+                        };
+                        answer = paging.judge(answer, &ended);
+                    }
                     if let Some(trouble) = answer.verdict.trouble_mut() {
                         let secrets = carried(target, filling, &home).secrets(&headers, &presented);
                         trouble.message =
@@ -264,11 +296,12 @@ impl Fetcher {
                         (signal, Verdict::Again(Trouble::new(None, reason, message)))
                     }
                 };
-                return Step::Answer(Answer {
+                let answer = Answer {
                     signal,
                     verdict,
                     bytes: 0,
-                });
+                };
+                return Step::Answer(answer, Vec::new());
             }
         };
         let status = response.status().as_u16();
@@ -282,7 +315,11 @@ impl Fetcher {
         if matches!(status, 301 | 302 | 303 | 307 | 308) {
             return Step::Redirect(status, response.headers().clone());
         }
-        Step::Answer(if (200..300).contains(&status) {
+        let links = self
+            .pages
+            .as_ref()
+            .map(|pages| pages.links(response.headers()));
+        let answer = if (200..300).contains(&status) {
             self.success(status, &mut response).await
         } else {
             let after = retry_after(response.headers(), now).or_else(|| announced?.refuses(status));
@@ -311,7 +348,8 @@ impl Fetcher {
                 verdict,
                 bytes,
             }
-        })
+        };
+        Step::Answer(answer, links.unwrap_or_default())
     }
 
     async fn success(&self, status: u16, response: &mut reqwest::Response) -> Answer {

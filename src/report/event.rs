@@ -53,6 +53,10 @@ pub struct Snapshot {
     pub done_before: u64,
     /// Records of this run.
     pub records: u64,
+    /// Items of this run that have their records: one each, unless they come in pages.
+    pub items: u64,
+    /// Pages of this run, where items come in pages.
+    pub pages: u64,
     /// Failures of this run.
     pub failed: u64,
     /// Attempts beyond the first.
@@ -126,6 +130,10 @@ pub struct Summary {
     pub failures: Option<PathBuf>,
     /// Records of this run.
     pub records: u64,
+    /// Items of this run that have their records.
+    pub items: u64,
+    /// Pages of this run, where items come in pages.
+    pub pages: u64,
     /// Records in the output, earlier runs' counted.
     pub records_in_all: u64,
     /// Failures of this run, by reason, with one message each.

@@ -82,7 +82,7 @@ fn log_in_at(base: &str, login: &mut Login) {
     login.life = json_path("$.expires_in").ok().map(LoginLife::Body);
 }
 
-/// What nobody has to sign in for: the embedded API takes any refresh token.
+/// What nobody has to log in for: the embedded API takes any refresh token.
 fn signed_in(grant: &Grant) -> Result<MemoryStore, RunError> {
     let store = MemoryStore::default();
     if grant.needs_login() {

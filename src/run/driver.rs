@@ -165,7 +165,10 @@ impl Driver<'_> {
         self.in_flight.push(Box::pin(async move {
             let ids: Vec<&str>;
             let ask = match &load {
-                Load::One(work) => Ask::One(&work.id),
+                Load::One(work) => match work.place() {
+                    Some(place) => Ask::Page(&work.id, place),
+                    None => Ask::One(&work.id),
+                },
                 Load::Several(works) => {
                     ids = works.iter().map(|work| work.id.as_str()).collect();
                     Ask::Several(&ids)
@@ -255,7 +258,8 @@ impl Driver<'_> {
             match claim {
                 Claim::New { occurrence } => {
                     self.taken += 1;
-                    self.queue.push(Work::new(item.id, occurrence));
+                    let work = self.on_its_trail(Work::new(item.id, occurrence));
+                    self.queue.push(work);
                 }
                 Claim::Done { .. } => self.stats.done_before += 1,
                 Claim::Repeat => self.stats.repeats += 1,
@@ -269,7 +273,8 @@ impl Driver<'_> {
                 return self.limit_reached();
             }
             self.taken += 1;
-            self.queue.push(Work::again(item));
+            let work = self.on_its_trail(Work::again(item));
+            self.queue.push(work);
         }
     }
 
@@ -286,7 +291,7 @@ impl Driver<'_> {
     /// Hands an outcome on to the writer.
     pub(super) async fn hand_on(&mut self, outcome: Outcome) -> Result<(), RunError> {
         match &outcome.fate {
-            Ok(_) => self.stats.records += 1,
+            Ok(_) => self.stats.record(outcome.pages.as_deref()),
             Err(failure) => {
                 self.stats.failure(failure.reason, &failure.message);
                 tracing::info!(id = outcome.id, reason = %failure.reason, "failed: {}", failure.message);
@@ -346,6 +351,8 @@ impl Driver<'_> {
             total,
             done_before: self.stats.done_before,
             records: self.stats.records,
+            items: self.stats.items,
+            pages: self.stats.pages,
             failed: self.stats.failed_count,
             retries: self.stats.retries,
             in_flight: self.pacer.in_flight(),

@@ -15,6 +15,7 @@ mod error;
 mod error_body;
 mod ids_stage;
 mod known;
+mod pages;
 mod quarantine;
 mod refusals;
 mod shape;

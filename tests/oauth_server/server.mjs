@@ -58,6 +58,8 @@ const provider = new Provider(base, {
     { client_id: 'service', token_endpoint_auth_method: 'none', ...machines, grant_types: [JWT_BEARER] },
     { client_id: 'person', token_endpoint_auth_method: 'none', ...person },
     { client_id: 'person-secret', client_secret: 'person-s3cret', token_endpoint_auth_method: 'client_secret_basic', ...person },
+    { client_id: 'person-post', client_secret: 'person-p0st', token_endpoint_auth_method: 'client_secret_post', ...person },
+    { client_id: 'person-jwt', jwks: { keys: [machine.jwk] }, token_endpoint_auth_method: 'private_key_jwt', ...person },
     { client_id: 'short', token_endpoint_auth_method: 'none', ...person, grant_types: ['authorization_code'] },
   ],
   jwks: { keys: [signing.secret] },

@@ -203,6 +203,7 @@ fn records(times: u64, folder: &Path, output: &str, every: u64) -> Result<()> {
                 fetched_at: UNIX_EPOCH,
                 body: body.clone(),
             }),
+            pages: None,
         })
         .collect();
     measured(|| {

@@ -51,9 +51,10 @@ pub async fn revoke(
             ("token_type_hint", kind.to_owned().into()),
         ];
         let answer = client.post(endpoint, form, WHO).await?;
-        let is_unsupported = || is_error(answer.body(), "unsupported_token_type");
         // Section 2.2.1: a server need not revoke access tokens; they end by themselves.
-        if !answer.status().is_success() && !(kind == "access_token" && is_unsupported()) {
+        let is_exempt =
+            || kind == "access_token" && is_error(answer.body(), "unsupported_token_type");
+        if !answer.status().is_success() && !is_exempt() {
             return Err(client.refusal(&answer, WHO));
         }
     }

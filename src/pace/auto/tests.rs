@@ -70,7 +70,7 @@ impl Run {
                 if go > now {
                     self.auto.bound(now);
                 } else {
-                    self.auto.start(now);
+                    self.auto.start(now, self.latency.is_measuring());
                     let (back, refusal) = server.ask(now);
                     let refused = refusal.is_some();
                     self.sent.push(Sent { at: now, refused });
@@ -283,12 +283,30 @@ fn a_server_that_refuses_from_the_first_request_on_teaches_nothing() {
     let mut now = 0;
     for _ in 0..5 {
         now = auto.earliest(now);
-        auto.start(now);
+        auto.start(now, false);
         auto.refused(now, now + MS, None);
         assert!(auto.earliest(now) >= now + S, "it is left alone");
     }
     assert_eq!(auto.speed(now), FIRST);
     assert!(!auto.is_settled());
+}
+
+/// Spotify's day in the penalty box says nothing of its 30 s window.
+#[test]
+fn a_penalty_of_a_day_halves_the_speed_and_no_more() {
+    let mut auto = AutoRate::new(Some(10.0), 0);
+    let mut now = 0;
+    for _ in 0..100 {
+        now = auto.earliest(now);
+        auto.start(now, false);
+        auto.accepted(now, now, Load::Easy);
+    }
+    auto.start(now, false);
+    let resume = now + 86_400 * S;
+    auto.refused(now, now, Some(resume));
+    assert_eq!(auto.earliest(now), resume);
+    let speed = auto.speed(resume);
+    assert!((3.0..6.0).contains(&speed), "{speed}");
 }
 
 proptest! {
@@ -312,7 +330,7 @@ proptest! {
                 _ => auto.strained(number.abs().min(1.0), now),
             }
             if auto.earliest(now) <= now {
-                auto.start(now);
+                auto.start(now, false);
             } else {
                 auto.bound(now);
             }
