@@ -9,6 +9,7 @@ mod credentials;
 mod ids;
 mod limits;
 mod output;
+mod pages;
 mod reader;
 mod request;
 mod values;
@@ -17,7 +18,7 @@ use self::reader::Reader;
 use super::diagnostic::Diagnostic;
 use super::interpolate::Filler;
 use super::units::{Quarantine, Rate};
-use super::{Checkpoint, Job, LoadOptions, Retry};
+use super::{Checkpoint, Ids, Job, LISTING, LoadOptions, Repeats, Retry};
 use std::path::Path;
 use std::time::Duration;
 use toml::de::DeTable;
@@ -28,19 +29,41 @@ const SECTIONS: [(&str, &[&str]); 7] = [
     (
         "request",
         &[
-            "url", "method", "query", "headers", "timeout", "max_body", "batch",
+            "url", "method", "query", "headers", "timeout", "max_body", "batch", "pages",
         ],
     ),
     (
         "auth",
         &[
             "type",
+            "issuer",
             "token_url",
+            "authorization_url",
+            "device_authorization_url",
             "client_id",
             "client_secret",
             "client_auth",
+            "key",
+            "key_id",
+            "key_file",
+            "algorithm",
+            "claims",
+            "lifetime",
             "scope",
             "params",
+            "authorization_params",
+            "redirect_port",
+            "refresh_token",
+            "login_url",
+            "form",
+            "json",
+            "token_path",
+            "token_header",
+            "token_cookie",
+            "expires",
+            "expires_in_path",
+            "send_as",
+            "prefix",
             "token",
             "username",
             "password",
@@ -67,8 +90,16 @@ pub(super) fn read(
     let mut reader = Reader::new(filler, folder, options.sandbox);
     reader.check_sections(root);
 
-    let ids = ids::read(&mut reader, root);
     let request = request::read(&mut reader, root);
+    let listing = request.as_ref().is_some_and(|request| request.listing);
+    let ids = match listing && !root.contains_key("ids") {
+        true => Some(Ids {
+            list: vec![LISTING.to_owned()],
+            file: None,
+            repeats: Repeats::Once,
+        }),
+        false => ids::read(&mut reader, root),
+    };
     let auth = auth::read(&mut reader, root);
     let limits = limits::read(&mut reader, root, options);
     let retry = read_retry(&mut reader, root);

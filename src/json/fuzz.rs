@@ -64,7 +64,7 @@ pub(super) fn places(body: &[u8], slices: &[&[u8]]) -> Vec<Range<usize>> {
 
 fn parts(raw: &[u8]) {
     let value = serde_json::from_slice::<Value>(raw);
-    let (elements, members) = (elements(raw), members(raw).map(Iterator::collect::<Vec<_>>));
+    let (elements, members) = (elements(raw), members(raw));
     let (string, text) = (string(raw), text(raw));
     match value {
         // It may be not compact.

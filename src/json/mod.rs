@@ -24,6 +24,6 @@ mod search;
 mod words;
 
 pub use compact::{JsonError, compact_json};
-pub use parts::{Members, elements, is_null, members, string, text};
+pub use parts::{elements, is_null, members, string, text};
 pub(crate) use path::json_path;
 pub use query::{Queries, Query, QueryError};

@@ -9,58 +9,47 @@ use std::borrow::Cow;
 
 /// The elements of an array, in their order; `None` when `array` is none.
 pub fn elements(array: &[u8]) -> Option<Vec<&[u8]>> {
-    fn read(array: &[u8]) -> Result<Vec<&[u8]>, Odd> {
-        let mut cursor = Cursor::new(array);
-        cursor.take(b'[')?;
-        let mut elements = Vec::new();
-        if !cursor.eat(b']') {
-            loop {
-                let from = cursor.at;
-                cursor.skip()?;
-                elements.push(cursor.since(from));
-                if !cursor.eat(b',') {
-                    break;
-                }
-            }
-            cursor.take(b']')?;
-        }
-        match cursor.peek() {
-            None => Ok(elements),
-            Some(_) => Err(cursor.odd()),
-        }
-    }
-    read(array).ok()
+    level(array, b'[', b']', |cursor| {
+        let from = cursor.at;
+        cursor.skip()?;
+        Ok(cursor.since(from))
+    })
 }
 
-/// The members of an object, in their order; `None` when `object` is none.
-pub fn members(object: &[u8]) -> Option<Members<'_>> {
-    let mut cursor = Cursor::new(object);
-    cursor.eat(b'{').then_some(Members { cursor })
-}
-
-/// An object's members in the order of the text, those with one name all of
-/// them: the name, a JSON string ([`string`] has its text), and the value. What
-/// is no JSON ends them.
-#[derive(Debug, Clone)]
-pub struct Members<'t> {
-    cursor: Cursor<'t>,
-}
-
-impl<'t> Iterator for Members<'t> {
-    type Item = (&'t [u8], &'t [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (from, mut cursor) = (self.cursor.at, self.cursor);
-        // Whatever is odd stays odd: the next call ends here too.
-        cursor.name().ok()?;
+/// The members of an object in the order of the text, those with one name all
+/// of them: each one's name, a JSON string ([`string`] has its text), and its
+/// value. `None` when `object` is none.
+pub fn members(object: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+    level(object, b'{', b'}', |cursor| {
+        let from = cursor.at;
+        cursor.name()?;
         let value = cursor.at;
-        cursor.skip().ok()?;
-        let name = self.cursor.bytes.get(from..value - 1).unwrap_or_default();
-        let member = (name, cursor.since(value));
-        cursor.eat(b',');
-        self.cursor = cursor;
-        Some(member)
+        let name = cursor.bytes.get(from..value - 1).unwrap_or_default();
+        cursor.skip()?;
+        Ok((name, cursor.since(value)))
+    })
+}
+
+/// What `one` reads between the brackets of the whole text, comma by comma.
+fn level<'t, T>(
+    text: &'t [u8],
+    open: u8,
+    close: u8,
+    mut one: impl FnMut(&mut Cursor<'t>) -> Result<T, Odd>,
+) -> Option<Vec<T>> {
+    let mut cursor = Cursor::new(text);
+    cursor.take(open).ok()?;
+    let mut all = Vec::new();
+    if !cursor.eat(close) {
+        loop {
+            all.push(one(&mut cursor).ok()?);
+            if !cursor.eat(b',') {
+                break;
+            }
+        }
+        cursor.take(close).ok()?;
     }
+    cursor.peek().is_none().then_some(all)
 }
 
 /// The text of a JSON string, its escapes resolved; `None` when `raw` is no
@@ -117,12 +106,13 @@ mod tests {
     #[test]
     fn members_come_as_they_were_sent() {
         let object = br#"{"a":1.0,"\u0061":[{}],"b,}":"x"}"#;
-        let (names, values): (Vec<_>, Vec<_>) = members(object).unwrap().unzip();
+        let (names, values): (Vec<_>, Vec<_>) = members(object).unwrap().into_iter().unzip();
         assert_eq!(texts(names), [r#""a""#, r#""\u0061""#, r#""b,}""#]);
         assert_eq!(texts(values), ["1.0", "[{}]", r#""x""#]);
-        assert_eq!(members(b"{}").unwrap().count(), 0);
-        assert!(members(b"[1]").is_none());
-        assert_eq!(members(br#"{"a":1,"b"}"#).unwrap().count(), 1);
+        assert_eq!(members(b"{}"), Some(vec![]));
+        for none in ["[1]", "{", r#"{"a":1,"b"}"#, r#"{"a":1,}"#, r#"{"a":1} "#] {
+            assert_eq!(members(none.as_bytes()), None, "{none}");
+        }
     }
 
     #[test]

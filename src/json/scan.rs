@@ -4,7 +4,7 @@
 //! text is JSON: `pass.rs` has seen to that), and never loop or panic when it
 //! is not.
 
-use super::words::plain_until;
+use super::words::{HIGH, between, brackets, equal, has, plain_until, word_at};
 
 /// No compact JSON at this byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,28 +101,65 @@ impl<'t> Cursor<'t> {
 
     /// Steps over the rest of the innermost object or array, its end included.
     pub(super) fn close(&mut self) -> Result<(), Odd> {
-        let mut at = self.at;
-        // How many are open within it.
-        let mut open = 0_usize;
-        loop {
-            match self.bytes.get(at) {
-                Some(b'"') => (at, _) = self.string_end(at + 1)?,
-                Some(b'{' | b'[') => {
-                    open += 1;
-                    at += 1;
-                }
-                Some(b'}' | b']') => {
-                    at += 1;
-                    if open == 0 {
-                        self.at = at;
+        let mut rest = Rest {
+            at: self.at,
+            open: 0,
+            inside: 0,
+        };
+        while let Some(word) = word_at(self.bytes, rest.at) {
+            if has(word, b'\\') {
+                // An escape may reach into the next word.
+                let until = rest.at + 8;
+                match self.close_bytewise(rest, until)? {
+                    Ok(end) => {
+                        self.at = end;
                         return Ok(());
                     }
-                    open -= 1;
+                    Err(further) => rest = further,
                 }
-                Some(_) => at += 1,
-                None => return Err(Odd(at)),
+                continue;
+            }
+            let quotes = equal(word, b'"');
+            if quotes == 0 && rest.inside != 0 {
+                rest.at += 8;
+                continue;
+            }
+            let strings = between(quotes) ^ rest.inside;
+            let mut brackets = brackets(word) & !strings;
+            while brackets != 0 {
+                let place = brackets.trailing_zeros() / 8;
+                if rest.is_closed_by((word >> (8 * place)) as u8) {
+                    self.at = rest.at + place as usize + 1;
+                    return Ok(());
+                }
+                brackets &= brackets - 1;
+            }
+            rest.inside = (strings >> 63) * HIGH;
+            rest.at += 8;
+        }
+        match self.close_bytewise(rest, usize::MAX)? {
+            Ok(end) => {
+                self.at = end;
+                Ok(())
+            }
+            Err(rest) => Err(Odd(rest.at)),
+        }
+    }
+
+    /// The same byte by byte as far as `until`: the position after the end, or
+    /// what is left to do.
+    fn close_bytewise(&self, mut rest: Rest, until: usize) -> Result<Result<usize, Rest>, Odd> {
+        while rest.at < until {
+            let byte = *self.bytes.get(rest.at).ok_or(Odd(rest.at))?;
+            rest.at += 1;
+            match byte {
+                b'\\' if rest.inside != 0 => rest.at += 1,
+                b'"' => rest.inside ^= HIGH,
+                _ if rest.inside == 0 && rest.is_closed_by(byte) => return Ok(Ok(rest.at)),
+                _ => {}
             }
         }
+        Ok(Err(rest))
     }
 
     /// The position after a string's closing quote, and whether it has escapes;
@@ -141,5 +178,29 @@ impl<'t> Cursor<'t> {
                 _ => return Err(Odd(at)),
             }
         }
+    }
+}
+
+/// On the way to the end of an object or array.
+#[derive(Debug, Clone, Copy)]
+struct Rest {
+    at: usize,
+    /// How many are open within it.
+    open: usize,
+    /// `HIGH` when the text before `at` ends inside of a string, or 0.
+    inside: u64,
+}
+
+impl Rest {
+    /// Counts a bracket; another byte is none.
+    #[inline]
+    fn is_closed_by(&mut self, bracket: u8) -> bool {
+        match bracket {
+            b'{' | b'[' => self.open += 1,
+            b'}' | b']' if self.open == 0 => return true,
+            b'}' | b']' => self.open -= 1,
+            _ => {}
+        }
+        false
     }
 }

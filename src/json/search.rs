@@ -190,9 +190,8 @@ impl<'t, 'p> Search<'t, 'p> {
             }
             for place in active.clone() {
                 let node = self.active_node(place);
-                let one = node.and_then(|node| node.index(index));
-                let all = node.and_then(|node| node.all);
-                self.active.extend(one.into_iter().chain(all));
+                self.activate(node.and_then(|node| node.index(index)));
+                self.activate(node.and_then(|node| node.all));
             }
             if self.active.len() > below {
                 self.value(below..self.active.len())?;
@@ -216,9 +215,15 @@ impl<'t, 'p> Search<'t, 'p> {
         };
         for place in active {
             let node = self.active_node(place);
-            let one = node.and_then(|node| node.name(&plain));
-            let all = node.and_then(|node| node.all);
-            self.active.extend(one.into_iter().chain(all));
+            self.activate(node.and_then(|node| node.name(&plain)));
+            self.activate(node.and_then(|node| node.all));
+        }
+    }
+
+    #[inline]
+    fn activate(&mut self, node: Option<usize>) {
+        if let Some(node) = node {
+            self.active.push(node);
         }
     }
 

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 mod kills;
+mod pages;
 mod refusals;
 mod retries;
 
@@ -70,6 +71,7 @@ fn outcome(n: u32) -> Outcome {
         id: n.to_string(),
         occurrence: 0,
         fate,
+        pages: None,
     }
 }
 
@@ -215,11 +217,12 @@ fn csv_columns_survive_a_kill() {
         fs::read_to_string(&options.output).unwrap(),
         "id\n0\n1\n3\n4\n"
     );
+    // Too deep for the tree that this column needs.
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
     options.output = folder.path().join("paths.csv");
     options.columns = vec![(
         "x".to_owned(),
-        serde_json_path::JsonPath::parse("$.id").unwrap(),
+        serde_json_path::JsonPath::parse("$..id").unwrap(),
     )];
     let mut writer = open(options.clone()).unwrap().writer;
     let record = Record {
@@ -232,6 +235,7 @@ fn csv_columns_survive_a_kill() {
             id: "d".to_owned(),
             occurrence: 0,
             fate: Ok(record),
+            pages: None,
         })
         .unwrap();
     writer.commit(note(1), Closing::Finished).unwrap();

@@ -47,6 +47,7 @@ fn run(stage: &str, times: u64, folder: &Path) -> Result<()> {
         "pretty-body" => body(times, &pretty()?),
         "ndjson" => records(times, folder, "out.ndjson", COMMIT),
         "csv" => records(times, folder, "out.csv", COMMIT),
+        "csv-fields" => records(times, folder, "out.tsv", COMMIT),
         "commit" => records(times, folder, "out.ndjson", 1),
         _ => bail!("no stage `{stage}`"),
     }
@@ -205,6 +206,7 @@ fn records(times: u64, folder: &Path, output: &str, every: u64) -> Result<()> {
                 fetched_at: UNIX_EPOCH,
                 body: body.clone(),
             }),
+            pages: None,
         })
         .collect();
     measured(|| {

@@ -166,7 +166,7 @@ fn slowly<'b>(raw: &'b [u8], steps: &[Step<'_>]) -> Vec<&'b [u8]> {
     for (index, raw) in elements(raw).unwrap_or_default().into_iter().enumerate() {
         children.push((Step::Index(index), raw));
     }
-    for (name, raw) in members(raw).into_iter().flatten() {
+    for (name, raw) in members(raw).unwrap_or_default() {
         let name = Step::Name(string(name).unwrap().into_owned().into());
         children.retain(|(other, _)| *other != name);
         children.push((name, raw));
@@ -285,7 +285,7 @@ proptest! {
     fn no_bytes_panic(bytes in "[\\[\\]{}:,\"\\\\a01 tn\u{e9}]{0,24}", path in a_path(true, 4)) {
         let _ = Query::new(&path).select(bytes.as_bytes());
         let _ = (elements(bytes.as_bytes()), string(bytes.as_bytes()));
-        prop_assert!(members(bytes.as_bytes()).into_iter().flatten().count() <= bytes.len());
+        prop_assert!(members(bytes.as_bytes()).unwrap_or_default().len() <= bytes.len());
     }
 
     #[test]
