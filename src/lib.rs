@@ -14,7 +14,7 @@
 //! | [`run`] | the wiring of the stages, shutdown | all below but `sandbox` |
 //! | [`report`] | events → bar, lines, summary | `outcome`, `pace` |
 //! | [`write`](mod@write) | outcomes → bytes, opening and recovery of the output | `checkpoint`, `outcome`, `job`, `json` |
-//! | [`checkpoint`] | the done set, the journal, the lock | `pace` (its notes), `job` |
+//! | [`checkpoint`] | the done set, the journal, the lock | `pace` (its notes), `outcome` (its trails), `job` |
 //! | [`fetch`] | one item → one attempt's verdict | `json`, `auth`, `pace`, `transport`, `outcome` |
 //! | [`ids`] | the stream of items | `job` |
 //! | [`auth`] | credentials, the shared token, a person's log-in | `pace`, `transport`, `job` |

@@ -121,6 +121,7 @@ fn write_a_million_records(job: &Path) {
         let etag = format!("\"{number}\"").into_bytes().into();
         writer
             .append(&Outcome {
+                pages: None,
                 fate: Ok(Record {
                     status: 200,
                     fetched_at: SystemTime::now(),

@@ -5,8 +5,10 @@
 //! belongs to one grant of one client. Must never show a token.
 
 mod file;
+mod login_id;
 
-pub use file::{FileStore, LoginId};
+pub use file::FileStore;
+pub use login_id::LoginId;
 
 use crate::job::{Grant, GrantKind};
 use secrecy::SecretString;

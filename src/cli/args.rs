@@ -22,6 +22,7 @@ use std::path::PathBuf;
   harvest check jobs/tracks.toml    show the plan; sends nothing
   harvest jobs/tracks.toml          run it; run it again to resume
   harvest retry jobs/tracks.toml    run again only what failed
+  harvest login jobs/spotify_login.toml   log in once, where an API wants a person
   harvest jobs/tracks.toml --update    ask again for what is there; replaces what has changed
 
 Exit codes:

@@ -8,7 +8,8 @@ use crate::auth::{FileStore, LoginId};
 use crate::checkpoint::{CheckpointError, Claim, DoneSet, Files, Loading, scan};
 use crate::ids::{self, IdsError};
 use crate::job::{
-    Auth, GrantKind, IdSource, Job, Limits, OutputTarget, Repeats, UrlTemplate, load,
+    Auth, GrantKind, IdSource, Job, Limits, OutputTarget, PageRecords, Pages, Repeats, UrlTemplate,
+    load,
 };
 use crate::report::{count, place, span};
 use crate::write::{WriteError, ages};
@@ -78,6 +79,9 @@ fn plan(job: &Job) -> Result<String, CheckError> {
         "request",
         format!("{} {}", job.request.method.as_str(), job.request.url.raw()),
     );
+    if let Some(pages) = &job.request.pages {
+        line("pages", pages_of(pages));
+    }
     if let Some(batch) = &job.request.batch {
         let single = batch.single.as_ref().map(UrlTemplate::raw);
         let else_single = single.map_or(String::new(), |url| format!("; one by one: {url}"));
@@ -109,7 +113,11 @@ fn plan(job: &Job) -> Result<String, CheckError> {
             line("older", words_of_age(&ages, update));
         }
         line("left", count(left));
-        line("time", time(job, left));
+        let mut time = time(job, left);
+        if job.request.pages.is_some() && !job.limits.rates.is_empty() {
+            time.push_str(", for one page each");
+        }
+        line("time", time);
     }
     line("limits", limits(&job.limits));
     match &job.output.target {
@@ -182,6 +190,22 @@ fn time(job: &Job, left: u64) -> String {
         true => format!("{} at least", span(at_least)),
         false => format!("{} at this rate", span(at_least)),
     }
+}
+
+fn pages_of(pages: &Pages) -> String {
+    let records = match &pages.records {
+        PageRecords::Bodies => "each page is a record".to_owned(),
+        PageRecords::Items(path) => format!("each element of {path} is a record"),
+        PageRecords::Merge(path) => format!("{path} of all pages in one record"),
+    };
+    let most = pages
+        .max_pages
+        .map(|most| format!(", {} at most", count(most)));
+    format!(
+        "{}; {records}{}",
+        pages.way.told(),
+        most.unwrap_or_default()
+    )
 }
 
 /// Whether the tokens that a person has to get once are there.

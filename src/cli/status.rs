@@ -51,6 +51,17 @@ pub(super) fn status(args: &StatusArgs) -> Exit {
     };
     line("state", is);
     line("records", count(state.records));
+    let whole: u64 = state.done.saturating_sub(state.failures.values().sum());
+    if whole != state.records {
+        line("items", format!("{} have their records", count(whole)));
+    }
+    if state.parts > 0 {
+        let (parts, records) = (count(state.parts), count(state.part_records));
+        line(
+            "in part",
+            format!("{parts} items, with {records} records so far"),
+        );
+    }
     let failed: u64 = state.failures.values().sum();
     if failed > 0 {
         let reasons: Vec<_> = state

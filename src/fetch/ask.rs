@@ -1,6 +1,7 @@
 //! What one request asks for, and where.
 
 use super::attempt::FetchSetupError;
+use super::pages::Place;
 use crate::job::{Request, Template, UrlTemplate};
 
 /// What one request asks for.
@@ -8,6 +9,8 @@ use crate::job::{Request, Template, UrlTemplate};
 pub enum Ask<'a> {
     /// One item.
     One(&'a str),
+    /// A page of an item, but the first: that is asked for as the item.
+    Page(&'a str, &'a Place),
     /// The items of a batch.
     Several(&'a [&'a str]),
 }
@@ -16,8 +19,16 @@ impl<'a> Ask<'a> {
     /// The first item's ID.
     pub(super) fn first(self) -> &'a str {
         match self {
-            Ask::One(id) => id,
+            Ask::One(id) | Ask::Page(id, _) => id,
             Ask::Several(ids) => ids.first().copied().unwrap_or_default(),
+        }
+    }
+
+    /// The page, when it is not the first.
+    pub(super) fn place(self) -> Option<&'a Place> {
+        match self {
+            Ask::Page(_, place) => Some(place),
+            Ask::One(_) | Ask::Several(_) => None,
         }
     }
 }

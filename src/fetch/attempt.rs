@@ -6,6 +6,7 @@ use super::body;
 use super::classify::{self, Answer, Refused, Trouble, Verdict};
 use super::conditional;
 use super::head::{equip, header_value, with_key};
+use super::pages::{Ended, Pages, Paging, Place};
 use super::redirect::{MOST_HOPS, next_hop, next_method};
 use super::sent::Sent;
 use crate::auth::{Credentials, Presented, SidePermits, Token};
@@ -51,6 +52,7 @@ pub struct Fetcher {
     item_headers: Vec<(HeaderName, Template)>,
     timeout: Duration,
     max_body: u64,
+    pages: Option<Pages>,
     permits: SidePermits,
     credentials: Credentials,
 }
@@ -67,7 +69,8 @@ enum Asked {
 }
 
 enum Step {
-    Answer(Answer),
+    /// With the Link header fields, where they are asked for.
+    Answer(Answer, Vec<Vec<u8>>),
     Redirect(u16, HeaderMap),
 }
 
@@ -110,6 +113,7 @@ impl Fetcher {
             item_headers,
             timeout: request.timeout,
             max_body: request.max_body,
+            pages: request.pages.as_ref().map(Pages::new),
             permits,
             credentials,
         })
@@ -134,8 +138,9 @@ impl Fetcher {
     ) -> Answer {
         let (Ask::Several(ids), Some((target, sharing))) = (ask, &self.several) else {
             let filling = Filling::one(ask.first());
+            let place = ask.place();
             return self
-                .send_all(&self.one, &filling, presented, known, leave)
+                .send_all(&self.one, &filling, place, presented, known, leave)
                 .await;
         };
         if let Err(answer) = sharing.check(ids) {
@@ -143,7 +148,7 @@ impl Fetcher {
         }
         let filling = Filling::several(ids, sharing.separator());
         let mut answer = self
-            .send_all(target, &filling, presented, None, leave)
+            .send_all(target, &filling, None, presented, None, leave)
             .await;
         if let Verdict::Record(record) = answer.verdict {
             answer.verdict = sharing.share_out(ids, &record);
@@ -156,6 +161,7 @@ impl Fetcher {
         &self,
         target: &Target,
         filling: &Filling<'_>,
+        place: Option<&Place>,
         presented: Presented,
         known: Option<&Validators>,
         leave: &Permit,
@@ -174,8 +180,20 @@ impl Fetcher {
             };
         }
         let mut presented = presented;
-        let mut url = with_key(home.clone(), &presented);
-        let mut trusted = true;
+        let (mut url, mut trusted) = (home.clone(), true);
+        let mut paging = None;
+        if let Some(pages) = &self.pages {
+            match Paging::begin(pages, target, &home, place, &presented) {
+                Ok(begun) => {
+                    (url, trusted) = (begun.1, begun.2);
+                    paging = Some(begun.0);
+                }
+                Err(answer) => return answer,
+            }
+        }
+        if trusted {
+            url = with_key(url, &presented);
+        }
         let mut method = self.method.clone();
         for hop in 0..=MOST_HOPS {
             if hop > 0 {
@@ -206,7 +224,17 @@ impl Fetcher {
                 Err(_) => return self.too_slow(trusted),
             };
             match step {
-                Step::Answer(mut answer) => {
+                Step::Answer(mut answer, links) => {
+                    if let Some(paging) = &paging {
+                        let ended = Ended {
+                            home: &home,
+                            url: &url,
+                            trusted,
+                            secrets: carried(target, filling, &home).secrets(&headers, &presented),
+                            links: &links,
+                        };
+                        answer = paging.judge(answer, &ended);
+                    }
                     if let Some(trouble) = answer.verdict.trouble_mut() {
                         let secrets = carried(target, filling, &home).secrets(&headers, &presented);
                         trouble.message =
@@ -296,11 +324,12 @@ impl Fetcher {
                         (signal, Verdict::Again(Trouble::new(None, reason, message)))
                     }
                 };
-                return Step::Answer(Answer {
+                let answer = Answer {
                     signal,
                     verdict,
                     bytes: 0,
-                });
+                };
+                return Step::Answer(answer, Vec::new());
             }
         };
         let status = response.status().as_u16();
@@ -314,7 +343,11 @@ impl Fetcher {
         if matches!(status, 301 | 302 | 303 | 307 | 308) {
             return Step::Redirect(status, response.headers().clone());
         }
-        Step::Answer(if (200..300).contains(&status) {
+        let links = self
+            .pages
+            .as_ref()
+            .map(|pages| pages.links(response.headers()));
+        let answer = if (200..300).contains(&status) {
             let validators = match asked {
                 Asked::Elsewhere => Validators::default(),
                 _ => conditional::validators(response.headers()),
@@ -353,7 +386,8 @@ impl Fetcher {
                 verdict,
                 bytes,
             }
-        })
+        };
+        Step::Answer(answer, links.unwrap_or_default())
     }
 
     async fn success(

@@ -11,6 +11,7 @@ mod diagnostic;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod interpolate;
+mod pages;
 mod sections;
 mod signing_key;
 mod starter;
@@ -27,6 +28,8 @@ pub use decode::{LoadOptions, load};
 pub(crate) use diagnostic::nearest;
 pub use diagnostic::{Diagnostic, JobError};
 pub use interpolate::Environment;
+pub(crate) use pages::selects_elements;
+pub use pages::{PageRecords, PageWay, Pages};
 pub use signing_key::{Algorithm, SigningError, SigningKey};
 pub use starter::{SCHEMA, Starter, starter};
 pub use template::{Filling, Template, TemplateError, UrlTemplate};
@@ -35,6 +38,9 @@ pub use units::{Concurrency, Pace, Quarantine, Rate, UnitError, parse_duration, 
 use serde_json_path::JsonPath;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// The ID of the only item of a job without `{id}`: a plain listing.
+pub const LISTING: &str = "listing";
 
 /// One harvest, as the job file describes it. Made only by [`load`].
 #[derive(Debug, Clone)]
@@ -134,6 +140,8 @@ pub struct Request {
     pub timeout: Duration,
     /// `max_body`: bytes of one decoded body at most.
     pub max_body: u64,
+    /// `pages`: an item's answer comes in pages.
+    pub pages: Option<Pages>,
     /// `[request.batch]`: one request asks for several items.
     pub batch: Option<Batch>,
 }

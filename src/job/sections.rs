@@ -9,6 +9,7 @@ mod credentials;
 mod ids;
 mod limits;
 mod output;
+mod pages;
 mod reader;
 mod request;
 mod update;
@@ -18,7 +19,7 @@ use self::reader::Reader;
 use super::diagnostic::Diagnostic;
 use super::interpolate::Filler;
 use super::units::{Quarantine, Rate};
-use super::{Checkpoint, Job, LoadOptions, Retry};
+use super::{Checkpoint, Ids, Job, LISTING, LoadOptions, Repeats, Retry};
 use std::path::Path;
 use std::time::Duration;
 use toml::de::DeTable;
@@ -29,7 +30,7 @@ const SECTIONS: [(&str, &[&str]); 8] = [
     (
         "request",
         &[
-            "url", "method", "query", "headers", "timeout", "max_body", "batch",
+            "url", "method", "query", "headers", "timeout", "max_body", "batch", "pages",
         ],
     ),
     (
@@ -91,14 +92,29 @@ pub(super) fn read(
     let mut reader = Reader::new(filler, folder, options.sandbox);
     reader.check_sections(root);
 
-    let ids = ids::read(&mut reader, root);
     let request = request::read(&mut reader, root);
+    let listing = request.as_ref().is_some_and(|request| request.listing);
+    let ids = match listing && !root.contains_key("ids") {
+        true => Some(Ids {
+            list: vec![LISTING.to_owned()],
+            file: None,
+            repeats: Repeats::Once,
+        }),
+        false => ids::read(&mut reader, root),
+    };
     let auth = auth::read(&mut reader, root);
     let limits = limits::read(&mut reader, root, options);
     let retry = read_retry(&mut reader, root);
     let output = output::read(&mut reader, root, options.output.as_deref());
     let checkpoint = read_checkpoint(&mut reader, root);
-    let update = update::read(&mut reader, root, output.as_ref(), options.output.is_some());
+    let pages = request.as_ref().is_some_and(|r| r.value.pages.is_some());
+    let update = update::read(
+        &mut reader,
+        root,
+        output.as_ref(),
+        options.output.is_some(),
+        pages,
+    );
     if let (Some(request), Some(auth)) = (&request, &auth) {
         credentials::check(&mut reader, request, auth);
     }

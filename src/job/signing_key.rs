@@ -287,7 +287,6 @@ impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SigningKey")
             .field("algorithm", &self.algorithm)
-            .field("key_id", &self.key_id)
             .finish_non_exhaustive()
     }
 }

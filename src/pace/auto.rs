@@ -24,6 +24,9 @@
 
 use super::Tick;
 use super::latency::Load;
+use ceiling::{Ceiling, HOLD, LONG_WAIT, Refusal};
+
+mod ceiling;
 
 /// Starts a second to begin with, where nothing is known.
 const FIRST: f64 = 4.0;
@@ -37,26 +40,6 @@ const DOUBLING: f64 = 2.0;
 const PLATEAU: f64 = 0.97;
 /// … and the part to come back at after a refusal.
 const RESUME: f64 = 0.9;
-/// A probe's growth in a second, far below a speed that was refused …
-const PROBE_FAST: f64 = 0.08;
-/// … and near it.
-const PROBE_SLOW: f64 = 0.02;
-/// A speed so far above one that was refused shows that the limit has risen.
-const RISEN: f64 = 1.3;
-/// Two ceilings so near to each other are the same one.
-const SAME: f64 = 0.08;
-/// Seconds from a refusal to the first probe above a ceiling that was measured …
-const HOLD: f64 = 5.0;
-/// … above one that is a guess …
-const HOLD_GUESS: f64 = 2.0;
-/// … and at most, where the server's window is not longer.
-const HOLD_MOST: f64 = 120.0;
-/// A refusal this soon after the last wait tells of the last one's guess.
-const SOON: f64 = 3.0;
-/// The part of the way from a measured ceiling to a refused probe's speed that the ceiling moves.
-const CREEP: f64 = 0.1;
-/// A wait of so many seconds is the rest of a window.
-const LONG_WAIT: f64 = 3.0;
 /// What is waited after a refusal that names no time, in seconds.
 const UNNAMED_WAIT: f64 = 1.0;
 /// A late timer is made up for within so long.
@@ -91,6 +74,8 @@ pub(super) struct AutoRate {
     /// Waits in a row that proved too short.
     too_short: u32,
     begun: bool,
+    /// There was a refusal in this run.
+    limit_seen: bool,
 }
 
 /// From the end of a wait to the next refusal.
@@ -102,35 +87,12 @@ struct Stretch {
     ended: Tick,
 }
 
-/// What is known of the limit.
-#[derive(Debug, Clone, Copy)]
-struct Ceiling {
-    rate: f64,
-    /// The speed that was refused.
-    refused_at: f64,
-    /// Measured between two refusals; else a guess.
-    measured: bool,
-    /// Probes above it that failed one after another.
-    failed: u32,
-    /// When the next one begins.
-    probe_at: Tick,
-    /// The seconds that the measure took, where the server counts in long
-    /// windows: what happens in less says little about such a one.
-    span: f64,
-}
-
 impl AutoRate {
     /// Begins at `known` starts a second, an earlier run's finding, or slowly.
     pub(super) fn new(known: Option<f64>, now: Tick) -> AutoRate {
         let known = known.filter(|rate| rate.is_finite() && *rate > 0.0);
-        let ceiling = known.map(|rate| Ceiling {
-            rate: rate.clamp(SLOWEST, FASTEST),
-            refused_at: rate.clamp(SLOWEST, FASTEST),
-            measured: false,
-            failed: 0,
-            probe_at: now.saturating_add(ticks(HOLD)),
-            span: 0.0,
-        });
+        let ceiling =
+            known.map(|rate| Ceiling::guess(rate, rate).probed_at(now.saturating_add(ticks(HOLD))));
         AutoRate {
             rate: ceiling.map_or(FIRST, |c| (c.rate * RESUME).max(SLOWEST)),
             ceiling,
@@ -151,6 +113,7 @@ impl AutoRate {
             },
             too_short: 0,
             begun: false,
+            limit_seen: false,
         }
     }
 
@@ -172,7 +135,7 @@ impl AutoRate {
 
     /// Whether a refusal has shown the limit.
     pub(super) fn is_settled(&self) -> bool {
-        self.ceiling.is_some()
+        self.limit_seen
     }
 
     /// The earliest moment for the next start, `now` or later.
@@ -186,7 +149,8 @@ impl AutoRate {
     }
 
     /// Counts a start.
-    pub(super) fn start(&mut self, now: Tick) {
+    /// `gently` is twice as slow as otherwise.
+    pub(super) fn start(&mut self, now: Tick, gently: bool) {
         if !self.begun {
             self.begun = true;
             self.since = self.since.max(now);
@@ -196,7 +160,8 @@ impl AutoRate {
             self.observed += (1.0 / gap - self.observed) * gap.min(1.0);
         }
         self.last_start = Some(now);
-        let gap = ticks(1.0 / self.speed(now));
+        let speed = self.speed(now) * if gently { 0.5 } else { 1.0 };
+        let gap = ticks(1.0 / speed);
         self.next = self.next.max(now - CATCH_UP).saturating_add(gap);
     }
 
@@ -223,24 +188,15 @@ impl AutoRate {
         }
         let grown = match self.ceiling {
             None => self.rate * (since / DOUBLING).exp2(),
-            Some(c) if self.rate < c.rate * PLATEAU * 0.995 => {
+            Some(c) if self.rate < c.plateau() * 0.995 => {
                 // Concave: half of what is missing in about a second.
-                self.rate + (c.rate * PLATEAU - self.rate) * (1.0 - (-since * 0.7).exp())
+                self.rate + (c.plateau() - self.rate) * (1.0 - (-since * 0.7).exp())
             }
             Some(c) if now < c.probe_at => self.rate,
-            Some(c) => {
-                let growth = match self.rate < c.refused_at * 0.8 {
-                    true => PROBE_FAST,
-                    false => PROBE_SLOW,
-                };
-                self.rate * (growth * since).exp()
-            }
+            Some(c) => self.rate * (c.growth(self.rate) * since).exp(),
         };
         self.rate = grown.clamp(SLOWEST, FASTEST);
-        let risen = |c: Ceiling| {
-            self.rate > c.refused_at * RISEN && now >= c.probe_at.saturating_add(ticks(c.span))
-        };
-        if self.ceiling.is_some_and(risen) {
+        if self.ceiling.is_some_and(|c| c.has_risen(self.rate, now)) {
             self.ceiling = None;
         }
     }
@@ -266,14 +222,21 @@ impl AutoRate {
         let wait = seconds(resume - now);
         // From the end of one wait to the end of the next.
         let measured = self.accepted as f64 / (run + wait).max(1e-3);
-        let used = self.rate.min(self.observed.max(SLOWEST));
-        let next = self.judge(measured, used, run, wait);
+        let refusal = Refusal {
+            measured,
+            used: self.rate.min(self.observed.max(SLOWEST)),
+            probing: self
+                .ceiling
+                .is_some_and(|c| self.rate > c.rate * (PLATEAU + 0.005)),
+            run,
+            wait,
+        };
         self.before = Stretch {
             accepted: self.accepted,
             run,
             ended: now,
         };
-        self.settle(next, resume, wait);
+        self.settle(Ceiling::after(self.ceiling, &refusal), resume, wait);
     }
 
     /// Nothing got through since the last wait: it was too short, and what was
@@ -286,12 +249,7 @@ impl AutoRate {
         match self.ceiling {
             Some(old) if self.before.accepted > 0 && wait >= LONG_WAIT => {
                 let measured = self.before.accepted as f64 / (self.before.run + wait);
-                let next = Ceiling {
-                    rate: measured.clamp(SLOWEST, old.rate.max(SLOWEST)),
-                    measured: true,
-                    ..old
-                };
-                self.settle(next, resume, wait);
+                self.settle(old.measured_anew(measured), resume, wait);
             }
             _ => self.wait(resume),
         }
@@ -300,73 +258,13 @@ impl AutoRate {
 
     /// Takes a ceiling over, and comes back below it after the wait.
     fn settle(&mut self, next: Ceiling, resume: Tick, wait: f64) {
-        let hold = match next.measured {
-            true => HOLD.max(2.0 * wait),
-            false => HOLD_GUESS,
-        };
-        let most = HOLD_MOST.max(hold);
-        let hold = (hold * f64::from(next.failed).exp2()).min(most);
-        self.ceiling = Some(Ceiling {
-            probe_at: resume.saturating_add(ticks(hold)),
-            ..next
-        });
+        let probe_at = resume.saturating_add(ticks(next.hold(wait)));
+        self.ceiling = Some(next.probed_at(probe_at));
+        self.limit_seen = true;
         self.rate = (next.rate * RESUME).clamp(SLOWEST, FASTEST);
         self.wait(resume);
         self.since = resume;
         self.accepted = 0;
-    }
-
-    /// The ceiling after a refusal. All in starts a second, and seconds.
-    fn judge(&self, measured: f64, used: f64, run: f64, wait: f64) -> Ceiling {
-        let guess = |rate: f64, failed| Ceiling {
-            rate: rate.clamp(SLOWEST, FASTEST),
-            refused_at: used,
-            measured: false,
-            failed,
-            probe_at: 0,
-            span: 0.0,
-        };
-        let sure = |rate: f64, failed| Ceiling {
-            measured: true,
-            span: if wait >= LONG_WAIT { run + wait } else { 0.0 },
-            ..guess(rate, failed)
-        };
-        let Some(old) = self.ceiling else {
-            // The end of slow start.
-            return match wait >= LONG_WAIT {
-                true => sure(measured, 0),
-                false => guess(used, 0),
-            };
-        };
-        if self.rate <= old.rate * (PLATEAU + 0.005) {
-            if run + wait < 0.5 * old.span {
-                // The edge of a window, or what an uneven start has left in it.
-                return Ceiling {
-                    rate: old.rate * RESUME,
-                    ..old
-                };
-            }
-            // Not even that much is allowed.
-            let least = used * if run < SOON { 0.25 } else { 0.5 };
-            let rate = measured.clamp(least, used * 0.95);
-            return match run >= SOON || wait >= LONG_WAIT {
-                true => sure(rate, 0),
-                false => guess(rate, 0),
-            };
-        }
-        // A probe failed.
-        let failed = |rate: f64| match (rate / old.rate - 1.0).abs() < SAME {
-            true => old.failed.saturating_add(1).min(16),
-            false => 0,
-        };
-        if old.measured && used < old.rate * 1.5 {
-            // Without a bucket to fill it, the time of a short wait is lost to the measure.
-            let creep = if wait < LONG_WAIT { CREEP } else { 0.0 };
-            let least = old.rate + creep * (used - old.rate).max(0.0);
-            let rate = measured.clamp(least, used.max(least));
-            return sure(rate, failed(rate));
-        }
-        guess(used, failed(used))
     }
 
     /// The server or the way to it was in trouble until `resume`, for another reason than too
@@ -374,17 +272,8 @@ impl AutoRate {
     pub(super) fn interrupted(&mut self, started: Tick, now: Tick, resume: Tick) {
         if started >= self.reacted {
             let before = self.ceiling.map_or(self.rate, |c| c.rate.max(self.rate));
-            self.ceiling.get_or_insert(Ceiling {
-                rate: before,
-                refused_at: before,
-                measured: false,
-                failed: 0,
-                probe_at: 0,
-                span: 0.0,
-            });
-            if let Some(ceiling) = &mut self.ceiling {
-                ceiling.probe_at = ceiling.probe_at.max(resume.saturating_add(ticks(HOLD)));
-            }
+            let ceiling = self.ceiling.get_or_insert(Ceiling::guess(before, before));
+            ceiling.probe_at = ceiling.probe_at.max(resume.saturating_add(ticks(HOLD)));
             self.rate = (self.rate * 0.5).max(SLOWEST);
         }
         self.wait(resume.max(now));
@@ -398,14 +287,8 @@ impl AutoRate {
     pub(super) fn strained(&mut self, share: f64, now: Tick) {
         let used = self.rate.min(self.observed.max(SLOWEST));
         self.set_aside = self.ceiling;
-        self.ceiling = Some(Ceiling {
-            rate: (used * (1.0 - share)).clamp(SLOWEST, FASTEST),
-            refused_at: used,
-            measured: false,
-            failed: 0,
-            probe_at: now.saturating_add(ticks(4.0 * HOLD)),
-            span: 0.0,
-        });
+        let guess = Ceiling::guess(used * (1.0 - share), used);
+        self.ceiling = Some(guess.probed_at(now.saturating_add(ticks(4.0 * HOLD))));
         self.rate = (used * 0.5).max(SLOWEST);
         (self.since, self.accepted) = (now, 0);
     }

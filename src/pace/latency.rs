@@ -15,6 +15,8 @@ const SHORTEST: Tick = 200_000_000;
 const STALE: Tick = 60_000_000_000;
 /// So near to the unloaded latency, it is that.
 const NEAR: f64 = 1.1;
+/// So many windows that stay slow while the run goes slower: it is not the run.
+const IN_VAIN: u32 = 8;
 /// Less than so many seconds more is noise.
 const NOISE: f64 = 0.01;
 
@@ -54,6 +56,8 @@ pub(super) struct Latency {
     /// In a measurement: less is in flight, and the window decides. From then on.
     measuring: Option<Tick>,
     standing: Load,
+    /// Windows in a row with a rise.
+    rises: u32,
 }
 
 impl Latency {
@@ -82,12 +86,17 @@ impl Latency {
             self.seen = now;
         }
         self.unloaded = Some(unloaded);
-        self.measuring = (now - self.seen > STALE).then_some(now);
         self.standing = match latency - unloaded > NOISE {
             true if latency > 2.0 * unloaded => Load::Rising,
             true if latency > 1.5 * unloaded => Load::Raised,
             _ => Load::Easy,
         };
+        self.rises = match self.standing {
+            Load::Rising => self.rises + 1,
+            _ => 0,
+        };
+        let stale = now - self.seen > STALE || self.rises > IN_VAIN;
+        self.measuring = stale.then_some(now);
         let window = Window {
             latency,
             unloaded,
@@ -109,5 +118,52 @@ impl Latency {
     /// Whether the unloaded latency is being measured: a quarter in flight, please.
     pub(super) fn is_measuring(&self) -> bool {
         self.measuring.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Tick = 1_000_000;
+
+    /// `count` answers of `ms` each, one every ms: the rises told, and the last window.
+    fn answers(
+        latency: &mut Latency,
+        now: &mut Tick,
+        count: u32,
+        ms: Tick,
+    ) -> (u32, Option<Window>) {
+        let (mut rises, mut last) = (0, None);
+        for _ in 0..count {
+            *now += MS;
+            last = latency.answer(*now - ms * MS, *now, 4).or(last);
+            rises += u32::from(latency.load() == Load::Rising);
+        }
+        (rises, last)
+    }
+
+    #[test]
+    fn a_rise_is_told_once_a_window_and_one_slow_answer_is_none() {
+        let (mut latency, mut now) = (Latency::default(), 10_000 * MS);
+        assert_eq!(answers(&mut latency, &mut now, 1_000, 20).0, 0);
+        // One answer of 10 s among 200 quick ones.
+        latency.answer(now - 10_000 * MS, now, 4);
+        assert_eq!(answers(&mut latency, &mut now, 1_000, 20).0, 0);
+        let (rises, window) = answers(&mut latency, &mut now, 1_000, 60);
+        assert!((3..=6).contains(&rises), "{rises}");
+        let window = window.unwrap();
+        assert!((window.latency - 0.06).abs() < 1e-6 && (window.unloaded - 0.02).abs() < 1e-3);
+    }
+
+    #[test]
+    fn a_server_that_is_just_slower_now_slows_the_run_for_a_while_only() {
+        let (mut latency, mut now) = (Latency::default(), 10_000 * MS);
+        answers(&mut latency, &mut now, 1_000, 20);
+        let (rises, _) = answers(&mut latency, &mut now, 20_000, 80);
+        assert!((5..=10).contains(&rises), "{rises} rises");
+        let (rises, window) = answers(&mut latency, &mut now, 5_000, 80);
+        assert_eq!(rises, 0);
+        assert!((window.unwrap().unloaded - 0.08).abs() < 1e-3);
     }
 }

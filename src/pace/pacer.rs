@@ -163,7 +163,7 @@ impl Pacer {
         }
         self.throttle.start(tick);
         if let Some(auto) = &mut self.auto {
-            auto.start(tick);
+            auto.start(tick, self.latency.is_measuring());
         }
         Ok(())
     }

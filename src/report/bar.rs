@@ -35,7 +35,7 @@ impl Bar {
         }
         self.bar.set_message(message(now));
         self.bar
-            .set_position(now.done_before + now.records + now.failed);
+            .set_position(now.done_before + now.items + now.failed);
     }
 }
 
@@ -52,11 +52,15 @@ fn style(known: bool) -> ProgressStyle {
 
 /// The line's text, most urgent first.
 pub(super) fn message(now: &Snapshot) -> String {
-    let done = now.done_before + now.records + now.failed;
+    let done = now.done_before + now.items + now.failed;
     let mut parts = vec![match now.total {
         Some(total) => format!("{}/{}", count(done), count(total)),
         None => count(done),
     }];
+    if now.pages > 0 {
+        parts.push(format!("{} records", count(now.records)));
+        parts.push(format!("{} pages", count(now.pages)));
+    }
     if now.stopping {
         parts.push(format!("stopping, {} in flight", now.in_flight));
     } else if let Some(pause) = now.pause {
@@ -100,7 +104,7 @@ pub(super) fn message(now: &Snapshot) -> String {
 
 /// Time left at this run's average speed.
 fn eta(now: &Snapshot) -> Option<Duration> {
-    let here = now.records + now.failed;
+    let here = now.items + now.failed;
     let left = now
         .total?
         .saturating_sub(now.done_before.saturating_add(here));

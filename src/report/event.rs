@@ -81,6 +81,10 @@ pub struct Snapshot {
     pub done_before: u64,
     /// Records of this run.
     pub records: u64,
+    /// Items of this run that have their records: one each, unless they come in pages.
+    pub items: u64,
+    /// Pages of this run, where items come in pages.
+    pub pages: u64,
     /// Failures of this run.
     pub failed: u64,
     /// Attempts beyond the first.
@@ -158,6 +162,10 @@ pub struct Summary {
     pub failures: Option<PathBuf>,
     /// Records of this run.
     pub records: u64,
+    /// Items of this run that have their records.
+    pub items: u64,
+    /// Pages of this run, where items come in pages.
+    pub pages: u64,
     /// In an update: records that still hold.
     pub unchanged: u64,
     /// What an update that came to its end has done.

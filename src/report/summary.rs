@@ -61,6 +61,9 @@ pub(super) fn closing(s: &Summary) -> String {
     let failed: u64 = s.failed.values().map(|f| f.0).sum();
     let mut text = String::new();
     let head = match &s.end {
+        End::Finished if s.failed_in_all == 0 && s.pages > 0 => {
+            "finished: every item has its records".to_owned()
+        }
         End::Finished if s.failed_in_all == 0 => "finished: every item has its record".to_owned(),
         End::Finished => "finished: some items failed".to_owned(),
         End::NothingToDo => {
@@ -83,9 +86,13 @@ pub(super) fn closing(s: &Summary) -> String {
         End::Error => "could not go on; what was committed is safe".to_owned(),
     };
     let _ = writeln!(text, "{head}");
-    let here = s.records + failed;
+    let here = s.items + failed;
     if here > 0 || s.starts > 0 {
         let _ = write!(text, "  this run   {} records", count(s.records));
+        if s.pages > 0 {
+            let (items, pages) = (count(s.items), count(s.pages));
+            let _ = write!(text, " of {items} items ({pages} pages)");
+        }
         if s.unchanged > 0 {
             let _ = write!(text, ", {} unchanged", count(s.unchanged));
         }

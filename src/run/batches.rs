@@ -170,7 +170,10 @@ impl Driver<'_> {
                 }
             }
             // What came for a batch is shared out by whoever fetched it, and none is asked for news.
-            Verdict::Record(_) | Verdict::NotModified(_) | Verdict::Shares(_) => {
+            Verdict::Record(_)
+            | Verdict::Page(_)
+            | Verdict::NotModified(_)
+            | Verdict::Shares(_) => {
                 self.put_back(works, now.instant);
             }
         }

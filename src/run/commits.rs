@@ -67,7 +67,7 @@ impl Driver<'_> {
             }
         }
         let complete = cause.is_none() && cycled.is_ok() && !self.limited;
-        let idle = self.stats.starts == 0 && self.stats.records + self.stats.failed_count == 0;
+        let idle = self.stats.starts == 0 && self.stats.items + self.stats.failed_count == 0;
         let base = self
             .update
             .as_ref()
@@ -178,6 +178,8 @@ impl Driver<'_> {
             output,
             failures,
             records: self.stats.records,
+            items: self.stats.items,
+            pages: self.stats.pages,
             unchanged: self.stats.unchanged,
             update: None,
             records_in_all: left.counts.records,

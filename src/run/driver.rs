@@ -27,6 +27,8 @@ use tokio::time::Instant;
 const TICK: Duration = Duration::from_millis(200);
 /// After a signal, so long for what is in flight.
 const GRACE: Duration = Duration::from_secs(4);
+/// At the end, so long for a new refresh token that is on its way: lost, a person would have to get another.
+const TOKEN_GRACE: Duration = Duration::from_secs(10);
 /// Items that wait for another try at most; beyond that no new ones are begun.
 const MOST_WAITING: usize = 2_000;
 /// Redirects and tokens that wait for a permit at most: more than can be in flight.
@@ -45,7 +47,10 @@ impl Driver<'_> {
                 shared.end();
             }
             // It ends at once, unless a new refresh token is on its way.
-            if tokio::time::timeout(GRACE, &mut keeping).await.is_err() {
+            if tokio::time::timeout(TOKEN_GRACE, &mut keeping)
+                .await
+                .is_err()
+            {
                 keeping.abort();
             }
         }
@@ -160,7 +165,10 @@ impl Driver<'_> {
         self.in_flight.push(Box::pin(async move {
             let ids: Vec<&str>;
             let (ask, known) = match &load {
-                Load::One(work) => (Ask::One(&work.id), work.known.as_deref()),
+                Load::One(work) => match work.place() {
+                    Some(place) => (Ask::Page(&work.id, place), None),
+                    None => (Ask::One(&work.id), work.known.as_deref()),
+                },
                 Load::Several(works) => {
                     ids = works.iter().map(|work| work.id.as_str()).collect();
                     (Ask::Several(&ids), None)
@@ -251,7 +259,8 @@ impl Driver<'_> {
             match claim {
                 Claim::New { occurrence } => {
                     self.taken += 1;
-                    self.queue.push(Work::new(item.id, occurrence));
+                    let work = self.on_its_trail(Work::new(item.id, occurrence));
+                    self.queue.push(work);
                 }
                 Claim::Done { .. } => self.stats.done_before += 1,
                 Claim::Repeat => self.stats.repeats += 1,
@@ -265,7 +274,8 @@ impl Driver<'_> {
                 return self.limit_reached();
             }
             self.taken += 1;
-            self.queue.push(Work::again(item));
+            let work = self.on_its_trail(Work::again(item));
+            self.queue.push(work);
         }
     }
 
@@ -283,7 +293,7 @@ impl Driver<'_> {
     pub(super) async fn hand_on(&mut self, outcome: Outcome) -> Result<(), RunError> {
         match &outcome.fate {
             Ok(record) if record.is_unchanged() => self.stats.unchanged += 1,
-            Ok(_) => self.stats.records += 1,
+            Ok(_) => self.stats.record(outcome.pages.as_deref()),
             Err(failure) => {
                 self.stats.failure(failure.reason, &failure.message);
                 tracing::info!(id = outcome.id, reason = %failure.reason, "failed: {}", failure.message);
@@ -343,6 +353,8 @@ impl Driver<'_> {
             total,
             done_before: self.stats.done_before,
             records: self.stats.records + self.stats.unchanged,
+            items: self.stats.items + self.stats.unchanged,
+            pages: self.stats.pages,
             failed: self.stats.failed_count,
             retries: self.stats.retries,
             in_flight: self.pacer.in_flight(),

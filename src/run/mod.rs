@@ -15,6 +15,7 @@ mod error;
 mod error_body;
 mod ids_stage;
 mod known;
+mod pages;
 mod quarantine;
 mod refusals;
 mod shape;
@@ -199,6 +200,9 @@ fn open_both_ends(job: &Job, options: &RunOptions) -> Result<Ends, RunError> {
         None => {
             if options.update && job.output.target == OutputTarget::Stdout {
                 return Err(RunError::NothingToUpdate);
+            }
+            if options.update && job.request.pages.is_some() {
+                return Err(RunError::PagesToUpdate);
             }
             // A list that is not there must leave no empty output behind.
             let ids = ids_stage::start(&job.ids)?;

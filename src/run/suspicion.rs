@@ -8,7 +8,7 @@ use super::state::{Cause, Driver};
 use super::verdicts::failed;
 use super::work::Work;
 use crate::fetch::Trouble;
-use crate::outcome::{Outcome, Reason, Record};
+use crate::outcome::{Outcome, Pages, Reason, Record};
 use crate::pace::Now;
 
 impl Driver<'_> {
@@ -46,8 +46,19 @@ impl Driver<'_> {
     /// The item has its record, unless nearly all get an error for one.
     pub(super) async fn record(
         &mut self,
+        work: Work,
+        record: Record,
+        now: Now,
+    ) -> Result<(), RunError> {
+        self.record_of(work, record, None, now).await
+    }
+
+    /// The same; where the item came in pages, its record is one of them.
+    pub(super) async fn record_of(
+        &mut self,
         mut work: Work,
         record: Record,
+        pages: Option<Box<Pages>>,
         now: Now,
     ) -> Result<(), RunError> {
         let doubt = error_body(&record);
@@ -55,6 +66,7 @@ impl Driver<'_> {
             id: work.id.clone(),
             occurrence: work.occurrence,
             fate: Ok(record),
+            pages,
         };
         let Some(trouble) = doubt else {
             self.unsuspicious().await?;
@@ -94,7 +106,7 @@ impl Driver<'_> {
         // in an update, when it was there itself, its record is at stake.
         let own = matches!(kind.reason, Reason::NotFound | Reason::Gone)
             && work.known.is_none()
-            && self.resumed.records + self.stats.records > 0;
+            && self.resumed.records + self.stats.items > 0;
         for outcome in self.quarantine.other((!own).then_some(kind)) {
             self.hand_on(outcome).await?;
         }
@@ -108,7 +120,7 @@ impl Driver<'_> {
             );
             // It may have failed nearly all that were held.
             for outcome in self.quarantine.release() {
-                let work = Work::new(outcome.id, outcome.occurrence);
+                let work = self.on_its_trail(Work::new(outcome.id, outcome.occurrence));
                 self.queue.push_at(now.instant, work);
             }
             self.pacer.begin_outage(now);

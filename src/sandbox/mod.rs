@@ -55,19 +55,24 @@
 //!    that starts with `sbx-` has to be live.
 //! 4. `/v1/tracks?ids=…`, up to 50 IDs with commas between them, like
 //!    `/v1/tracks/{id}` without a live token a 401: `{"tracks": […]}` with what
-//!    rules 5 and 6 have for each ID, `null` for a 404; an ID of any other
+//!    rules 6 and 7 have for each ID, `null` for a 404; an ID of any other
 //!    status is the whole answer's, and so is one ID too many (400).
-//! 5. Special IDs: `redirect-ID` is a 302 to the same path with `ID`;
+//! 5. Listings, in pages: `/v1/albums/{id}/tracks` (`offset`, `limit`; `next`
+//!    and `total` in the body) needs a token as tracks do;
+//!    `/v1/me/following` (`after`, `limit`) has a cursor in the body, and
+//!    `/repos/{owner}/{repo}/issues` (`page`, `per_page`) a Link header. What
+//!    ends in `404` is a 404.
+//! 6. Special IDs: `redirect-ID` is a 302 to the same path with `ID`;
 //!    `status-NNN` (200 to 599) is that status with a small JSON error (429 and
 //!    503 with `Retry-After: 1`); `204` is a 204; `empty` is a 200 without a
 //!    body, `html` one with a web page, `malformed` one with half a JSON value,
 //!    `huge` one with a JSON string of 1 MiB.
-//! 6. `/v1/tracks/{id}`: an ID that is not 22 base-62 characters is a 400; one
+//! 7. `/v1/tracks/{id}`: an ID that is not 22 base-62 characters is a 400; one
 //!    with a file in [`bodies`](SandboxOptions::bodies) is that file; one that
 //!    ends in `404` is a 404; any other is a track of about 3 KB, always the
 //!    same bytes for the same ID, whatever the seed. A 200 has an `ETag`; with it
 //!    in `If-None-Match`, the answer is 304 without a body.
-//! 7. Other paths: an ID that ends in `404` is a 404; any other is a small
+//! 8. Other paths: an ID that ends in `404` is a 404; any other is a small
 //!    record `{"id", "path", "query", "name"}`.
 //!
 //! **Any other method** is a 405.
@@ -79,6 +84,7 @@ mod etag;
 mod faults;
 mod grants;
 mod limit;
+mod listings;
 mod log;
 mod routes;
 mod server;

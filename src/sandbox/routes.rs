@@ -11,6 +11,7 @@ use super::etag::conditional;
 use super::faults::{Fault, Faults};
 use super::grants;
 use super::limit::Limit;
+use super::listings::Listing;
 use super::special::special;
 use super::token::{PREFIX, Refusal, Tokens, presented};
 use super::track::{is_track_id, name};
@@ -76,6 +77,12 @@ impl Routes {
     /// The answer when nothing goes wrong.
     fn honest(&self, head: &Parts) -> Answer {
         let path = head.uri.path();
+        if let Some(listing) = Listing::of(path) {
+            return match self.admit(head, listing.needs_token()) {
+                Ok(()) => listing.page(head),
+                Err(refusal) => unauthorized(refusal),
+            };
+        }
         let is_track = path
             .strip_prefix(TRACKS)
             .is_some_and(|rest| !rest.contains('/'))

@@ -40,6 +40,7 @@ pub use error::WriteError;
 pub use failures::{FailedItem, FailedItems};
 pub use open::{OpenOptions, Opened, Resumed, open};
 pub use update::{Ages, KnownRecord, KnownRecords, Update, Updated, ages, open_update, under_way};
+pub(crate) use writer::in_the_output;
 pub use writer::{Counts, Writer, stdout};
 
 #[cfg(test)]

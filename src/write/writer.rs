@@ -4,7 +4,11 @@
 //! the last good commit stands, and the next run goes on from it.
 
 mod commit;
+mod pages;
 
+pub(crate) use pages::in_the_output;
+
+use self::pages::Trails;
 use super::encode::{Encoded, Encoder, odd};
 use super::error::WriteError;
 use super::failures;
@@ -50,6 +54,8 @@ pub struct Writer {
     journal: Option<(Journal, PathBuf)>,
     /// Done since the last commit.
     keys: Vec<ItemKey>,
+    /// Items in their midst.
+    trails: Trails,
     /// Failed since the last commit.
     added: BTreeMap<&'static str, u64>,
     /// Failed in all.
@@ -104,6 +110,7 @@ impl Writer {
             updates: false,
             journal,
             keys: Vec::new(),
+            trails: Trails::default(),
             added: BTreeMap::new(),
             failed: BTreeMap::new(),
             records: 0,
@@ -139,6 +146,7 @@ impl Writer {
             Err(path) => Failures::Later(path),
         };
         let mut writer = Writer::new(encoder, output, failures, Some(journal));
+        writer.trails = Trails::known(state.trails.clone());
         writer.failed = state.failed.clone();
         writer.records = state.records;
         writer.committed_records = state.records;
@@ -154,7 +162,8 @@ impl Writer {
         self
     }
 
-    /// Appends a record, or a failure. Nothing is durable before the next
+    /// Appends a record, a failure, or the records of an item's pages (with a
+    /// trail, the item is not done with them). Nothing is durable before the next
     /// [`commit`](Writer::commit). In CSV, a body that can't be read (nested
     /// deeper than 128 levels, say) becomes a failure of the reason
     /// `malformed_body`: [`counts`](Writer::counts) has the truth.
@@ -226,8 +235,11 @@ impl Writer {
             journal.open_again()?;
         }
         let key = ItemKey::of(&outcome.id, outcome.occurrence);
-        match &outcome.fate {
-            Ok(record) if self.updates && record.is_unchanged() => {
+        if self.trails.has_failed(key) {
+            return Ok(());
+        }
+        match (&outcome.fate, &outcome.pages) {
+            (Ok(record), _) if self.updates && record.is_unchanged() => {
                 self.version(
                     key,
                     Fate::Unchanged,
@@ -236,8 +248,13 @@ impl Writer {
                     &record.validators,
                 )?;
             }
-            Ok(record) => self.record(outcome, key, record)?,
-            Err(failure) => self.failure(outcome, key, failure)?,
+            (Ok(record), None) => self.record(outcome, key, record)?,
+            (Ok(_), Some(pages)) => {
+                if !self.pages(outcome, pages, key)? {
+                    return Ok(());
+                }
+            }
+            (Err(failure), _) => self.failure(outcome, key, failure)?,
         }
         match &mut self.rewrite {
             // Its key is in the checkpoint since it failed.

@@ -20,8 +20,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// The server's files, with its packages beside them: installed once, whoever comes first.
-fn installed() -> PathBuf {
+/// The server's files, with its packages beside them: installed once, whoever
+/// comes first. `None`, and a line that says so, where they can't be had.
+fn installed() -> Option<PathBuf> {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oauth_server");
     let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join("oauth_server");
     fs::create_dir_all(&to).unwrap();
@@ -39,15 +40,19 @@ fn installed() -> PathBuf {
             .stdin(Stdio::null())
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&npm.stderr);
-        assert!(npm.status.success(), "npm ci failed: {said}");
+        if !npm.status.success() {
+            let said = String::from_utf8_lossy(&npm.stderr);
+            assert!(std::env::var_os("CI").is_none(), "npm ci failed: {said}");
+            eprintln!("skipped: npm could not install the OAuth2 server: {said}");
+            return None;
+        }
         fs::write(&stamp, &wanted).unwrap();
     }
     let script = fs::read(from.join("server.mjs")).unwrap();
     if fs::read(to.join("server.mjs")).ok().as_ref() != Some(&script) {
         fs::write(to.join("server.mjs"), &script).unwrap();
     }
-    to
+    Some(to)
 }
 
 /// The server. It ends with this value, or with the test's process.
@@ -67,7 +72,7 @@ impl OauthServer {
             return None;
         }
         let mut child = Command::new("node")
-            .arg(installed().join("server.mjs"))
+            .arg(installed()?.join("server.mjs"))
             .arg(settings.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -330,7 +335,7 @@ fn absolute(from: &str, to: &str) -> String {
     if to.starts_with("http") {
         return to.to_owned();
     }
-    let host = from.splitn(4, '/').nth(2).unwrap();
+    let host = from.split('/').nth(2).unwrap();
     format!("http://{host}{to}")
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::job::{ClientAuth, Endpoints, OAuthClient};
+use crate::job::{ClientAuth, Endpoints, Grant, GrantKind, OAuthClient};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 fn grant() -> Grant {

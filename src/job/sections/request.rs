@@ -1,6 +1,7 @@
 //! `[request]`: how one item is asked for.
 
 use super::batch;
+use super::pages;
 use super::reader::{Field, Reader, StandIn};
 use crate::job::diagnostic::Diagnostic;
 use crate::job::template::{Template, UrlMistake};
@@ -16,6 +17,8 @@ const URL_EXAMPLE: &str = "url = \"https://api.example.com/items/{id}\"";
 /// The request, and where its parts stand in the file.
 pub(super) struct RequestPart {
     pub(super) value: Request,
+    /// There is no hole for an ID: one item.
+    pub(super) listing: bool,
     pub(super) url: Range<usize>,
     /// The key of each of the request's headers, in their order.
     pub(super) headers: Vec<Range<usize>>,
@@ -56,11 +59,24 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
         id: url.has_id() || query.iter().any(|pair| pair.value.has_id()),
         ids: url.has_ids() || query.iter().any(|pair| pair.value.has_ids()),
     };
-    if let Some(field) = url_field {
+    let listing = !holes.id && !holes.ids;
+    // Without [ids] there is no hole to miss.
+    if let Some(field) = url_field
+        && (root.contains_key("ids") || !listing || section.get("batch").is_some())
+    {
         check_holes(reader, field, &holes, section.get("batch").is_some());
     }
     if let (Some(field), Some(Some(batch))) = (section.get("batch"), &batch) {
         batch::check_single(reader, field, &url, batch);
+    }
+    let pages = section.optional("pages", None, |field| {
+        let names: Vec<&str> = query.iter().map(|pair| pair.name.as_str()).collect();
+        pages::read(reader, field, &names).map(Some)
+    });
+    if let (Some(field), Some(_)) = (section.get("pages"), section.get("batch")) {
+        let message = "[request.batch] and [request.pages] can't go together";
+        let help = "leave one of them out: the answer to a batch is one page";
+        reader.push(Diagnostic::new(message).at(field.key.clone()).help(help));
     }
     for (index, header) in headers.iter().enumerate() {
         let same = |other: &Pair| other.name.eq_ignore_ascii_case(&header.name);
@@ -70,6 +86,7 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
         }
     }
     Some(RequestPart {
+        listing,
         url: url_field?.span(),
         headers: headers.iter().map(|pair| pair.key.clone()).collect(),
         value: Request {
@@ -80,6 +97,7 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
             timeout: timeout?,
             max_body: max_body?,
             batch: batch?,
+            pages: pages?,
         },
     })
 }
@@ -94,7 +112,7 @@ fn check_holes(reader: &mut Reader, url: &Field<'_>, holes: &Holes, batch: bool)
     let (message, help) = match (holes.id, holes.ids, batch) {
         (false, false, false) => (
             "there is no `{id}` in `url` or in the values of `query`",
-            URL_EXAMPLE,
+            "put it in, or leave [ids] out: a plain listing is one item",
         ),
         (_, true, false) => (
             "`{ids}` is for batches, and there is no [request.batch]",

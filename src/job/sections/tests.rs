@@ -262,9 +262,110 @@ const CLIENT: &str = "[auth]\ntype = \"client_credentials\"\ntoken_url = \"https
                       client_id = \"me\"\nclient_secret = \"${SECRET}\"\n";
 
 #[test]
+fn pages_of_every_way() {
+    let told = |pages: &str| {
+        let job = good(&format!("{REQUEST}[request.pages]\n{pages}"));
+        let pages = job.request.pages.unwrap();
+        format!("{} | {}", pages.way.told(), pages.records.told())
+    };
+    for (pages, want) in [
+        ("next = \"$.next\"", "next = $.next | each page"),
+        ("next = \"link\"\nitems = \"$\"", "next = link | items = $"),
+        (
+            "cursor = \"$.c\"\nparam = \"after\"\nmerge = \"$.i\"",
+            "cursor = $.c, param = after | merge = $.i",
+        ),
+        (
+            "offset = \"from\"\nlimit = \"n\"\ntotal = \"$.t\"\nitems = \"$.i\"",
+            "offset = from, limit = n, page_size = 50, total = $.t | items = $.i",
+        ),
+        (
+            "page = \"p\"\nfirst = 0\nlimit = \"per_page\"\npage_size = 100\nitems = \"$\"",
+            "page = p, first = 0, limit = per_page, page_size = 100 | items = $",
+        ),
+    ] {
+        assert_eq!(told(pages), want);
+    }
+    let job = good(&format!(
+        "{REQUEST}pages = {{ next = \"link\", max_pages = 3, other_origins = true }}"
+    ));
+    let pages = job.request.pages.unwrap();
+    assert_eq!((pages.max_pages, pages.other_origins), (Some(3), true));
+    assert!(good("").request.pages.is_none());
+}
+
+#[test]
+fn impossible_pages() {
+    let bad_pages = |pages: &str, parts: &[&str]| {
+        expect(
+            &format!("{REQUEST}query = {{ page = \"1\" }}\n[request.pages]\n{pages}"),
+            parts,
+        );
+    };
+    bad_pages("items = \"$.i\"", &["does not say how", "next = "]);
+    bad_pages(
+        "next = \"$.n\"\ncursor = \"$.c\"",
+        &["`next` and `cursor` are two ways"],
+    );
+    bad_pages("next = \"next\"", &["JSONPath or \"link\""]);
+    bad_pages("next = \"$.\"", &["is not a JSONPath"]);
+    bad_pages("cursor = \"$.c\"", &["`param` is missing"]);
+    bad_pages(
+        "cursor = \"$.c\"\nparam = \"page\"",
+        &["`page` is set in [request] `query`"],
+    );
+    bad_pages("cursor = \"$.c\"\nparam = \"$.c\"", &["no JSONPath here"]);
+    bad_pages("offset = \"o\"", &["`items` or `merge` is missing"]);
+    bad_pages(
+        "offset = \"o\"\nitems = \"$\"\npage_size = 5",
+        &["`limit` is missing"],
+    );
+    bad_pages("page = \"\"\nitems = \"$\"", &["`page` is empty"]);
+    bad_pages(
+        "next = \"link\"\ntotal = \"$.t\"",
+        &["`total` goes with `offset` and `page`"],
+    );
+    bad_pages(
+        "next = \"link\"\nitems = \"$\"\nmerge = \"$\"",
+        &["both there"],
+    );
+    bad_pages(
+        "next = \"link\"\nmerge = \"$.i[*]\"",
+        &["one array", "merge = "],
+    );
+    bad_pages(
+        "next = \"link\"\nmax_pages = 0",
+        &["`max_pages` must be at least 1"],
+    );
+    bad_pages(
+        "page = \"p\"\nitems = \"$\"\nother_origins = true",
+        &["goes with `next` only"],
+    );
+    bad_pages(
+        "nxt = \"link\"\nnext = \"link\"",
+        &["unknown key `nxt`", "did you mean `next`"],
+    );
+    expect(
+        &format!("{REQUEST}pages = \"$.next\""),
+        &["`pages` must be a table"],
+    );
+    let both = "batch = { size = 2, key = \"$.id\" }\npages = { next = \"link\" }";
+    expect(
+        &format!("[request]\nurl = \"https://h/{{ids}}\"\n{both}"),
+        &["[request.batch] and [request.pages] can't go together"],
+    );
+}
+
+#[test]
+fn a_job_without_a_hole_is_one_item() {
+    let job = job(&format!("[request]\nurl = \"https://h/list\"\n{OUTPUT}")).unwrap();
+    assert_eq!(job.ids.list, [LISTING]);
+}
+
+#[test]
 fn every_type_of_auth() {
     let grant = |text: &str| match good(text).auth {
-        Auth::Grant(grant) => grant,
+        Auth::Grant(grant) => *grant,
         other => panic!("not a grant: {other:?}"),
     };
     let plain = grant(CLIENT);
@@ -313,6 +414,8 @@ fn signed(auth: &str) -> Result<Auth, JobError> {
         "client_email": "robot@project.example", "token_uri": "https://oauth.example/token",
     });
     write("service.json", &file.to_string());
+    let clear = file.to_string().replace("https://oauth", "http://oauth");
+    write("clear.json", &clear);
     write(
         "other.json",
         "{\"installed\": {\"client_secret\": \"hunter2\"}}",
@@ -337,7 +440,7 @@ const SERVER: &str = "issuer = \"https://a.example\"\nclient_id = \"me\"\n";
 #[test]
 fn every_grant() {
     let grant = |auth: &str| match signed(auth) {
-        Ok(Auth::Grant(grant)) => grant,
+        Ok(Auth::Grant(grant)) => *grant,
         other => panic!("{other:?}"),
     };
     let refresh = grant(&format!(
@@ -516,6 +619,10 @@ fn impossible_grants() {
         &["`issuer` would send credentials over plain http"],
     );
     told(
+        "type = \"jwt_bearer\"\nkey_file = \"clear.json\"",
+        &["`key_file` would send credentials over plain http"],
+    );
+    told(
         "type = \"jwt_bearer\"\nkey_file = \"nowhere.json\"",
         &["cannot read `key_file`"],
     );
@@ -542,7 +649,7 @@ const LOGIN: &str = "[auth]\ntype = \"login\"\nlogin_url = \"https://h.example/l
 #[test]
 fn every_login() {
     let login = |more: &str| match good(&format!("{LOGIN}{more}")).auth {
-        Auth::Login(login) => login,
+        Auth::Login(login) => *login,
         other => panic!("{other:?}"),
     };
     let header = |name: &'static str, prefix: &str| TokenUse::Header {
@@ -1011,4 +1118,6 @@ fn the_schema_and_the_reader_know_the_same_keys() {
             "[{section}]"
         );
     }
+    let pages = &schema["properties"]["request"]["properties"]["pages"];
+    assert_eq!(keys(pages), owned(&super::pages::KEYS));
 }

@@ -37,6 +37,7 @@ fn failure(n: u32, reason: Reason) -> Outcome {
             attempts: 1,
             at: UNIX_EPOCH,
         }),
+        pages: None,
     }
 }
 
@@ -59,6 +60,7 @@ fn answered(n: u32, turn: Turn) -> Option<Outcome> {
         id: n.to_string(),
         occurrence: 0,
         fate: Ok(record),
+        pages: None,
     })
 }
 

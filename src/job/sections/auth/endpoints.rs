@@ -22,6 +22,11 @@ pub(super) fn read(
         note(addresses, "issuer", field, &url);
         Some(Issuer { text, url })
     });
+    if let (Some(url), Some(field), None) =
+        (&found, section.get("key_file"), section.get("token_url"))
+    {
+        note(addresses, "key_file", field, url);
+    }
     let mut one = |key: &'static str, is_needed: bool, found: Option<Url>| match section.get(key) {
         Some(field) => {
             let url = read_url(reader, field, key)?;

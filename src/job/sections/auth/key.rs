@@ -130,7 +130,11 @@ fn read_file(
         return None;
     };
     let token_url = file.token_uri.as_deref().map(Url::parse).transpose();
-    let Ok(token_url) = token_url else {
+    let is_web = |url: &Option<Url>| {
+        let mut url = url.iter();
+        url.all(|url| matches!(url.scheme(), "http" | "https"))
+    };
+    let Some(token_url) = token_url.ok().filter(is_web) else {
         reader.impossible(field, "the `token_uri` in `key_file` is not a URL", HELP);
         return None;
     };
