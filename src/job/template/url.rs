@@ -78,6 +78,7 @@ pub struct UrlTemplate {
     path: Vec<Part>,
     query: Option<Vec<Part>>,
     secret: bool,
+    filled: FilledParts,
 }
 
 impl UrlTemplate {
@@ -136,6 +137,7 @@ impl UrlTemplate {
             path,
             query,
             secret: filled_after_origin(text),
+            filled: FilledParts::of(text),
         })
     }
 
@@ -157,6 +159,17 @@ impl UrlTemplate {
     /// The path or query holds a value from the environment or a file.
     pub fn is_secret(&self) -> bool {
         self.secret
+    }
+
+    /// Whether parameter number `place` of the URL's own query holds a value
+    /// from the environment or a file.
+    pub fn is_secret_pair(&self, place: usize) -> bool {
+        self.filled.pairs.get(place).copied().unwrap_or(false)
+    }
+
+    /// Whether the path holds a value from the environment or a file.
+    pub fn is_secret_path(&self) -> bool {
+        self.filled.path
     }
 
     pub(in crate::job) fn has_id(&self) -> bool {
@@ -267,6 +280,39 @@ fn filled_after_origin(text: &Text) -> bool {
         at += piece.text().len();
         matches!(piece, Piece::Filled(_) | Piece::StandIn) && at > end
     })
+}
+
+/// Which parts of a URL have something in them that was not typed in the file.
+#[derive(Debug, Clone, Default)]
+struct FilledParts {
+    path: bool,
+    /// Of each `name=value` of its own query.
+    pairs: Vec<bool>,
+}
+
+impl FilledParts {
+    fn of(text: &Text) -> FilledParts {
+        let path_begins = authority(&text.value()).len();
+        let mut parts = FilledParts::default();
+        let mut at = 0;
+        for piece in &text.pieces {
+            let filled = matches!(piece, Piece::Filled(_) | Piece::StandIn);
+            for c in piece.text().chars() {
+                match (c, parts.pairs.is_empty()) {
+                    _ if at < path_begins => {}
+                    ('?', true) | ('&', false) => parts.pairs.push(filled),
+                    (_, true) => parts.path |= filled,
+                    (_, false) => {
+                        if let Some(last) = parts.pairs.last_mut() {
+                            *last |= filled;
+                        }
+                    }
+                }
+                at += c.len_utf8();
+            }
+        }
+        parts
+    }
 }
 
 /// The text ends inside a percent-escape: `%` or `%2`.
