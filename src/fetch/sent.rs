@@ -45,15 +45,25 @@ impl Sent<'_> {
             secrets.push(template.expand_value(self.id).into_bytes());
         }
         if self.url.is_secret() {
-            // Which part of it is the secret, nobody remembers: all of it, then, but the ID.
-            let values = self.home.query_pairs().map(|(_, value)| value.into_owned());
+            let pairs = self.home.query().unwrap_or_default().split('&');
+            let filled = pairs
+                .enumerate()
+                .filter(|(place, _)| self.url.is_secret_pair(*place));
+            let values = filled.flat_map(|(_, pair)| {
+                // `?KEY` is a name without a value.
+                form_urlencoded::parse(pair.as_bytes()).map(|(name, value)| match &*value {
+                    "" => name.into_owned(),
+                    value => value.to_owned(),
+                })
+            });
+            // Which segment is the secret, nobody remembers: all of them, then, but the ID.
             // Shorter segments are words (`v1`, `tracks`), and no keys.
             let segments = self
                 .home
                 .path_segments()
                 .into_iter()
                 .flatten()
-                .filter(|segment| segment.len() >= 16)
+                .filter(|segment| self.url.is_secret_path() && segment.len() >= 16)
                 .map(str::to_owned);
             let parts = values.chain(segments).filter(|part| part != self.id);
             secrets.extend(parts.map(String::into_bytes));
