@@ -324,6 +324,43 @@ fn each_record_is_the_new_one_the_old_one_or_gone() {
     bench.litter("out.ndjson");
 }
 
+/// What nearly every item gets is the server's; after it, all are asked as before it.
+#[test]
+fn after_an_outage_the_validators_are_still_known() {
+    let bench = Bench::new(80, "out.ndjson", "");
+    let job = bench.place.read("job.toml");
+    let job = job
+        .replace("concurrency = 4", "concurrency = 4\nquarantine = \"20/25\"")
+        .replace("attempts = 1", "attempts = 1\nbackoff = \"10ms..100ms\"");
+    bench.place.write("job.toml", &job);
+    assert_exit(&bench.run(&[]), 0);
+    let before = bench.place.read("out.ndjson");
+    for id in &bench.ids {
+        bench.set(id, Now::Down);
+    }
+    let bodies = bench.sent().1;
+    let mut update = bench.command(&["--update"]);
+    let child = update.stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // The row is full, and some probes were sent.
+    while bench.sent().0 < 80 + 25 {
+        assert!(Instant::now() < deadline, "it sends nothing");
+        sleep(Duration::from_millis(2));
+    }
+    sleep(Duration::from_millis(300));
+    for id in &bench.ids {
+        bench.set(id, Now::Version(1));
+    }
+    let output = child.wait_with_output().unwrap();
+    // With one try each, those in flight have used theirs up.
+    let failed = bench.place.lines("out.ndjson.failed.ndjson").len() as u64;
+    assert!(failed <= 4, "{}", told(&output));
+    assert_says(&output, &["the server is down", "0 changed"]);
+    assert_eq!(bench.place.read("out.ndjson"), before);
+    // Those without validators come whole, and no others.
+    assert!(bench.sent().1 - bodies <= 16, "{}", told(&output));
+}
+
 /// Nobody reads an output that was closed to them because it was updated.
 #[cfg(unix)]
 #[test]

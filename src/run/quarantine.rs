@@ -11,6 +11,7 @@
 //! fail in the same way (same reason, same status), and is broken by more
 //! others than `items` − `failures`; so it is decided after `items` items.
 
+use super::work::Anew;
 use crate::fetch::Trouble;
 use crate::job::Quarantine as Threshold;
 use crate::outcome::{Outcome, Reason};
@@ -32,6 +33,14 @@ impl Kind {
     }
 }
 
+/// A fate under suspicion.
+#[derive(Debug)]
+pub(super) struct Suspect {
+    pub(super) outcome: Outcome,
+    /// How the item begins again, when it turns out to be the server.
+    pub(super) anew: Anew,
+}
+
 /// The judgement, from one item to the next.
 #[derive(Debug)]
 pub(super) struct Quarantine {
@@ -44,7 +53,7 @@ struct Row {
     kind: Kind,
     failures: u32,
     others: u32,
-    held: Vec<Outcome>,
+    held: Vec<Suspect>,
 }
 
 impl Quarantine {
@@ -87,14 +96,14 @@ impl Quarantine {
         if row.others <= threshold.items - threshold.failures {
             return Vec::new();
         }
-        self.release()
+        self.acquit()
     }
 
     /// Holds a failure that belongs to the row; gives back one that does not.
-    pub(super) fn hold(&mut self, kind: Kind, outcome: Outcome) -> Option<Outcome> {
+    pub(super) fn hold(&mut self, kind: Kind, outcome: Outcome, anew: Anew) -> Option<Outcome> {
         match &mut self.row {
             Some(row) if row.kind == kind => {
-                row.held.push(outcome);
+                row.held.push(Suspect { outcome, anew });
                 None
             }
             _ => Some(outcome),
@@ -102,8 +111,14 @@ impl Quarantine {
     }
 
     /// Gives up the suspicion, and everything that was held.
-    pub(super) fn release(&mut self) -> Vec<Outcome> {
+    pub(super) fn release(&mut self) -> Vec<Suspect> {
         self.row.take().map_or_else(Vec::new, |row| row.held)
+    }
+
+    /// The same, where it was the items.
+    pub(super) fn acquit(&mut self) -> Vec<Outcome> {
+        let held = self.release().into_iter();
+        held.map(|suspect| suspect.outcome).collect()
     }
 
     /// Items of the row so far: those of its kind, and all.
@@ -153,7 +168,11 @@ mod tests {
     fn a_long_row_is_not_the_items() {
         let mut quarantine = quarantine(3, 4);
         assert!(!quarantine.failure(FORBIDDEN));
-        assert!(quarantine.hold(FORBIDDEN, outcome(1, FORBIDDEN)).is_none());
+        assert!(
+            quarantine
+                .hold(FORBIDDEN, outcome(1, FORBIDDEN), Anew::default())
+                .is_none()
+        );
         assert!(quarantine.other(None).is_empty());
         assert!(!quarantine.failure(FORBIDDEN));
         assert!(quarantine.failure(FORBIDDEN));
@@ -164,10 +183,14 @@ mod tests {
     fn a_broken_row_gives_back_what_it_held() {
         let mut quarantine = quarantine(3, 4);
         quarantine.failure(FORBIDDEN);
-        quarantine.hold(FORBIDDEN, outcome(1, FORBIDDEN));
+        quarantine.hold(FORBIDDEN, outcome(1, FORBIDDEN), Anew::default());
         // Another kind is not held, and counts against the row.
         assert!(!quarantine.failure(PAGE));
-        assert!(quarantine.hold(PAGE, outcome(2, PAGE)).is_some());
+        assert!(
+            quarantine
+                .hold(PAGE, outcome(2, PAGE), Anew::default())
+                .is_some()
+        );
         assert!(quarantine.other(Some(PAGE)).is_empty());
         let ids: Vec<_> = quarantine.other(None).into_iter().map(|o| o.id).collect();
         assert_eq!(ids, ["1"]);
@@ -180,7 +203,11 @@ mod tests {
         let mut quarantine = Quarantine::new(None);
         for id in 0..1_000 {
             assert!(!quarantine.failure(FORBIDDEN));
-            assert!(quarantine.hold(FORBIDDEN, outcome(id, FORBIDDEN)).is_some());
+            assert!(
+                quarantine
+                    .hold(FORBIDDEN, outcome(id, FORBIDDEN), Anew::default())
+                    .is_some()
+            );
         }
     }
 
@@ -205,14 +232,14 @@ mod tests {
                     if tripped {
                         return Ok(());
                     }
-                    out += usize::from(quarantine.hold(FORBIDDEN, outcome(id, FORBIDDEN)).is_some());
+                    out += usize::from(quarantine.hold(FORBIDDEN, outcome(id, FORBIDDEN), Anew::default()).is_some());
                 } else {
                     row = 0;
                     out += quarantine.other(None).len();
                 }
                 prop_assert!(sent - out <= (failures + spare) as usize);
             }
-            out += quarantine.release().len();
+            out += quarantine.acquit().len();
             prop_assert_eq!(out, sent);
         }
     }

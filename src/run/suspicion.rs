@@ -3,7 +3,7 @@
 
 use super::error::RunError;
 use super::error_body::error_body;
-use super::quarantine::Kind;
+use super::quarantine::{Kind, Suspect};
 use super::state::{Cause, Driver};
 use super::verdicts::failed;
 use super::work::Work;
@@ -37,7 +37,9 @@ impl Driver<'_> {
             return self.hand_on(failed(work, trouble, extra)).await;
         }
         self.weigh(&mut work, &trouble, now).await?;
-        match self.quarantine.hold(kind, failed(work, trouble, extra)) {
+        let anew = work.take_anew();
+        let outcome = failed(work, trouble, extra);
+        match self.quarantine.hold(kind, outcome, anew) {
             Some(outcome) => self.hand_on(outcome).await,
             None => Ok(()),
         }
@@ -80,7 +82,8 @@ impl Driver<'_> {
             return Ok(());
         }
         self.weigh(&mut work, &trouble, now).await?;
-        match self.quarantine.hold(Kind::of(&trouble), outcome) {
+        let anew = work.take_anew();
+        match self.quarantine.hold(Kind::of(&trouble), outcome, anew) {
             Some(outcome) => self.hand_on(outcome).await,
             None => Ok(()),
         }
@@ -119,8 +122,9 @@ impl Driver<'_> {
                 trouble.message
             );
             // It may have failed nearly all that were held.
-            for outcome in self.quarantine.release() {
-                let work = self.on_its_trail(Work::new(outcome.id, outcome.occurrence));
+            for Suspect { outcome, anew } in self.quarantine.release() {
+                let work = Work::begin_anew(outcome.id, outcome.occurrence, anew);
+                let work = self.on_its_trail(work);
                 self.queue.push_at(now.instant, work);
             }
             self.pacer.begin_outage(now);
@@ -154,7 +158,7 @@ impl Driver<'_> {
 
     /// At the list's end: a row that is too short to mean anything has failed.
     pub(super) async fn release_suspects(&mut self) -> Result<(), RunError> {
-        for outcome in self.quarantine.release() {
+        for outcome in self.quarantine.acquit() {
             self.hand_on(outcome).await?;
         }
         Ok(())

@@ -44,6 +44,14 @@ pub(super) struct Work {
     pub(super) single: bool,
 }
 
+/// What an item begins with once more, beside its name.
+#[derive(Debug, Default)]
+pub(super) struct Anew {
+    before: Option<Reason>,
+    known: Option<Box<Validators>>,
+    single: bool,
+}
+
 impl Work {
     pub(super) fn new(id: String, occurrence: u32) -> Work {
         Work {
@@ -70,6 +78,25 @@ impl Work {
         Work {
             before: before.copied(),
             ..Work::new(item.id, item.occurrence)
+        }
+    }
+
+    /// Takes out what it begins with, should that have to be once more.
+    pub(super) fn take_anew(&mut self) -> Anew {
+        Anew {
+            before: self.before,
+            known: self.known.take(),
+            single: self.single,
+        }
+    }
+
+    /// One whose answers so far said nothing about it.
+    pub(super) fn begin_anew(id: String, occurrence: u32, anew: Anew) -> Work {
+        Work {
+            before: anew.before,
+            known: anew.known,
+            single: anew.single,
+            ..Work::new(id, occurrence)
         }
     }
 
