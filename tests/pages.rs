@@ -158,6 +158,39 @@ fn envelopes_and_rows_are_per_element() {
     assert_eq!(place.lines("out.csv")[1..], rows);
 }
 
+/// An element that has no row ends its item: nothing more is asked, and the run says so.
+#[test]
+fn an_element_without_a_row_ends_its_item() {
+    let api = Raw::start(|request, _| {
+        let asked = Asked::of(request);
+        match (asked.id.as_str(), asked.page) {
+            ("a", 4) => ok("{\"items\":[{\"id\":\"\\ud800\",\"n\":1}],\"next\":\"?at=5\"}"),
+            ("a", _) => listing(&asked, "next", 5_000),
+            _ => listing(&asked, "next", 12),
+        }
+    });
+    let place = Place::new();
+    let csv =
+        "path = \"out.csv\"\n[output.columns]\nid = \"$.id\"\n[checkpoint]\nevery = \"100ms\"";
+    let pages = "next = \"$.next\"\nitems = \"$.items\"";
+    let job = job(&place, &api.base(), TWO, pages, csv);
+    let output = run_with(&job, &[], &[("HARVEST_LIMIT_PAGES", "2")]);
+    assert_exit(&output, 3);
+    let of_a = api.seen().iter().filter(|r| Asked::of(r).id == "a").count();
+    assert!((5..500).contains(&of_a), "{of_a} pages");
+    let rows = place.lines("out.csv");
+    let of = |id: &str| rows.iter().filter(|row| row.starts_with(id)).count();
+    // What was handed on before; `b` is whole.
+    assert_eq!((of("a-"), of("b-")), (20, 12), "{}", told(&output));
+    let failures = place.json_lines("out.csv.failed.ndjson");
+    assert_eq!(failures.len(), 1);
+    assert_eq!(failures[0]["reason"], "malformed_body");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("32 records of 1 items"), "{said}");
+    assert!(said.contains("1 failed"), "{said}");
+    assert!(said.contains("1 malformed_body"), "{said}");
+}
+
 /// Every second page fails, as often as a page may: none uses up another's tries.
 #[test]
 fn a_failing_page_is_tried_alone() {

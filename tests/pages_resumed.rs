@@ -92,6 +92,38 @@ fn a_long_item_resumes_in_the_middle() {
     }
 }
 
+/// What is left of an item that is not in the list any more is told, each time.
+#[test]
+fn an_item_that_left_the_list_half_fetched_is_told() {
+    let api = Raw::start(|request, _| {
+        let asked = Asked::of(request);
+        match asked.id.as_str() {
+            "a" => listing(&asked, "next", 50_000 * SIZE),
+            _ => listing(&asked, "next", 8),
+        }
+    });
+    let place = Place::quick();
+    let job = job(&place, &api.base(), "[]", BY_NEXT, "");
+    let text = std::fs::read_to_string(&job).unwrap();
+    std::fs::write(&job, text.replace("list = []", "file = \"ids.txt\"")).unwrap();
+    place.write("ids.txt", "a\nb\n");
+    kill_when(&job, &[("HARVEST_LIMIT_PAGES", "3")], || {
+        let output = std::fs::read_to_string(place.path("out.ndjson"));
+        output.is_ok_and(|output| output.contains("\"a-") && output.contains("\"b-"))
+    });
+    place.write("ids.txt", "b\nc\n");
+    let told_of = |output: &std::process::Output| {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        said.contains("1 item is in the output in part and not in the list any more")
+    };
+    for _ in 0..2 {
+        let output = run(&job);
+        assert_exit(&output, 0);
+        assert!(told_of(&output), "{}", told(&output));
+    }
+    assert_eq!(Asked::of(api.seen().last().unwrap()).id, "c");
+}
+
 #[test]
 fn an_item_that_fails_in_its_midst_says_what_is_there_and_retry_goes_on() {
     let api = Raw::start(|request, times| match (Asked::of(request).page, times) {

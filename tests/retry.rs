@@ -208,6 +208,28 @@ fn a_reason_chooses_among_the_failed() {
     bench.assert_exactly_once();
 }
 
+/// A failure that only the writer sees, of a record that has no row, is one like any other.
+#[test]
+fn a_record_without_a_row_is_a_failure_of_the_run() {
+    let server = Raw::start(|_, _| ok("{\"a\":\"\\ud800\"}"));
+    let place = Place::new();
+    let job = place.write(
+        "job.toml",
+        &format!(
+            "[ids]\nlist = [\"1\", \"2\"]\n[request]\nurl = \"{}/{{id}}\"\n[output]\npath = \"out.csv\"\n",
+            server.base()
+        ),
+    );
+    let run = |arguments: &[&str]| {
+        let output = harvest().args(arguments).arg(&job).output().unwrap();
+        assert_exit(&output, 3);
+        assert_says(&output, &["0 records, 1 failed", "1 malformed_body"]);
+        assert_eq!(place.lines("out.csv.failed.ndjson").len(), 1);
+    };
+    run(&["run", "--limit", "1"]);
+    run(&["retry", "--reason", "malformed_body"]);
+}
+
 #[test]
 fn a_list_that_is_not_at_its_end_goes_on_afterwards() {
     let bench = Bench::new(90, "out.ndjson");

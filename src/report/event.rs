@@ -176,6 +176,8 @@ pub struct Summary {
     pub failed: BTreeMap<Reason, (u64, String)>,
     /// Failures in the file, earlier runs' counted.
     pub failed_in_all: u64,
+    /// Items of which a part is in the output, while the list has them no more; known at the list's end.
+    pub left_in_part: u64,
     /// Listed again, and fetched once.
     pub repeats: u64,
     /// Attempts beyond the first.

@@ -130,6 +130,17 @@ pub(super) fn closing(s: &Summary) -> String {
             count(s.repeats)
         );
     }
+    if s.left_in_part > 0 {
+        let which = match s.left_in_part {
+            1 => "item is",
+            _ => "items are",
+        };
+        let _ = writeln!(
+            text,
+            "  in part    {} {which} in the output in part and not in the list any more",
+            count(s.left_in_part)
+        );
+    }
     if let Some(update) = &s.update {
         let _ = writeln!(text, "  update     {}", news(update));
     }

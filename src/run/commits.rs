@@ -122,7 +122,12 @@ impl Driver<'_> {
         // Of those that were to be tried again, and still fail.
         let failed_again = self.options.retry.as_ref().is_some_and(|of| !of.is_empty());
         let at_end = self.resumed.finished || (complete && self.options.retry.is_none());
+        let left_in_part = match complete && at_end {
+            true => self.left_in_part(),
+            false => 0,
+        };
         let mut summary = self.summary(end, at_end)?;
+        summary.left_in_part = left_in_part;
         // An update that is not at its end has not touched the old output.
         if let Some((records, failed)) = base {
             summary.records_in_all = updated.map_or(records, |u| u.records);
@@ -158,7 +163,10 @@ impl Driver<'_> {
         }
         let note = self.pacer.note(Now::read(), uptime::read(), true);
         self.writer.commit(note, closing).await?;
-        self.writer.reply().await
+        let committed = self.writer.reply().await;
+        let unwritten = self.writer.take_unwritten();
+        self.unwritten(unwritten);
+        committed
     }
 
     fn summary(self, end: End, at_end: bool) -> Result<Summary, RunError> {
@@ -185,6 +193,7 @@ impl Driver<'_> {
             records_in_all: left.counts.records,
             failed: self.stats.failed,
             failed_in_all: left.counts.failed,
+            left_in_part: 0,
             repeats: self.stats.repeats,
             retries: self.stats.retries,
             starts: self.stats.starts,

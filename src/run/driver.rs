@@ -5,6 +5,7 @@
 use super::error::RunError;
 use super::ids_stage::Batch;
 use super::state::{Cause, Driver};
+use super::stats::Counted;
 use super::work::{Attempted, Load, Work};
 use super::writer_stage::Reply;
 use super::{Ended, Stop};
@@ -93,6 +94,7 @@ impl Driver<'_> {
                 Some(stop) = stops.recv() => self.stop(Cause::Signal(stop), now),
                 reply = self.writer.replies.recv() => match reply {
                     Some(Reply::Committed) => self.committed(),
+                    Some(Reply::Unwritten(unwritten)) => self.unwritten(unwritten),
                     Some(Reply::Failed(error)) => return Err(error.into()),
                     None => return Err(RunError::StageGone("write")),
                 },
@@ -293,7 +295,11 @@ impl Driver<'_> {
     pub(super) async fn hand_on(&mut self, outcome: Outcome) -> Result<(), RunError> {
         match &outcome.fate {
             Ok(record) if record.is_unchanged() => self.stats.unchanged += 1,
-            Ok(_) => self.stats.record(outcome.pages.as_deref()),
+            Ok(_) => {
+                if let Counted::Records(records, items) = Counted::of(&outcome) {
+                    self.stats.record(records, items);
+                }
+            }
             Err(failure) => {
                 self.stats.failure(failure.reason, &failure.message);
                 tracing::info!(id = outcome.id, reason = %failure.reason, "failed: {}", failure.message);

@@ -9,6 +9,7 @@ use super::error::RunError;
 use super::error_body::error_body;
 use super::state::Driver;
 use super::work::Work;
+use super::writer_stage::Unwritten;
 use crate::checkpoint::ItemKey;
 use crate::fail_point::limit;
 use crate::fetch::{Next, PageAnswer, Place, Trouble};
@@ -270,6 +271,9 @@ impl Driver<'_> {
         now: Now,
     ) -> Result<(), RunError> {
         self.stats.pages += 1;
+        if self.is_given_up(&work) {
+            return Ok(());
+        }
         let later = work.pages.as_ref().is_some_and(|p| p.place.pages > 0);
         // An error in the place of the last page would pass for the end.
         if later
@@ -322,6 +326,46 @@ impl Driver<'_> {
             pages: Some(Box::new(pages)),
         })
         .await
+    }
+
+    /// The writer could not write these as they were handed on.
+    pub(super) fn unwritten(&mut self, unwritten: Vec<Unwritten>) {
+        for Unwritten {
+            id,
+            key,
+            counted,
+            failure,
+            goes_on,
+        } in unwritten
+        {
+            self.stats.take_back(counted);
+            let Some(failure) = failure else {
+                // Nothing more of it comes.
+                if !goes_on {
+                    self.given_up.remove(&key);
+                }
+                continue;
+            };
+            self.stats.failure(failure.reason, &failure.message);
+            tracing::info!(id, reason = %failure.reason, "failed: {}", failure.message);
+            if goes_on && !self.queue.forget(key) {
+                self.given_up.insert(key);
+            }
+        }
+    }
+
+    /// Whether the item has failed in the writer, so that this answer is for nothing.
+    pub(super) fn is_given_up(&mut self, work: &Work) -> bool {
+        !self.given_up.is_empty()
+            && self
+                .given_up
+                .remove(&ItemKey::of(&work.id, work.occurrence))
+    }
+
+    /// Items of which a part is in the output, and that are not in the list: at the list's end.
+    pub(super) fn left_in_part(&self) -> u64 {
+        let unlisted = |key: &&ItemKey| !self.done.contains(**key);
+        self.trails.keys().filter(unlisted).count() as u64
     }
 
     /// The longest record that may be merged; `None` when nothing is.

@@ -23,7 +23,7 @@ use crate::pace::{Pacer, Permit};
 use crate::write::{Resumed, Update};
 use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -67,6 +67,8 @@ pub(super) struct Driver<'j> {
     pub(super) resumed: Resumed,
     /// Where items go on of which a part is written.
     pub(super) trails: BTreeMap<ItemKey, Trail>,
+    /// Items that failed when a part of them was written, while more was asked for.
+    pub(super) given_up: HashSet<ItemKey>,
     /// Of the pages of items in their midst.
     pub(super) memory: Memory,
     pub(super) ids: IdStream,
@@ -113,6 +115,7 @@ impl<'j> Driver<'j> {
             keeping: None,
             done: parts.done,
             trails: parts.resumed.trails.clone(),
+            given_up: HashSet::new(),
             memory: Memory::default(),
             resumed: parts.resumed,
             ids: parts.ids,

@@ -1,6 +1,6 @@
 //! The run's own account of itself: plain numbers, read by the reports.
 
-use crate::outcome::{Pages, Reason};
+use crate::outcome::{Outcome, Reason};
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -31,6 +31,26 @@ pub(super) struct Stats {
     samples: VecDeque<(Instant, u64)>,
 }
 
+/// As what an outcome is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counted {
+    /// Records, and 1 where the item has all of them.
+    Records(u64, u64),
+    Failure(Reason),
+}
+
+impl Counted {
+    pub(super) fn of(outcome: &Outcome) -> Counted {
+        match (&outcome.fate, &outcome.pages) {
+            (Err(failure), _) => Counted::Failure(failure.reason),
+            (Ok(_), None) => Counted::Records(1, 1),
+            (Ok(_), Some(pages)) => {
+                Counted::Records(pages.count(), u64::from(pages.trail.is_none()))
+            }
+        }
+    }
+}
+
 impl Stats {
     pub(super) fn new() -> Stats {
         Stats {
@@ -51,13 +71,26 @@ impl Stats {
     }
 
     /// An item has its record, or a part or the rest of its pages.
-    pub(super) fn record(&mut self, pages: Option<&Pages>) {
-        let (records, done) = match pages {
-            None => (1, true),
-            Some(pages) => (pages.count(), pages.trail.is_none()),
-        };
+    pub(super) fn record(&mut self, records: u64, items: u64) {
         self.records += records;
-        self.items += u64::from(done);
+        self.items += items;
+    }
+
+    /// What was counted so is not so.
+    pub(super) fn take_back(&mut self, counted: Counted) {
+        match counted {
+            Counted::Records(records, items) => {
+                self.records = self.records.saturating_sub(records);
+                self.items = self.items.saturating_sub(items);
+            }
+            Counted::Failure(reason) => {
+                self.failed_count = self.failed_count.saturating_sub(1);
+                if let Some((number, _)) = self.failed.get_mut(&reason) {
+                    *number = number.saturating_sub(1);
+                }
+                self.failed.retain(|_, (number, _)| *number > 0);
+            }
+        }
     }
 
     pub(super) fn failure(&mut self, reason: Reason, message: &str) {

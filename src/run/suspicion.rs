@@ -20,6 +20,9 @@ impl Driver<'_> {
         extra: u32,
         now: Now,
     ) -> Result<(), RunError> {
+        if self.is_given_up(&work) {
+            return Ok(());
+        }
         // Answers that were still on their way when the credentials or the
         // server were found to be at fault: the same command tries these again.
         if matches!(

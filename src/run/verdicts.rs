@@ -131,6 +131,9 @@ impl Driver<'_> {
         trouble: Trouble,
         now: Now,
     ) -> Result<(), RunError> {
+        if self.is_given_up(&work) {
+            return Ok(());
+        }
         let step = work.attempts;
         let counts = match signal {
             Signal::RetryAfter(_) => {

@@ -3,6 +3,7 @@
 use super::pages::Progress;
 use super::refusals::Refusals;
 use super::storm::Waits;
+use crate::checkpoint::ItemKey;
 use crate::fetch::{Answer, Place, Trouble};
 use crate::outcome::{Reason, Validators};
 use crate::pace::Permit;
@@ -235,6 +236,14 @@ impl Queue {
             (Some(fresh), None) => fits(fresh).then(|| self.ready.pop_front())?,
             (None, None) => None,
         }
+    }
+
+    /// Drops the item if it waits for another try or its next page; whether it was there.
+    pub(super) fn forget(&mut self, key: ItemKey) -> bool {
+        let before = self.waiting.len();
+        let is_it = |work: &Work| ItemKey::of(&work.id, work.occurrence) == key;
+        self.waiting.retain(|waiting| !is_it(&waiting.work));
+        self.waiting.len() < before
     }
 
     pub(super) fn has_due(&self, now: Instant) -> bool {

@@ -2,9 +2,11 @@
 //! in flight. One writer owns the files; this hands it outcomes in order.
 
 use super::error::RunError;
-use crate::outcome::Outcome;
+use super::stats::Counted;
+use crate::checkpoint::ItemKey;
+use crate::outcome::{Failure, Outcome};
 use crate::pace::Note;
-use crate::write::{Closing, Counts, WriteError, Writer};
+use crate::write::{Appended, Closing, Counts, WriteError, Writer};
 use std::collections::BTreeMap;
 use std::thread::JoinHandle;
 use tokio::sync::mpsc;
@@ -26,6 +28,47 @@ enum Message {
 pub(super) enum Reply {
     Committed,
     Failed(WriteError),
+    /// Not written as they were handed on.
+    Unwritten(Vec<Unwritten>),
+}
+
+/// An outcome that is not in the output as it was handed on.
+#[derive(Debug)]
+pub(super) struct Unwritten {
+    pub(super) id: String,
+    pub(super) key: ItemKey,
+    /// As what it was counted.
+    pub(super) counted: Counted,
+    /// The failure that is written in its place; without one, the item has failed before.
+    pub(super) failure: Option<Failure>,
+    /// More of the item was to come.
+    pub(super) goes_on: bool,
+}
+
+impl Unwritten {
+    fn of(outcome: &Outcome, failure: Option<Failure>) -> Unwritten {
+        let pages = outcome.pages.as_ref();
+        Unwritten {
+            id: outcome.id.clone(),
+            key: ItemKey::of(&outcome.id, outcome.occurrence),
+            counted: Counted::of(outcome),
+            failure,
+            goes_on: pages.is_some_and(|pages| pages.trail.is_some()),
+        }
+    }
+}
+
+/// Writes them; tells which were not written as they are.
+fn append(writer: &mut Writer, outcomes: &[Outcome]) -> Result<Vec<Unwritten>, WriteError> {
+    let mut unwritten = Vec::new();
+    for outcome in outcomes {
+        match writer.append(outcome)? {
+            Appended::Written => {}
+            Appended::Failed(failure) => unwritten.push(Unwritten::of(outcome, Some(failure))),
+            Appended::Left => unwritten.push(Unwritten::of(outcome, None)),
+        }
+    }
+    Ok(unwritten)
 }
 
 /// What the writer leaves behind.
@@ -41,32 +84,34 @@ pub(super) struct WriterStage {
     messages: mpsc::Sender<Message>,
     batch: Vec<Outcome>,
     batch_bytes: usize,
-    pub(super) replies: mpsc::Receiver<Reply>,
+    pub(super) replies: mpsc::UnboundedReceiver<Reply>,
+    /// Came while a commit's answer was due.
+    unwritten: Vec<Unwritten>,
     thread: JoinHandle<Final>,
 }
 
 pub(super) fn start(mut writer: Writer) -> Result<WriterStage, RunError> {
     let (messages, mut inbox) = mpsc::channel(QUEUE);
-    // One commit is under way at most, and one failure ends it all.
-    let (reply, replies) = mpsc::channel(4);
+    // The run reads replies before it hands on more. Were there a bound, each
+    // could wait for the other; so it is the bound of what it has handed on.
+    let (reply, replies) = mpsc::unbounded_channel();
     let thread = std::thread::Builder::new()
         .name("writer".into())
         .spawn(move || {
             while let Some(message) = inbox.blocking_recv() {
                 let result = match message {
-                    Message::Outcomes(outcomes) => outcomes
-                        .iter()
-                        .try_for_each(|outcome| writer.append(outcome)),
+                    Message::Outcomes(outcomes) => match append(&mut writer, &outcomes) {
+                        Ok(unwritten) if unwritten.is_empty() => continue,
+                        Ok(unwritten) => Ok(Reply::Unwritten(unwritten)),
+                        Err(error) => Err(error),
+                    },
                     Message::Commit(note, closing) => {
-                        let result = writer.commit(note, closing);
-                        if result.is_ok() && reply.blocking_send(Reply::Committed).is_err() {
-                            break;
-                        }
-                        result
+                        writer.commit(note, closing).map(|()| Reply::Committed)
                     }
                 };
-                if let Err(error) = result {
-                    let _ = reply.blocking_send(Reply::Failed(error));
+                let is_last = result.is_err();
+                let gone = reply.send(result.unwrap_or_else(Reply::Failed)).is_err();
+                if gone || is_last {
                     break;
                 }
             }
@@ -81,6 +126,7 @@ pub(super) fn start(mut writer: Writer) -> Result<WriterStage, RunError> {
         batch: Vec::new(),
         batch_bytes: 0,
         replies,
+        unwritten: Vec::new(),
         thread,
     })
 }
@@ -123,7 +169,7 @@ impl WriterStage {
         loop {
             match self.replies.recv().await {
                 Some(Reply::Failed(error)) => return Err(error.into()),
-                Some(Reply::Committed) => {}
+                Some(Reply::Committed | Reply::Unwritten(_)) => {}
                 None => return Err(RunError::StageGone("write")),
             }
         }
@@ -131,11 +177,19 @@ impl WriterStage {
 
     /// Waits for the answer to the last commit.
     pub(super) async fn reply(&mut self) -> Result<(), RunError> {
-        match self.replies.recv().await {
-            Some(Reply::Committed) => Ok(()),
-            Some(Reply::Failed(error)) => Err(error.into()),
-            None => Err(RunError::StageGone("write")),
+        loop {
+            match self.replies.recv().await {
+                Some(Reply::Committed) => return Ok(()),
+                Some(Reply::Failed(error)) => return Err(error.into()),
+                Some(Reply::Unwritten(unwritten)) => self.unwritten.extend(unwritten),
+                None => return Err(RunError::StageGone("write")),
+            }
         }
+    }
+
+    /// What was not written as it was handed on, as far as [`reply`](Self::reply) was told.
+    pub(super) fn take_unwritten(&mut self) -> Vec<Unwritten> {
+        std::mem::take(&mut self.unwritten)
     }
 
     /// Ends the stage and closes the files.

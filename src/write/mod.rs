@@ -41,7 +41,7 @@ pub use failures::{FailedItem, FailedItems};
 pub use open::{OpenOptions, Opened, Resumed, open};
 pub use update::{Ages, KnownRecord, KnownRecords, Update, Updated, ages, open_update, under_way};
 pub(crate) use writer::in_the_output;
-pub use writer::{Counts, Writer, stdout};
+pub use writer::{Appended, Counts, Writer, stdout};
 
 #[cfg(test)]
 mod tests;

@@ -288,7 +288,7 @@ fn after_an_error_nothing_is_written_any_more() {
         let error = writer.commit(note(1), Closing::No).unwrap_err().to_string();
         assert!(error.contains(told), "{error}");
         for result in [
-            writer.append(&outcome(1)),
+            writer.append(&outcome(1)).map(drop),
             writer.commit(note(1), Closing::Paused),
         ] {
             match result.unwrap_err() {

@@ -38,6 +38,17 @@ pub struct Counts {
     pub bytes: u64,
 }
 
+/// What has become of an outcome.
+#[derive(Debug)]
+pub enum Appended {
+    /// It is written as it is.
+    Written,
+    /// It was to be a record, and this failure is written: it has no row.
+    Failed(Failure),
+    /// Nothing is written: the item has failed in an earlier part of it.
+    Left,
+}
+
 /// The open outputs of a run. Made by [`open`](super::open()) or [`stdout`].
 #[derive(Debug)]
 pub struct Writer {
@@ -166,11 +177,11 @@ impl Writer {
     /// trail, the item is not done with them). Nothing is durable before the next
     /// [`commit`](Writer::commit). In CSV, a body that can't be read (nested
     /// deeper than 128 levels, say) becomes a failure of the reason
-    /// `malformed_body`: [`counts`](Writer::counts) has the truth.
+    /// `malformed_body`, which is given back.
     ///
     /// # Errors
     /// [`WriteError`]; the writer is poisoned then.
-    pub fn append(&mut self, outcome: &Outcome) -> Result<(), WriteError> {
+    pub fn append(&mut self, outcome: &Outcome) -> Result<Appended, WriteError> {
         self.guard(|writer| writer.try_append(outcome))
     }
 
@@ -204,10 +215,10 @@ impl Writer {
         &self.failed
     }
 
-    fn guard(
+    fn guard<T>(
         &mut self,
-        work: impl FnOnce(&mut Self) -> Result<(), WriteError>,
-    ) -> Result<(), WriteError> {
+        work: impl FnOnce(&mut Self) -> Result<T, WriteError>,
+    ) -> Result<T, WriteError> {
         if let Some(first) = &self.poison {
             return Err(WriteError::Poisoned {
                 first: first.clone(),
@@ -230,14 +241,15 @@ impl Writer {
         self.output.append(&self.line)
     }
 
-    fn try_append(&mut self, outcome: &Outcome) -> Result<(), WriteError> {
+    fn try_append(&mut self, outcome: &Outcome) -> Result<Appended, WriteError> {
         if let Some((journal, _)) = &mut self.journal {
             journal.open_again()?;
         }
         let key = ItemKey::of(&outcome.id, outcome.occurrence);
         if self.trails.has_failed(key) {
-            return Ok(());
+            return Ok(Appended::Left);
         }
+        let mut appended = Appended::Written;
         match (&outcome.fate, &outcome.pages) {
             (Ok(record), _) if self.updates && record.is_unchanged() => {
                 self.version(
@@ -248,10 +260,11 @@ impl Writer {
                     &record.validators,
                 )?;
             }
-            (Ok(record), None) => self.record(outcome, key, record)?,
+            (Ok(record), None) => appended = self.record(outcome, key, record)?,
             (Ok(_), Some(pages)) => {
-                if !self.pages(outcome, pages, key)? {
-                    return Ok(());
+                appended = self.pages(outcome, pages, key)?;
+                if pages.trail.is_some() && matches!(appended, Appended::Written) {
+                    return Ok(appended);
                 }
             }
             (Err(failure), _) => self.failure(outcome, key, failure)?,
@@ -262,7 +275,7 @@ impl Writer {
             None if self.journal.is_some() => self.keys.push(key),
             None => {}
         }
-        Ok(())
+        Ok(appended)
     }
 
     /// Keeps what is known of an item. `length`: of a record's line, which is
@@ -297,7 +310,7 @@ impl Writer {
         outcome: &Outcome,
         key: ItemKey,
         record: &Record,
-    ) -> Result<(), WriteError> {
+    ) -> Result<Appended, WriteError> {
         self.line.clear();
         let begin = match self.encoder.record(&outcome.id, record, &mut self.line)? {
             Encoded::Line { begin } => begin,
@@ -309,14 +322,16 @@ impl Writer {
                     attempts: 1,
                     at: record.fetched_at,
                 };
-                return self.failure(outcome, key, &failure);
+                self.failure(outcome, key, &failure)?;
+                return Ok(Appended::Failed(failure));
             }
         };
         self.records += 1;
         self.output.append(&self.line)?;
         let length = self.line.len() - begin;
         let at = record.fetched_at;
-        self.version(key, Fate::Record, length, at, &record.validators)
+        self.version(key, Fate::Record, length, at, &record.validators)?;
+        Ok(Appended::Written)
     }
 
     fn failure(

@@ -192,9 +192,13 @@ fn an_element_without_a_row_fails_its_item() {
         let mut opened = open(csv()).unwrap();
         opened.writer.append(&broken("first", false)).unwrap();
         opened.writer.append(&part("a", 0, 2, true)).unwrap();
-        opened.writer.append(&broken("a", true)).unwrap();
+        let appended = opened.writer.append(&broken("a", true)).unwrap();
+        assert!(
+            matches!(&appended, Appended::Failed(failure) if failure.reason == Reason::MalformedBody)
+        );
         // What still comes of it is not written.
-        opened.writer.append(&part("a", 9, 11, true)).unwrap();
+        let appended = opened.writer.append(&part("a", 9, 11, true)).unwrap();
+        assert!(matches!(appended, Appended::Left));
         opened.writer.append(&part("a", 11, 12, false)).unwrap();
         opened.writer.append(&part("b", 5, 6, false)).unwrap();
         opened.writer.commit(note(1), Closing::Finished).unwrap();

@@ -5,7 +5,7 @@
 //! exactly after its last record, whatever was killed. Must never count a part
 //! as done.
 
-use super::Writer;
+use super::{Appended, Writer};
 use crate::checkpoint::ItemKey;
 use crate::outcome::{Failure, Outcome, Pages, Reason, Trail};
 use crate::write::encode::Encoded;
@@ -63,13 +63,13 @@ impl Trails {
 
 impl Writer {
     /// Appends the records of an item's pages, all or none; with a trail, more
-    /// of it will come. Returns whether the item has its fate.
+    /// of it will come, unless it has failed here.
     pub(super) fn pages(
         &mut self,
         outcome: &Outcome,
         pages: &Pages,
         key: ItemKey,
-    ) -> Result<bool, WriteError> {
+    ) -> Result<Appended, WriteError> {
         let columns_known = self.encoder.found().is_some();
         self.line.clear();
         let mut records = 0;
@@ -84,8 +84,7 @@ impl Writer {
                         attempts: 1,
                         at: record.fetched_at,
                     };
-                    self.unreadable(outcome, failure, key, columns_known)?;
-                    return Ok(true);
+                    return self.unreadable(outcome, failure, key, columns_known);
                 }
             }
         }
@@ -95,7 +94,7 @@ impl Writer {
             self.line = Vec::new();
         }
         self.trails.set(key, pages.trail.as_ref());
-        Ok(pages.trail.is_none())
+        Ok(Appended::Written)
     }
 
     /// One of the records has no row: the item has failed, and what was
@@ -106,7 +105,7 @@ impl Writer {
         mut failure: Failure,
         key: ItemKey,
         columns_known: bool,
-    ) -> Result<(), WriteError> {
+    ) -> Result<Appended, WriteError> {
         self.line.clear();
         if !columns_known && self.encoder.found().is_some() {
             // The header row stays: these are the columns from here on.
@@ -118,7 +117,8 @@ impl Writer {
             failure.message.push_str(&note);
         }
         self.trails.failed.insert(key);
-        self.failure(outcome, key, &failure)
+        self.failure(outcome, key, &failure)?;
+        Ok(Appended::Failed(failure))
     }
 }
 
