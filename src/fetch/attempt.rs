@@ -1,18 +1,21 @@
 //! One attempt: the request, its redirects, its body, its verdict.
 
+use super::api_error::ErrorRule;
 use super::body;
 use super::classify::{self, Answer, Refused, Trouble, Verdict};
-use super::head::{equip, header_value, with_key};
+use super::head::{Payload, equip, header_value, load, with_key};
 use super::json::compact_json;
 use super::redirect::{MOST_HOPS, next_hop, next_method};
 use super::sent::Sent;
 use crate::auth::{Credentials, Presented, SidePermits, Token};
-use crate::job::{Method, Request, Template, TemplateError, UrlTemplate};
+use crate::job::{
+    Body, IdForm, Method, Request, Template, TemplateError, UrlTemplate, Values, object_values,
+};
 use crate::outcome::{Reason, Record};
 use crate::pace::{Permit, Signal};
 use crate::transport::{certificate_problem, connection_failure, holds, redact, retry_after};
 use reqwest::Url;
-use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
@@ -39,6 +42,9 @@ pub struct Fetcher {
     client: reqwest::Client,
     url: UrlTemplate,
     query: Vec<(String, Template)>,
+    body: Option<Body>,
+    id_form: IdForm,
+    error_rule: ErrorRule,
     method: reqwest::Method,
     fixed_headers: HeaderMap,
     item_headers: Vec<(HeaderName, Template)>,
@@ -69,12 +75,11 @@ impl Fetcher {
         for (name, template) in &request.headers {
             let invalid = || FetchSetupError::Header { name: name.clone() };
             let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
-            // Two different IDs give two different values only where there is a hole.
-            if template.expand_value("a") == template.expand_value("b") {
-                let value = header_value(template, "").ok_or_else(invalid)?;
-                fixed_headers.insert(header, value);
-            } else {
+            if template.has_hole() {
                 item_headers.push((header, template.clone()));
+            } else {
+                let value = header_value(template, Values::One("")).ok_or_else(invalid)?;
+                fixed_headers.insert(header, value);
             }
         }
         Ok(Fetcher {
@@ -88,6 +93,9 @@ impl Fetcher {
                 None => request.url.clone(),
             },
             query: request.query.clone(),
+            body: request.body.clone(),
+            id_form: request.id_form(),
+            error_rule: ErrorRule::of(request),
             method: match request.method {
                 Method::Get => reqwest::Method::GET,
                 Method::Post => reqwest::Method::POST,
@@ -109,17 +117,29 @@ impl Fetcher {
             verdict: Verdict::Failed(Trouble::new(None, Reason::InvalidId, message)),
             bytes: 0,
         };
-        let home = match self.url.build(id, &self.query) {
+        let object;
+        let values = match self.id_form {
+            IdForm::Text => Values::One(id),
+            IdForm::Object => match object_values(id) {
+                Some(values) => {
+                    object = values;
+                    Values::Several(&object)
+                }
+                None => return invalid("the ID has no values for the request's variables".into()),
+            },
+        };
+        let home = match self.url.build(values, &self.query) {
             Ok(url) => url,
             Err(error) => return invalid(error.to_string()),
         };
         let mut headers = Cow::Borrowed(&self.fixed_headers);
         for (name, template) in &self.item_headers {
-            match header_value(template, id) {
+            match header_value(template, values) {
                 Some(value) => headers.to_mut().insert(name.clone(), value),
                 None => return invalid(format!("the ID can't be sent in the header {name}")),
             };
         }
+        let payload = self.payload(values, &headers);
         let mut presented = presented;
         let mut url = with_key(home.clone(), &presented);
         let mut trusted = true;
@@ -140,6 +160,7 @@ impl Fetcher {
             let deadline = Instant::now() + self.timeout;
             let mut request = reqwest::Request::new(method.clone(), url.clone());
             let token = equip(&mut request, &headers, &presented, trusted);
+            load(&mut request, payload.as_ref());
             let sent = self.send(request, token, trusted, deadline);
             let step = match tokio::time::timeout_at(deadline, sent).await {
                 Ok(step) => step,
@@ -148,7 +169,7 @@ impl Fetcher {
             match step {
                 Step::Answer(mut answer) => {
                     if let Some(trouble) = answer.verdict.trouble_mut() {
-                        let secrets = self.sent(id, &home).secrets(&headers, &presented);
+                        let secrets = self.sent(values, &home).secrets(&headers, &presented);
                         trouble.message =
                             redact(&trouble.message, secrets.iter().map(Vec::as_slice));
                     }
@@ -160,8 +181,11 @@ impl Fetcher {
                         // Once away from home, nothing brings the credentials back.
                         trusted = trusted && next.same_origin;
                         url = next.url;
-                        let secrets = self.sent(id, &home).secrets(&headers, &presented);
-                        if !trusted && holds(url.as_str(), secrets.iter().map(Vec::as_slice)) {
+                        let secrets = self.sent(values, &home).secrets(&headers, &presented);
+                        let in_url = || holds(url.as_str(), secrets.iter().map(Vec::as_slice));
+                        let in_body = method == reqwest::Method::POST
+                            && self.body.as_ref().is_some_and(Body::is_secret);
+                        if !trusted && (in_body || in_url()) {
                             return redirect_failure(
                                 "a redirect that would carry a credential to another origin".into(),
                             );
@@ -208,13 +232,24 @@ impl Fetcher {
         }
     }
 
-    fn sent<'a>(&'a self, id: &'a str, home: &'a Url) -> Sent<'a> {
+    fn sent<'a>(&'a self, values: Values<'a>, home: &'a Url) -> Sent<'a> {
         Sent {
-            id,
+            values,
             home,
             url: &self.url,
             query: &self.query,
+            body: self.body.as_ref(),
         }
+    }
+
+    /// The body for an item; the job's own Content-Type wins.
+    fn payload(&self, values: Values<'_>, headers: &HeaderMap) -> Option<Payload> {
+        let body = self.body.as_ref()?;
+        let named = headers.get(CONTENT_TYPE).cloned();
+        Some(Payload {
+            bytes: body.expand(values).into(),
+            content_type: named.unwrap_or_else(|| HeaderValue::from_static(body.content_type())),
+        })
     }
 
     async fn send(
@@ -322,6 +357,15 @@ impl Fetcher {
         }
         match compact_json(body) {
             Err(error) => again(Reason::MalformedBody, error.to_string()),
+            Ok(body) if let Some(error) = self.error_rule.find(&body) => {
+                let after = || retry_after(response.headers(), SystemTime::now());
+                let (verdict, signal) = error.judge(status, after);
+                Answer {
+                    signal,
+                    verdict,
+                    bytes,
+                }
+            }
             Ok(body) => Answer {
                 signal: Signal::Fine,
                 verdict: Verdict::Record(Record {

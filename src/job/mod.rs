@@ -15,6 +15,7 @@ mod sections;
 mod starter;
 mod template;
 mod units;
+mod variables;
 
 pub use decode::{LoadOptions, load};
 pub(crate) use diagnostic::nearest;
@@ -22,8 +23,9 @@ pub use diagnostic::{Diagnostic, JobError};
 pub use interpolate::Environment;
 pub(crate) use json_path::json_path;
 pub use starter::{SCHEMA, Starter, starter};
-pub use template::{Template, TemplateError, UrlTemplate};
+pub use template::{Body, Template, TemplateError, UrlTemplate};
 pub use units::{Quarantine, Rate, UnitError, parse_duration, parse_size};
+pub use variables::{IdForm, LISTING, Values, object_id, object_values};
 
 use secrecy::SecretString;
 use serde_json_path::JsonPath;
@@ -56,7 +58,7 @@ pub struct Job {
 /// `[ids]`: the list. The inline IDs come before the file's.
 #[derive(Debug, Clone)]
 pub struct Ids {
-    /// `list`: IDs written in the job file.
+    /// `list`: IDs written in the job file; [`LISTING`] alone for a job without variables.
     pub list: Vec<String>,
     /// `file`: IDs read from a file or from stdin.
     pub file: Option<IdFile>,
@@ -99,6 +101,18 @@ pub enum IdFormat {
         /// `field`.
         field: JsonPath,
     },
+    /// A header row, and a column for each of several variables.
+    Rows {
+        /// `b','` or `b'\t'`.
+        delimiter: u8,
+        /// Variable and column, by the variable's name.
+        columns: Vec<(String, String)>,
+    },
+    /// One JSON value a line, with a JSONPath for each of several variables.
+    Objects {
+        /// Variable and path, by the variable's name.
+        fields: Vec<(String, JsonPath)>,
+    },
 }
 
 /// `[ids] repeats`.
@@ -114,7 +128,7 @@ pub enum Repeats {
 /// `[request]`: one item's request.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// `url`, with `{id}`.
+    /// `url`, with `{id}` or other variables.
     pub url: UrlTemplate,
     /// `method`.
     pub method: Method,
@@ -122,10 +136,28 @@ pub struct Request {
     pub query: Vec<(String, Template)>,
     /// `headers`: name and value, in the file's order; names are valid header names.
     pub headers: Vec<(String, Template)>,
+    /// `body` or `form`: what a POST sends.
+    pub body: Option<Body>,
+    /// The names of all holes, sorted, each once. Empty: a plain listing.
+    pub variables: Vec<String>,
+    /// `fail_when`: a 2xx answer in which it finds something is a failure.
+    pub fail_when: Option<JsonPath>,
+    /// `retry_when`: such a failure is worth another try.
+    pub retry_when: Option<JsonPath>,
     /// `timeout`: for one attempt, body included.
     pub timeout: Duration,
     /// `max_body`: bytes of one decoded body at most.
     pub max_body: u64,
+}
+
+impl Request {
+    /// What an item's ID is made of.
+    pub fn id_form(&self) -> IdForm {
+        match self.variables.len() {
+            0 | 1 => IdForm::Text,
+            _ => IdForm::Object,
+        }
+    }
 }
 
 /// `[request] method`.
@@ -133,7 +165,7 @@ pub struct Request {
 pub enum Method {
     /// `GET`.
     Get,
-    /// `POST`, without a body.
+    /// `POST`, with or without a body.
     Post,
 }
 

@@ -4,6 +4,7 @@
 //! person learns them all at once; `None` means that a mistake was told.
 
 mod auth;
+mod body;
 mod credentials;
 mod ids;
 mod limits;
@@ -11,6 +12,7 @@ mod output;
 mod reader;
 mod request;
 mod values;
+mod variables;
 
 use self::reader::Reader;
 use super::diagnostic::Diagnostic;
@@ -23,10 +25,24 @@ use toml::de::DeTable;
 
 /// Every section, with every key it may hold.
 const SECTIONS: [(&str, &[&str]); 7] = [
-    ("ids", &["list", "file", "column", "field", "repeats"]),
+    (
+        "ids",
+        &["list", "file", "column", "field", "variables", "repeats"],
+    ),
     (
         "request",
-        &["url", "method", "query", "headers", "timeout", "max_body"],
+        &[
+            "url",
+            "method",
+            "query",
+            "headers",
+            "body",
+            "form",
+            "fail_when",
+            "retry_when",
+            "timeout",
+            "max_body",
+        ],
     ),
     (
         "auth",
@@ -64,8 +80,9 @@ pub(super) fn read(
     let mut reader = Reader::new(filler, folder, options.sandbox);
     reader.check_sections(root);
 
-    let ids = ids::read(&mut reader, root);
     let request = request::read(&mut reader, root);
+    let variables = request.as_ref().map(|part| &part.value.variables[..]);
+    let ids = ids::read(&mut reader, root, variables);
     let auth = auth::read(&mut reader, root);
     let limits = limits::read(&mut reader, root, options);
     let retry = read_retry(&mut reader, root);

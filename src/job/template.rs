@@ -1,18 +1,24 @@
-//! Texts with `{id}` holes: the URL, and the values of headers and query.
+//! Texts with `{name}` holes: the URL, the values of headers and query, the body.
 //!
 //! Only what was typed in the job file is a template: a value that was filled in
 //! from outside is never looked into for holes, and never shown.
 
+mod body;
+mod expression;
+mod graphql;
 mod url;
 
+pub use body::Body;
+pub(super) use body::{BodyBuilder, Escape};
 pub(super) use url::UrlMistake;
 pub use url::UrlTemplate;
 
 use super::diagnostic::mask_all;
 use super::interpolate::{Piece, Text};
+use super::variables::Values;
 use std::fmt;
 
-/// Why an ID cannot be put into the URL.
+/// Why an item's values cannot be put into the URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// `.` or `..` would be folded away, which asks for another path.
@@ -34,17 +40,46 @@ pub enum TemplateError {
 pub(super) enum HoleError {
     /// `{` without `}`.
     Unclosed,
-    /// `{foo}`.
+    /// `{a b}`: no name of a variable.
     Unknown(String),
+    /// `{+a}` or `{a,b}` where there is no URL.
+    Operator(String),
+    /// `{a:3}` or `{a*}`: RFC 6570 level 4.
+    Modifier(String),
+    /// `{#a}`.
+    Fragment(String),
+    /// `{?a}` when there is a `?` already.
+    QueryAgain(String),
+    /// `{&a}` when there is no `?` yet.
+    NoQueryYet(String),
+}
+
+/// How a hole's value is written, before what holds the template encodes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As it is.
+    Plain,
+    /// RFC 6570 `{+name}`: reserved characters stay.
+    Reserved,
+    /// Inside a string of a GraphQL document.
+    GraphqlString,
+    /// Where a GraphQL document wants a value.
+    GraphqlValue,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Hole {
+    name: String,
+    form: Form,
 }
 
 #[derive(Clone, PartialEq)]
 enum Part {
     Text(String),
-    Id,
+    Hole(Hole),
 }
 
-/// A header's or query parameter's value, with `{id}` holes.
+/// A header's or query parameter's value, with `{name}` holes.
 #[derive(Clone)]
 pub struct Template {
     raw: String,
@@ -56,7 +91,7 @@ impl Template {
     pub(super) fn new(text: &Text) -> Result<Template, HoleError> {
         Ok(Template {
             raw: text.raw.clone(),
-            parts: parts(text)?,
+            parts: parts(text, plain_hole)?,
             secret: text.is_filled(),
         })
     }
@@ -71,13 +106,27 @@ impl Template {
         self.secret
     }
 
-    pub(super) fn has_id(&self) -> bool {
-        self.parts.iter().any(Part::is_id)
+    /// The names of its holes, as often as they are there.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        names(&self.parts)
+    }
+
+    /// Whether the value differs from item to item.
+    pub fn has_hole(&self) -> bool {
+        self.names().next().is_some()
     }
 
     /// The value for one item, with nothing encoded.
-    pub fn expand_value(&self, id: &str) -> String {
-        self.parts.iter().map(|part| part.text(id)).collect()
+    pub fn expand_value<'v>(&self, values: impl Into<Values<'v>>) -> String {
+        let values = values.into();
+        let mut text = String::new();
+        for part in &self.parts {
+            text.push_str(match part {
+                Part::Text(text) => text,
+                Part::Hole(hole) => values.get(&hole.name),
+            });
+        }
+        text
     }
 }
 
@@ -90,20 +139,64 @@ impl fmt::Debug for Template {
 }
 
 impl Part {
-    fn text<'a>(&'a self, id: &'a str) -> &'a str {
+    fn hole(name: &str, form: Form) -> Part {
+        Part::Hole(Hole {
+            name: name.to_owned(),
+            form,
+        })
+    }
+
+    fn text<'a>(&'a self, hole: &'a str) -> &'a str {
         match self {
             Part::Text(text) => text,
-            Part::Id => id,
+            Part::Hole(_) => hole,
         }
     }
 
-    fn is_id(&self) -> bool {
-        *self == Part::Id
+    fn as_hole(&self) -> Option<&Hole> {
+        match self {
+            Part::Text(_) => None,
+            Part::Hole(hole) => Some(hole),
+        }
     }
 }
 
+fn names(parts: &[Part]) -> impl Iterator<Item = &str> {
+    parts
+        .iter()
+        .filter_map(|part| part.as_hole().map(|hole| hole.name.as_str()))
+}
+
+/// Whether it may be a variable's name: letters, digits, `_` and `.`, a letter
+/// or `_` first. `ids` is no single item's.
+fn is_name(text: &str) -> bool {
+    let first = |b: u8| b.is_ascii_alphabetic() || b == b'_';
+    let other = |b: u8| first(b) || b.is_ascii_digit() || b == b'.';
+    text.bytes().next().is_some_and(first)
+        && text.bytes().all(other)
+        && !text.ends_with('.')
+        && !text.contains("..")
+        && text != "ids"
+}
+
+/// What one pair of braces holds, where only names may be in them.
+fn plain_hole(inner: &str, parts: &mut Vec<Part>) -> Result<(), HoleError> {
+    if is_name(inner) {
+        parts.push(Part::hole(inner, Form::Plain));
+        return Ok(());
+    }
+    Err(match expression::read(inner, false) {
+        Err(HoleError::Unknown(inner)) => HoleError::Unknown(inner),
+        _ => HoleError::Operator(inner.to_owned()),
+    })
+}
+
 /// Splits what was typed at its holes; what was filled in stays as it is.
-fn parts(text: &Text) -> Result<Vec<Part>, HoleError> {
+/// `read` is told what stands between two braces, and what came before.
+fn parts(
+    text: &Text,
+    read: impl Fn(&str, &mut Vec<Part>) -> Result<(), HoleError>,
+) -> Result<Vec<Part>, HoleError> {
     let mut parts = Vec::new();
     let mut run = String::new();
     for piece in &text.pieces {
@@ -126,12 +219,8 @@ fn parts(text: &Text) -> Result<Vec<Part>, HoleError> {
                 after
             } else {
                 let (hole, after) = brace.split_once('}').ok_or(HoleError::Unclosed)?;
-                let name = hole.strip_prefix('{').unwrap_or(hole);
-                if name != "id" {
-                    return Err(HoleError::Unknown(name.to_owned()));
-                }
                 push_text(&mut parts, &mut run);
-                parts.push(Part::Id);
+                read(hole.strip_prefix('{').unwrap_or(hole), &mut parts)?;
                 after
             };
         }

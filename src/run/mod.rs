@@ -206,7 +206,12 @@ fn open(job: &Job, options: &RunOptions) -> Result<Opened, RunError> {
     match &job.output.target {
         OutputTarget::Stdout if options.retry.is_some() => Err(RunError::NothingKept),
         OutputTarget::Stdout => Ok(Opened {
-            writer: write::stdout(job.output.format, job.output.record, columns),
+            writer: write::stdout(
+                job.output.format,
+                job.output.record,
+                job.request.id_form(),
+                columns,
+            ),
             done: crate::checkpoint::DoneSet::new(),
             resumed: None,
             failed: None,
@@ -215,6 +220,7 @@ fn open(job: &Job, options: &RunOptions) -> Result<Opened, RunError> {
             output: path.clone(),
             format: job.output.format,
             record: job.output.record,
+            id_form: job.request.id_form(),
             columns,
             shape: shape(job),
             fresh: options.fresh,

@@ -5,7 +5,7 @@
 use super::delimited::Delimited;
 use super::error::WriteError;
 use super::ndjson;
-use crate::job::{OutputFormat, RecordForm};
+use crate::job::{IdForm, OutputFormat, RecordForm};
 use crate::outcome::Record;
 use serde_json_path::JsonPath;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use std::io;
 /// A format and its state.
 #[derive(Debug)]
 pub(super) enum Encoder {
-    Ndjson(RecordForm),
+    Ndjson(RecordForm, IdForm),
     Delimited(Delimited),
 }
 
@@ -32,11 +32,12 @@ impl Encoder {
     pub(super) fn new(
         format: OutputFormat,
         record: RecordForm,
+        id_form: IdForm,
         columns: Vec<(String, JsonPath)>,
         found: Option<Vec<String>>,
     ) -> Encoder {
         match format {
-            OutputFormat::Ndjson => Encoder::Ndjson(record),
+            OutputFormat::Ndjson => Encoder::Ndjson(record, id_form),
             OutputFormat::Delimited { delimiter } => {
                 Encoder::Delimited(Delimited::new(delimiter, record, columns, found))
             }
@@ -46,7 +47,7 @@ impl Encoder {
     /// Appends what comes before the first record, as far as it is known.
     pub(super) fn header(&self, out: &mut Vec<u8>) -> Result<(), WriteError> {
         match self {
-            Encoder::Ndjson(_) => Ok(()),
+            Encoder::Ndjson(..) => Ok(()),
             Encoder::Delimited(delimited) => delimited.header(out).map_err(odd),
         }
     }
@@ -59,7 +60,9 @@ impl Encoder {
         out: &mut Vec<u8>,
     ) -> Result<Encoded, WriteError> {
         match self {
-            Encoder::Ndjson(form) => ndjson::line(*form, id, record, out).map_err(odd)?,
+            Encoder::Ndjson(form, id_form) => {
+                ndjson::line(*form, *id_form, id, record, out).map_err(odd)?;
+            }
             Encoder::Delimited(delimited) => {
                 if let Err(error) = delimited.row(id, record, out) {
                     return Ok(Encoded::Unreadable(error.to_string()));
@@ -72,7 +75,7 @@ impl Encoder {
     /// The columns that a first record brought.
     pub(super) fn found(&self) -> Option<&[String]> {
         match self {
-            Encoder::Ndjson(_) => None,
+            Encoder::Ndjson(..) => None,
             Encoder::Delimited(delimited) => delimited.found(),
         }
     }
@@ -81,7 +84,7 @@ impl Encoder {
     pub(super) fn unexpected(&self) -> &BTreeMap<String, u64> {
         static NONE: BTreeMap<String, u64> = BTreeMap::new();
         match self {
-            Encoder::Ndjson(_) => &NONE,
+            Encoder::Ndjson(..) => &NONE,
             Encoder::Delimited(delimited) => delimited.unexpected(),
         }
     }

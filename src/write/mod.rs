@@ -23,6 +23,7 @@ mod failures;
 mod flatten;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
+mod item_id;
 mod ndjson;
 mod open;
 mod rewrite;

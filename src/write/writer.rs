@@ -12,7 +12,7 @@ use super::rewrite::Rewrite;
 use super::sink::{Sink, Target};
 use crate::checkpoint::{Closing, ItemKey, Journal, State, sync_folder};
 use crate::fail_point::fail_point;
-use crate::job::{OutputFormat, RecordForm};
+use crate::job::{IdForm, OutputFormat, RecordForm};
 use crate::outcome::{Failure, Outcome, Reason, Record};
 use crate::pace::Note;
 use serde_json_path::JsonPath;
@@ -36,6 +36,7 @@ pub struct Counts {
 #[derive(Debug)]
 pub struct Writer {
     encoder: Encoder,
+    id_form: IdForm,
     output: Sink,
     failures: Failures,
     /// Only failed items are written, and leave the failures file.
@@ -71,11 +72,13 @@ enum Failures {
 pub fn stdout(
     format: OutputFormat,
     record: RecordForm,
+    id_form: IdForm,
     columns: Vec<(String, JsonPath)>,
 ) -> Writer {
     let sink = Sink::new(Target::Stdout(io::stdout()), Path::new("stdout"), 0);
     Writer::new(
-        Encoder::new(format, record, columns, None),
+        Encoder::new(format, record, id_form, columns, None),
+        id_form,
         sink,
         Failures::Counted,
         None,
@@ -85,12 +88,14 @@ pub fn stdout(
 impl Writer {
     fn new(
         encoder: Encoder,
+        id_form: IdForm,
         output: Sink,
         failures: Failures,
         journal: Option<(Journal, PathBuf)>,
     ) -> Writer {
         let mut writer = Writer {
             encoder,
+            id_form,
             output,
             failures,
             rewrite: None,
@@ -122,6 +127,7 @@ impl Writer {
         let encoder = Encoder::new(
             options.format,
             options.record,
+            options.id_form,
             columns,
             state.columns.clone(),
         );
@@ -129,7 +135,7 @@ impl Writer {
             Ok(sink) => Failures::Open(sink),
             Err(path) => Failures::Later(path),
         };
-        let mut writer = Writer::new(encoder, output, failures, Some(journal));
+        let mut writer = Writer::new(encoder, options.id_form, output, failures, Some(journal));
         writer.failed = state.failed.clone();
         writer.records = state.records;
         writer.committed_records = state.records;
@@ -245,8 +251,8 @@ impl Writer {
     fn failure(&mut self, outcome: &Outcome, failure: &Failure) -> Result<(), WriteError> {
         if let Some(rewrite) = &mut self.rewrite {
             self.line.clear();
-            failures::line(&outcome.id, outcome.occurrence, failure, &mut self.line)
-                .map_err(odd)?;
+            let (id, occurrence) = (&outcome.id, outcome.occurrence);
+            failures::line(self.id_form, id, occurrence, failure, &mut self.line).map_err(odd)?;
             rewrite.fails(&self.line);
             return Ok(());
         }
@@ -258,8 +264,8 @@ impl Writer {
         }
         if let Failures::Open(sink) = &mut self.failures {
             self.line.clear();
-            failures::line(&outcome.id, outcome.occurrence, failure, &mut self.line)
-                .map_err(odd)?;
+            let (id, occurrence) = (&outcome.id, outcome.occurrence);
+            failures::line(self.id_form, id, occurrence, failure, &mut self.line).map_err(odd)?;
             sink.append(&self.line)?;
         }
         Ok(())

@@ -5,7 +5,7 @@ use super::auth::AuthPart;
 use super::reader::Reader;
 use super::request::RequestPart;
 use crate::job::diagnostic::Diagnostic;
-use crate::job::{ApiKeyPlace, Auth};
+use crate::job::{ApiKeyPlace, Auth, Body};
 use reqwest::Url;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -52,6 +52,7 @@ fn has_credentials(request: &RequestPart, auth: &AuthPart) -> bool {
     let mut values = request.headers.iter().chain(&request.query);
     !matches!(auth.value, Auth::None)
         || request.url.is_secret()
+        || request.body.as_ref().is_some_and(Body::is_secret)
         || values.any(|(name, value)| value.is_secret() || is_authorization(name))
 }
 

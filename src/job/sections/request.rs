@@ -1,11 +1,14 @@
 //! `[request]`: how one item is asked for.
 
-use super::reader::{Field, Reader, StandIn};
+use super::body;
+use super::reader::{Field, Reader, Section, StandIn};
 use crate::job::diagnostic::Diagnostic;
 use crate::job::template::{Template, UrlMistake};
 use crate::job::units::{LONGEST, parse_size};
-use crate::job::{Method, Request, UrlTemplate};
+use crate::job::{Body, Method, Request, UrlTemplate};
 use reqwest::header::{HeaderName, HeaderValue};
+use serde_json_path::JsonPath;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 use toml::de::DeTable;
@@ -49,14 +52,27 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
         }
         Some(size)
     });
-    let (url, query, headers) = (url?, query?, headers?);
+    let body = body::read(reader, &section, method);
+    let fail_when = read_condition(reader, &section, "fail_when");
+    let retry_when = read_condition(reader, &section, "retry_when");
+    let (url, query, headers, body) = (url?, query?, headers?, body?);
+    let asked = url.names().chain(values(&query)).map(str::to_owned);
+    let asked = asked.chain(body.iter().flat_map(Body::names).map(str::to_owned));
+    let mut variables: BTreeSet<String> = asked.collect();
+    // Without a list, the job is one item: a plain listing.
+    let has_items = root.get("ids").is_some() || values(&headers).next().is_some();
     if let Some(field) = url_field
-        && !url.has_id()
-        && !query.iter().any(|pair| pair.value.has_id())
+        && variables.is_empty()
+        && has_items
     {
         let message = "there is no `{id}` in `url` or in the values of `query`";
-        reader.impossible(field, message, URL_EXAMPLE);
+        let help = match body {
+            None => URL_EXAMPLE,
+            Some(_) => "nor a hole in the body; a value's whole text may be one: `\"{id}\"`",
+        };
+        reader.impossible(field, message, help);
     }
+    variables.extend(values(&headers).map(str::to_owned));
     for (index, header) in headers.iter().enumerate() {
         let same = |other: &Pair| other.name.eq_ignore_ascii_case(&header.name);
         if headers.iter().take(index).any(same) {
@@ -72,10 +88,37 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
             method: method?,
             query: query.into_iter().map(Pair::into_value).collect(),
             headers: headers.into_iter().map(Pair::into_value).collect(),
+            body,
+            variables: variables.into_iter().collect(),
+            fail_when: fail_when?,
+            retry_when: retry_when?,
             timeout: timeout?,
             max_body: max_body?,
         },
     })
+}
+
+/// The holes in the values of pairs.
+fn values(pairs: &[Pair]) -> impl Iterator<Item = &str> {
+    pairs.iter().flat_map(|pair| pair.value.names())
+}
+
+/// A JSONPath that finds something in a body that means failure.
+fn read_condition(
+    reader: &mut Reader,
+    section: &Section<'_>,
+    name: &str,
+) -> Option<Option<JsonPath>> {
+    let Some(field) = section.get(name) else {
+        return Some(None);
+    };
+    let path = reader.json_path(field)?;
+    if path.to_string() == "$" {
+        let message = format!("`{name}` finds something in every body");
+        reader.impossible(field, &message, "name what only an error has: `$.errors`");
+        return None;
+    }
+    Some(Some(path))
 }
 
 struct Pair {

@@ -1,11 +1,14 @@
 //! The URL of one item.
 //!
-//! Keeps the promise that an ID ends up where its hole is and nowhere else: it
-//! is percent-encoded down to RFC 3986 unreserved characters, and an ID that
-//! would make the URL parser take another path is refused.
+//! Keeps the promise that a value ends up where its hole is and nowhere else: it
+//! is percent-encoded down to RFC 3986 unreserved characters (but for `{+name}`,
+//! which asks for the reserved ones), and a value that would make the URL parser
+//! take another path is refused.
 
-use super::{HoleError, Part, Template, TemplateError, parts, push_text};
+use super::{Form, Hole, HoleError, Part, Template, TemplateError, expression, is_name};
+use super::{names, parts, push_text};
 use crate::job::interpolate::{Piece, Text};
+use crate::job::variables::Values;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 use std::fmt;
@@ -38,7 +41,7 @@ pub(in crate::job) enum UrlMistake {
     CutEscape,
 }
 
-/// The URL of one item, with `{id}` holes in its path or query.
+/// The URL of one item, with `{name}` holes in its path or query.
 #[derive(Clone)]
 pub struct UrlTemplate {
     raw: String,
@@ -53,7 +56,7 @@ pub struct UrlTemplate {
 
 impl UrlTemplate {
     pub(in crate::job) fn new(text: &Text) -> Result<UrlTemplate, UrlMistake> {
-        let parts = parts(text).map_err(UrlMistake::Hole)?;
+        let parts = parts(text, url_hole).map_err(UrlMistake::Hole)?;
         let typed: String = parts.iter().map(|part| part.text("")).collect();
         // What the parser would drop or turn into something else.
         if typed.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
@@ -64,7 +67,7 @@ impl UrlTemplate {
         }
         let mark = mark_for(&typed);
         let marked: String = parts.iter().map(|part| part.text(&mark)).collect();
-        let holes = parts.iter().filter(|part| part.is_id()).count();
+        let holes: Vec<&Hole> = parts.iter().filter_map(Part::as_hole).collect();
         if authority(&marked).contains(&mark) {
             return Err(UrlMistake::IdInOrigin);
         }
@@ -86,12 +89,14 @@ impl UrlTemplate {
         }
         let origin = url.origin().ascii_serialization();
         let home = Url::parse(&origin).map_err(|error| UrlMistake::Syntax(error.to_string()))?;
-        let path = split_at_mark(url.path(), &mark);
-        let query = url.query().map(|query| split_at_mark(query, &mark));
-        let all = path.iter().chain(query.iter().flatten());
-        if all.filter(|part| part.is_id()).count() != holes {
+        let marks = |text: &str| text.matches(&mark).count();
+        if marks(url.path()) + url.query().map_or(0, marks) != holes.len() {
             return Err(UrlMistake::IdFolded);
         }
+        let mut holes = holes.into_iter();
+        let path = split_at_mark(url.path(), &mark, &mut holes);
+        let query = url.query();
+        let query = query.map(|query| split_at_mark(query, &mark, &mut holes));
         if path.iter().chain(query.iter().flatten()).any(cuts_escape) {
             return Err(UrlMistake::CutEscape);
         }
@@ -126,9 +131,9 @@ impl UrlTemplate {
         self.secret
     }
 
-    pub(in crate::job) fn has_id(&self) -> bool {
-        let mut all = self.path.iter().chain(self.query.iter().flatten());
-        all.any(Part::is_id)
+    /// The names of its holes, as often as they are there.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        names(&self.path).chain(names(self.query.as_deref().unwrap_or_default()))
     }
 
     /// The same with `base` (`http://127.0.0.1:4000`) in the place of scheme, host and port.
@@ -137,25 +142,38 @@ impl UrlTemplate {
         Ok(self)
     }
 
-    /// The URL of one item: the ID percent-encoded into its holes, `query`
+    /// The URL of one item: its values percent-encoded into their holes, `query`
     /// appended to the URL's own.
-    pub fn build(&self, id: &str, query: &[(String, Template)]) -> Result<Url, TemplateError> {
-        if id.is_empty() {
+    pub fn build<'v>(
+        &self,
+        values: impl Into<Values<'v>>,
+        query: &[(String, Template)],
+    ) -> Result<Url, TemplateError> {
+        let values = values.into();
+        if !values.all(|value| !value.is_empty()) {
             return Err(TemplateError::EmptyId);
         }
-        if id.len() > URL_LIMIT {
+        if !values.all(|value| value.len() <= URL_LIMIT) {
             return Err(TemplateError::TooLong);
         }
-        let encoded = utf8_percent_encode(id, RESERVED).to_string();
+        let filler = Filler::new(values);
         let mut text = String::with_capacity(128);
-        text.extend(self.path.iter().map(|part| part.text(&encoded)));
-        let path_end = text.len();
-        let mut separator = None;
-        if let Some(own) = &self.query {
-            text.extend(own.iter().map(|part| part.text(&encoded)));
-            // An empty query needs none; one that ends in `?` is not empty.
-            separator = (text.len() > path_end).then_some('&');
+        filler.fill(&self.path, &mut text);
+        let mut path_end = text.len();
+        let mut has_query = self.query.is_some() || !query.is_empty();
+        // Only `{+name}` brings one.
+        if let Some(at) = text.find('?') {
+            text.remove(at);
+            (path_end, has_query) = (at, true);
         }
+        if let Some(own) = &self.query {
+            if text.len() > path_end {
+                text.push('&');
+            }
+            filler.fill(own, &mut text);
+        }
+        // An empty query needs none; one that ends in `?` is not empty.
+        let mut separator = (text.len() > path_end).then_some('&');
         for (name, value) in query {
             text.extend(separator);
             separator = Some('&');
@@ -164,7 +182,7 @@ impl UrlTemplate {
             for part in &value.parts {
                 match part {
                     Part::Text(value) => text.extend(utf8_percent_encode(value, RESERVED)),
-                    Part::Id => text.push_str(&encoded),
+                    Part::Hole(hole) => filler.value(hole, &mut text),
                 }
             }
         }
@@ -179,11 +197,58 @@ impl UrlTemplate {
         if path != url.path() {
             return Err(TemplateError::DotSegment);
         }
-        if self.query.is_some() || !query.is_empty() {
+        if has_query {
             url.set_query(Some(query_text));
         }
         Ok(url)
     }
+}
+
+/// Writes encoded values.
+struct Filler<'v> {
+    values: Values<'v>,
+    /// An only value is encoded once, however many its holes.
+    only: Option<String>,
+}
+
+impl<'v> Filler<'v> {
+    fn new(values: Values<'v>) -> Filler<'v> {
+        let only = match values {
+            Values::One(value) => Some(utf8_percent_encode(value, RESERVED).to_string()),
+            Values::Several(_) => None,
+        };
+        Filler { values, only }
+    }
+
+    fn fill(&self, parts: &[Part], text: &mut String) {
+        for part in parts {
+            match part {
+                Part::Text(run) => text.push_str(run),
+                Part::Hole(hole) => self.value(hole, text),
+            }
+        }
+    }
+
+    fn value(&self, hole: &Hole, text: &mut String) {
+        match &self.only {
+            _ if hole.form == Form::Reserved => {
+                expression::push_reserved(self.values.get(&hole.name), text);
+            }
+            Some(only) => text.push_str(only),
+            None => text.extend(utf8_percent_encode(self.values.get(&hole.name), RESERVED)),
+        }
+    }
+}
+
+/// What one pair of braces holds.
+fn url_hole(inner: &str, parts: &mut Vec<Part>) -> Result<(), HoleError> {
+    if is_name(inner) {
+        parts.push(Part::hole(inner, Form::Plain));
+        return Ok(());
+    }
+    let in_query = parts.iter().any(|part| part.text("").contains('?'));
+    parts.extend(expression::read(inner, in_query)?);
+    Ok(())
 }
 
 impl fmt::Debug for UrlTemplate {
@@ -225,11 +290,16 @@ fn cuts_escape(part: &Part) -> bool {
     text.iter().rev().take(2).any(|b| *b == b'%')
 }
 
-fn split_at_mark(text: &str, mark: &str) -> Vec<Part> {
+/// The text's parts; `holes` are those of the marks, in their order.
+fn split_at_mark<'h>(
+    text: &str,
+    mark: &str,
+    holes: &mut impl Iterator<Item = &'h Hole>,
+) -> Vec<Part> {
     let mut parts = Vec::new();
     for (index, run) in text.split(mark).enumerate() {
         if index > 0 {
-            parts.push(Part::Id);
+            parts.extend(holes.next().cloned().map(Part::Hole));
         }
         push_text(&mut parts, &mut run.to_owned());
     }
