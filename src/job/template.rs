@@ -167,16 +167,15 @@ fn names(parts: &[Part]) -> impl Iterator<Item = &str> {
         .filter_map(|part| part.as_hole().map(|hole| hole.name.as_str()))
 }
 
-/// Whether it may be a variable's name: letters, digits, `_` and `.`, a letter
-/// or `_` first. `ids` is no single item's.
+/// Whether it may be a variable's name: words of letters, digits and `_` with
+/// dots between them (`$.` before it makes it a JSONPath). `ids` is no single item's.
 fn is_name(text: &str) -> bool {
     let first = |b: u8| b.is_ascii_alphabetic() || b == b'_';
-    let other = |b: u8| first(b) || b.is_ascii_digit() || b == b'.';
-    text.bytes().next().is_some_and(first)
-        && text.bytes().all(other)
-        && !text.ends_with('.')
-        && !text.contains("..")
-        && text != "ids"
+    let is_word = |word: &str| {
+        word.bytes().next().is_some_and(first)
+            && word.bytes().all(|b| first(b) || b.is_ascii_digit())
+    };
+    text != "ids" && text.split('.').all(is_word)
 }
 
 /// What one pair of braces holds, where only names may be in them.

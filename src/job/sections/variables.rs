@@ -136,8 +136,7 @@ impl Variables {
 
     fn path(&self, reader: &mut Reader, name: &str) -> Option<JsonPath> {
         let Some(source) = self.source(name) else {
-            // A name may have dots.
-            return json_path(&format!("$['{name}']")).ok();
+            return json_path(&format!("$.{name}")).ok();
         };
         let path = json_path(&source.text);
         if let Err(error) = &path {

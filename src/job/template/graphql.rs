@@ -18,10 +18,9 @@ pub(super) fn is_document(text: &str) -> bool {
         let inner = inner.trim_start();
         let end = word(inner);
         // `{id}` alone is a hole.
-        let closed = text
-            .get(1 + end..)
-            .is_some_and(|rest| rest.starts_with('}'));
-        return inner.starts_with("...") || (end > 0 && !closed);
+        let goes_on = |c: char| c.is_whitespace() || matches!(c, '{' | '(' | ':' | '@' | ',');
+        let after = inner.get(end..).unwrap_or_default();
+        return inner.starts_with("...") || (end > 0 && after.starts_with(goes_on));
     }
     let (keyword, rest) = text.split_at_checked(word(text)).unwrap_or((text, ""));
     matches!(keyword, "query" | "mutation" | "subscription" | "fragment") && rest.contains('{')
@@ -156,7 +155,7 @@ mod tests {
         assert_eq!(places("{a # \"{x}\"\n(b: \"\\\"{y}\\\\\"){id}}").len(), 1);
         assert_eq!(
             places("{a(b: \"\"\"{x} \\\"\"\" {y}\"\"\" c: {z})}"),
-            [(31, value)]
+            [(28, value)]
         );
         assert_eq!(places("{a(b:\"\"){id}}"), []);
         assert_eq!(places("\"{é"), [(1, text)]);

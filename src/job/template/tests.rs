@@ -37,7 +37,7 @@ fn braces() {
     assert_eq!(value("{id}{id}").expand_value("{id}"), "{id}{id}");
     let hole = |raw: &str| Template::new(&typed(raw)).err().unwrap();
     for raw in [
-        "", " id ", "a-b", "3", "a b", "ids", "a..b", "é", "a,", "?ids",
+        "", " id ", "a-b", "3", "a b", "ids", "a..b", "a.1", "é", "a,", "?ids",
     ] {
         let wanted = HoleError::Unknown(raw.to_owned());
         assert_eq!(hole(&format!("{{{raw}}}")), wanted);
