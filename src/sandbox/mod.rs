@@ -15,7 +15,7 @@
 //! or is killed while it waits is in the log all the same, and a token's
 //! lifetime starts before the client has it.
 //!
-//! **POST**, on any path, asks for a token (Spotify's path is `/api/token`).
+//! **POST**, on any path but `/graphql`, asks for a token (Spotify's path is `/api/token`).
 //! 1. `grant_type` is missing: 400 `invalid_request`; it is not
 //!    `client_credentials`: 400 `unsupported_grant_type`.
 //! 2. The client names itself by RFC 6749 2.3.1, with a Basic header or with
@@ -51,11 +51,20 @@
 //! 6. Other paths: an ID that ends in `404` is a 404; any other is a small
 //!    record `{"id", "path", "query", "name"}`.
 //!
+//! GitHub is played by two of its paths:
+//! - GET `/repos/{owner}/{repo}` is a repository, as rule 6 has others (a name
+//!   that ends in `404` is a 404).
+//! - POST `/graphql` with `{"query", "variables"}` knows `repository(owner:,
+//!   name:)` and `node(id:)`, their arguments by variables, and answers with
+//!   `data`, or with `errors` in a 200; over the rate, too (`RATE_LIMITED`, with
+//!   `Retry-After`). A token is optional, and the faults strike.
+//!
 //! **Any other method** is a 405.
 
 mod answer;
 mod bodies;
 mod faults;
+mod github;
 mod log;
 mod routes;
 mod server;
