@@ -4,7 +4,7 @@ use super::args::CheckArgs;
 use super::{Exit, show};
 use crate::checkpoint::{CheckpointError, Claim, DoneSet, Files, scan};
 use crate::ids::{self, IdsError};
-use crate::job::{Auth, IdSource, Job, OutputTarget, Repeats, load};
+use crate::job::{Auth, IdForm, IdSource, Job, OutputTarget, Repeats, load};
 use crate::report::{count, place, span};
 use std::fmt::Write;
 use std::time::Duration;
@@ -70,6 +70,9 @@ fn plan(job: &Job) -> Result<String, CheckError> {
         "request",
         format!("{} {}", job.request.method.as_str(), job.request.url.raw()),
     );
+    if job.request.id_form() == IdForm::Object {
+        line("variables", job.request.variables.join(", "));
+    }
     line("auth", auth(&job.auth).into());
     if stdin {
         line("items", "from stdin; counted when they come".into());

@@ -314,13 +314,8 @@ fn a_quote_that_is_never_closed_is_told_with_its_line() {
 }
 
 fn combinations(format: IdFormat, text: &str) -> Result<Vec<String>, String> {
-    let bytes = Box::new(io::Cursor::new(text.to_owned().into_bytes()));
-    let mut reader = FileReader::new("x".to_owned(), bytes, &format).map_err(|e| e.to_string())?;
-    let mut ids = Vec::new();
-    while let Some(item) = reader.next() {
-        ids.push(item.map_err(|error| error.to_string())?.id);
-    }
-    Ok(ids)
+    let read = items(format, text.as_bytes()).map_err(|error| error.to_string())?;
+    Ok(read.into_iter().map(|(id, _)| id).collect())
 }
 
 #[test]
@@ -349,7 +344,6 @@ fn columns_fill_several_variables() {
     told(
         "repo,orgs\n",
         &[
-            "`x`",
             "no column `org`",
             "did you mean `orgs`?",
             "{owner}",
@@ -358,7 +352,7 @@ fn columns_fill_several_variables() {
     );
     told(
         "repo,org\na,b\nc,\n",
-        &["`x`, line 3", "`{owner}`", "column `org`", "empty"],
+        &["line 3", "`{owner}`", "column `org`", "empty"],
     );
     told("repo,org\nc\n", &["line 2", "no column `org`"]);
     told(
