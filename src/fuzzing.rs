@@ -11,6 +11,7 @@ pub use crate::checkpoint::fuzz::checkpoint;
 pub use crate::fetch::fuzz::json_body;
 pub use crate::ids::fuzz::id_file;
 pub use crate::job::fuzz::{dot_env, item_url, job_file};
+pub use crate::json::fuzz::json_query;
 pub use crate::transport::fuzz::{redaction, retry_after};
 pub use crate::write::fuzz::columns;
 
@@ -18,7 +19,7 @@ pub use crate::write::fuzz::columns;
 pub type Body = fn(&[u8]);
 
 /// Every target: the name of its folder in `fuzz/corpus`, and its body.
-pub const TARGETS: [(&str, Body); 10] = [
+pub const TARGETS: [(&str, Body); 11] = [
     ("checkpoint", checkpoint),
     ("columns", columns),
     ("dot_env", dot_env),
@@ -26,6 +27,7 @@ pub const TARGETS: [(&str, Body); 10] = [
     ("item_url", item_url),
     ("job_file", job_file),
     ("json_body", json_body),
+    ("json_query", json_query),
     ("redaction", redaction),
     ("retry_after", retry_after),
     ("token_response", token_response),

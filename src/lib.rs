@@ -13,16 +13,17 @@
 //! | [`cli`] | what a person types, exit codes, how errors are shown | all below |
 //! | [`run`] | the wiring of the stages, shutdown | all below but `sandbox` |
 //! | [`report`] | events → bar, lines, summary | `outcome`, `pace` |
-//! | [`write`](mod@write) | outcomes → bytes, opening and recovery of the output | `checkpoint`, `outcome`, `job` |
+//! | [`write`](mod@write) | outcomes → bytes, opening and recovery of the output | `checkpoint`, `outcome`, `job`, `json` |
 //! | [`checkpoint`] | the done set, the journal, the lock | `pace` (its notes), `job` |
-//! | [`fetch`] | one item → one attempt's verdict | `auth`, `pace`, `transport`, `outcome` |
+//! | [`fetch`] | one item → one attempt's verdict | `json`, `auth`, `pace`, `transport`, `outcome` |
 //! | [`ids`] | the stream of items | `job` |
 //! | [`auth`] | credentials, the shared token | `pace`, `transport`, `job` |
 //! | [`transport`] | the HTTP client, `Retry-After` | `outcome` |
 //! | [`pace`] | quotas, permits, pauses, the in-flight limit | `job` |
 //! | [`outcome`] | the value that flows: record or failure | nobody |
-//! | [`job`] | the job file as validated values | nobody |
+//! | [`job`] | the job file as validated values | `json` |
 //! | [`sandbox`] | the embedded API | nobody |
+//! | [`json`] | JSON text, judged and queried as it came | nobody |
 //! | [`fail_point`] | places where tests kill the process; nothing in an ordinary build | nobody |
 //!
 //! Arrows point downwards only. Data flows by value through bounded channels:
@@ -51,6 +52,7 @@ pub mod fetch;
 pub mod fuzzing;
 pub mod ids;
 pub mod job;
+pub mod json;
 pub mod outcome;
 pub mod pace;
 pub mod report;

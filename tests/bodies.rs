@@ -370,3 +370,56 @@ fn a_graphql_rate_limit_is_waited_for() {
     assert_eq!(place.lines("out.ndjson").len(), 60);
     assert!(api.seen().len() > 60, "nothing was refused");
 }
+
+#[test]
+fn a_batch_may_be_a_json_body_and_its_single_is_a_get() {
+    let server = Raw::start(|request, _| {
+        if request.method == "GET" {
+            return ok(format!("{{\"id\":\"{}\"}}", request.last()));
+        }
+        let body: Value = serde_json::from_str(&request.body).unwrap();
+        let ids = body["ids"].as_array().unwrap();
+        if ids.len() > 1 && ids.iter().any(|id| id == "bad") {
+            return ok("{\"errors\":[{\"message\":\"one is bad\"}]}");
+        }
+        let found: Vec<Value> = ids.iter().map(|id| json!({ "id": id })).collect();
+        ok(json!({ "found": found }).to_string())
+    });
+    let place = Place::new();
+    let request = format!(
+        "body = {{ ids = \"{{ids}}\" }}\nfail_when = \"$.errors\"\n[request.batch]\nsize = 4\n\
+         items = \"$.found\"\nkey = \"$.id\"\nsingle = \"{}/one/{{id}}\"",
+        server.base()
+    );
+    let ids = "list = [\"a\", \"b\\\"\", \"bad\", \"c,d\", \"e\"]";
+    let job = job(
+        &place,
+        &format!("{}/many", server.base()),
+        ids,
+        &request,
+        "",
+    );
+    assert_exit(&run(&job), 0);
+    let mut records: Vec<String> = place
+        .json_lines("out.ndjson")
+        .iter()
+        .map(|record| {
+            record["id"]
+                .as_str()
+                .unwrap()
+                .replace("%22", "\"")
+                .replace("%2C", ",")
+        })
+        .collect();
+    records.sort_unstable();
+    assert_eq!(records, ["a", "b\"", "bad", "c,d", "e"]);
+    for request in server.seen() {
+        match request.method.as_str() {
+            "POST" => assert_eq!(request.header("content-type"), Some("application/json")),
+            _ => assert_eq!(
+                (request.body.as_str(), request.header("content-type")),
+                ("", None)
+            ),
+        }
+    }
+}

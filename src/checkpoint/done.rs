@@ -5,23 +5,29 @@
 //! its place. Keeps promise 7: at most 40 bytes a distinct ID, also while it
 //! grows. Must never keep an ID's text.
 //!
-//! Hash tables grow by doubling, so right after it a key costs
-//! 17 bytes / (7/16) = 39 bytes, and while it lasts the old table is there too.
-//! Hence 256 shards, of which only one grows at a time; and since the hash
-//! spreads evenly, equal shards would all double together, so each shard gets a
-//! share of the keys that is 2^(1/256) times the share of the one before: then at
-//! any moment some have just doubled while others are nearly full, and the
-//! whole stays near 28 bytes a key.
+//! In a set of millions each look-up waits for memory, so that is what its form
+//! is about. The keys are hashes already: a key's first bits name its shard, the
+//! next its place there, and a key that finds it taken goes to the next one. A
+//! look-up is then one wait, and the waits of many look-ups overlap when their
+//! places are touched first ([`DoneSet::claim_all`]). A shard grows by a third,
+//! alone, so the whole stays below 29 bytes a key. What a checkpoint brings goes
+//! into the shards as it comes and gets its places when all of it is there
+//! ([`Loading`]): then each shard fits a cache.
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use std::fmt;
+use std::hint::black_box;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-/// How many tables.
-const SHARDS: usize = 256;
+/// How many tables, as a power of two.
+const SHARD_BITS: u32 = 10;
 /// Set in a stored value when the item was listed in this pass.
 const SEEN: u128 = 1;
+/// What stands in a place that no key has taken.
+const FREE: u128 = 0;
+/// The least places of a table that is not empty.
+const FEWEST: usize = 8;
+/// Look-ups whose waits overlap: their cache lines fit the first cache.
+const TOGETHER: usize = 256;
 
 /// One item: 127 bits of the XXH3 hash of its ID and its occurrence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,7 +36,7 @@ pub struct ItemKey(u128);
 impl ItemKey {
     /// The key of the ID's listing number `occurrence` (0 unless `repeats = "each"`).
     pub fn of(id: &str, occurrence: u32) -> ItemKey {
-        ItemKey(xxh3_128_with_seed(id.as_bytes(), u64::from(occurrence)) & !SEEN)
+        ItemKey::new(xxh3_128_with_seed(id.as_bytes(), u64::from(occurrence)))
     }
 
     /// As the checkpoint stores it.
@@ -40,19 +46,20 @@ impl ItemKey {
 
     /// From the checkpoint.
     pub(crate) fn from_bytes(bytes: [u8; 16]) -> ItemKey {
-        ItemKey(u128::from_le_bytes(bytes) & !SEEN)
+        ItemKey::new(u128::from_le_bytes(bytes))
     }
 
-    /// Which table it belongs to, from the top 32 bits: the table's share grows with its index.
+    fn new(hash: u128) -> ItemKey {
+        match hash & !SEEN {
+            FREE => ItemKey(SEEN << 1),
+            key => ItemKey(key),
+        }
+    }
+
+    /// The index of its table.
     fn shard(self) -> usize {
-        let position = f64::from((self.0 >> 96) as u32) / f64::from(u32::MAX);
-        (((1.0 + position).log2() * SHARDS as f64) as usize).min(SHARDS - 1)
+        (self.0 >> (u128::BITS - SHARD_BITS)) as usize
     }
-}
-
-/// What a table hashes by: 64 bits that the choice of the shard did not use.
-fn hash(stored: u128) -> u64 {
-    (stored >> 32) as u64
 }
 
 /// What to do about a listed item.
@@ -72,17 +79,121 @@ pub enum Claim {
     Repeat,
 }
 
+/// One table. A key stands at its own place or, where others stand, after it.
+#[derive(Debug, Clone, Default)]
+struct Shard {
+    /// Keys, each with the tag [`SEEN`] in its lowest bit, or [`FREE`]. At least a quarter is free.
+    places: Vec<u128>,
+    len: usize,
+}
+
+impl Shard {
+    /// A table with the keys, and room for a few more.
+    fn of(keys: &[u128]) -> Shard {
+        let mut shard = Shard::default();
+        if !keys.is_empty() {
+            let room = keys.len() + keys.len() / 32;
+            shard.places = vec![FREE; (room + room / 3 + 1).max(FEWEST)];
+            for key in keys {
+                shard.insert(ItemKey(*key), 0);
+            }
+        }
+        shard
+    }
+
+    /// The key's own place, in proportion to the bits after the shard's.
+    fn own_place(&self, key: u128) -> usize {
+        let bits = (key >> (u128::BITS - SHARD_BITS - 32)) as u32;
+        ((u64::from(bits) * self.places.len() as u64) >> 32) as usize
+    }
+
+    /// Reads what a look-up will read first; the value says nothing.
+    fn touch(&self, key: ItemKey) -> u64 {
+        let at = self.own_place(key.0);
+        // The run of a key that is pushed on is in the next cache line as often as not.
+        let next = self.places.get(at + 3).or(self.places.first());
+        let read = self.places.get(at).zip(next);
+        read.map_or(0, |(own, next)| (own ^ next) as u64)
+    }
+
+    /// Where the key stands, or else where it would.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "places are below their number, and no answer would be right without them"
+    )]
+    fn find(&self, key: ItemKey) -> Result<usize, usize> {
+        let mut at = self.own_place(key.0);
+        loop {
+            let stored = self.places[at];
+            if stored & !SEEN == key.0 {
+                return Ok(at);
+            } else if stored == FREE {
+                return Err(at);
+            }
+            at += 1;
+            if at == self.places.len() {
+                at = 0;
+            }
+        }
+    }
+
+    fn get(&self, key: ItemKey) -> Option<u128> {
+        if self.places.is_empty() {
+            return None;
+        }
+        self.places.get(self.find(key).ok()?).copied()
+    }
+
+    /// Sets the key's tag; returns the one it had, `None` for a new key.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "`find` returns places that are there"
+    )]
+    fn insert(&mut self, key: ItemKey, tag: u128) -> Option<u128> {
+        if self.len * 4 >= self.places.len() * 3 {
+            self.grow();
+        }
+        match self.find(key) {
+            Ok(at) => {
+                let before = self.places[at] & SEEN;
+                self.places[at] |= tag;
+                Some(before)
+            }
+            Err(at) => {
+                self.places[at] = key.0 | tag;
+                self.len += 1;
+                None
+            }
+        }
+    }
+
+    #[cold]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "`find` returns places that are there"
+    )]
+    fn grow(&mut self) {
+        let places = (self.places.len() + self.places.len() / 3).max(FEWEST);
+        let old = std::mem::replace(&mut self.places, vec![FREE; places]);
+        // Its keys are in the order of their places: this goes through memory once.
+        for stored in old.into_iter().filter(|stored| *stored != FREE) {
+            if let Err(at) = self.find(ItemKey(stored & !SEEN)) {
+                self.places[at] = stored;
+            }
+        }
+    }
+}
+
 /// The items that are done or taken.
 pub struct DoneSet {
-    /// Keys, each with the tag [`SEEN`] in its lowest bit.
-    shards: Box<[HashTable<u128>]>,
+    shards: Box<[Shard]>,
     len: usize,
 }
 
 impl Default for DoneSet {
     fn default() -> DoneSet {
         DoneSet {
-            shards: (0..SHARDS).map(|_| HashTable::new()).collect(),
+            shards: vec![Shard::default(); 1 << SHARD_BITS].into_boxed_slice(),
             len: 0,
         }
     }
@@ -106,13 +217,44 @@ impl DoneSet {
     /// listing is an item of its own: the first occurrence that this pass has
     /// not seen yet. A claimed item counts as known from now on.
     pub fn claim(&mut self, id: &str, repeats_each: bool) -> Claim {
-        let occurrence = if repeats_each {
-            self.first_unseen(id)
-        } else {
-            0
+        self.claim_first(id, ItemKey::of(id, 0), repeats_each)
+    }
+
+    /// Claims the listings in their order, as [`DoneSet::claim`] each; of many
+    /// together that is several times as fast.
+    pub fn claim_all<'i>(
+        &mut self,
+        ids: impl IntoIterator<Item = &'i str>,
+        repeats_each: bool,
+    ) -> Vec<Claim> {
+        let ids = ids.into_iter();
+        let listed: Vec<_> = ids.map(|id| (id, ItemKey::of(id, 0))).collect();
+        let mut claims = Vec::with_capacity(listed.len());
+        for together in listed.chunks(TOGETHER) {
+            let touched = together.iter().fold(0, |all, (_, key)| {
+                all ^ self.shard(*key).map_or(0, |shard| shard.touch(*key))
+            });
+            // The compiler must not leave the reads out.
+            black_box(touched);
+            let claimed = together
+                .iter()
+                .map(|(id, key)| self.claim_first(id, *key, repeats_each));
+            claims.extend(claimed);
+        }
+        claims
+    }
+
+    /// `first`: the key of the ID's first listing.
+    fn claim_first(&mut self, id: &str, first: ItemKey, repeats_each: bool) -> Claim {
+        let (occurrence, before) = match self.insert(first, SEEN) {
+            Some(SEEN) if repeats_each => {
+                let occurrence = self.first_unseen(id);
+                let before = self.insert(ItemKey::of(id, occurrence), SEEN);
+                (occurrence, before)
+            }
+            before => (0, before),
         };
-        // One look-up: in a large set each is a miss of every cache.
-        match self.insert(ItemKey::of(id, occurrence), SEEN) {
+        match before {
             None => Claim::New { occurrence },
             Some(0) => Claim::Done { occurrence },
             Some(_) => Claim::Repeat,
@@ -129,38 +271,33 @@ impl DoneSet {
         self.len == 0
     }
 
-    /// Adds an item that an earlier run finished. Adding it twice changes nothing.
-    pub fn insert_done(&mut self, key: ItemKey) {
-        self.insert(key, 0);
-    }
-
     /// Whether the item is done or claimed.
     pub fn contains(&self, key: ItemKey) -> bool {
-        self.find(key).is_some()
+        self.get(key).is_some()
     }
 
     /// Bytes of memory that the tables take.
     pub fn memory(&self) -> usize {
         self.shards
             .iter()
-            .map(|shard| shard.allocation_size() + size_of::<HashTable<u128>>())
+            .map(|shard| size_of::<Shard>() + shard.places.capacity() * size_of::<u128>())
             .sum()
     }
 
     /// Every key, in no order.
     pub(crate) fn keys(&self) -> impl Iterator<Item = ItemKey> + '_ {
-        self.shards
-            .iter()
-            .flat_map(|shard| shard.iter().map(|stored| ItemKey(stored & !SEEN)))
+        let stored = self.shards.iter().flat_map(|shard| &shard.places);
+        let stored = stored.filter(|stored| **stored != FREE);
+        stored.map(|stored| ItemKey(stored & !SEEN))
     }
 
-    /// The first occurrence of `id` that was not seen in this pass: they are
-    /// seen in order, so gallop beyond the last, then halve.
+    /// The first occurrence of `id` that was not seen in this pass, when the
+    /// very first was: they are seen in order, so gallop beyond the last, then halve.
     fn first_unseen(&self, id: &str) -> u32 {
-        let seen = |occurrence| self.seen(ItemKey::of(id, occurrence));
-        if !seen(0) {
-            return 0;
-        }
+        let seen = |occurrence| {
+            let stored = self.get(ItemKey::of(id, occurrence));
+            stored.is_some_and(|stored| stored & SEEN != 0)
+        };
         let (mut below, mut above) = (0u32, 1u32); // seen(below) holds
         while seen(above) {
             below = above;
@@ -177,34 +314,62 @@ impl DoneSet {
         above
     }
 
-    fn seen(&self, key: ItemKey) -> bool {
-        self.find(key).is_some_and(|stored| stored & SEEN != 0)
+    fn shard(&self, key: ItemKey) -> Option<&Shard> {
+        self.shards.get(key.shard())
     }
 
-    fn find(&self, key: ItemKey) -> Option<u128> {
-        let shard = self.shards.get(key.shard())?;
-        let stored = shard.find(hash(key.0), |stored| stored & !SEEN == key.0);
-        stored.copied()
+    fn get(&self, key: ItemKey) -> Option<u128> {
+        self.shard(key)?.get(key)
     }
 
     /// Sets the key's tag; returns the one it had, `None` for a new key.
     #[expect(
         clippy::indexing_slicing,
-        reason = "`shard` is below SHARDS, and no answer would be right without a table"
+        reason = "a key's shard is below their number, and no answer would be right without it"
     )]
     fn insert(&mut self, key: ItemKey, tag: u128) -> Option<u128> {
-        let same = |stored: &u128| stored & !SEEN == key.0;
-        match self.shards[key.shard()].entry(hash(key.0), same, |stored| hash(*stored)) {
-            Entry::Occupied(mut entry) => {
-                let before = *entry.get() & SEEN;
-                *entry.get_mut() |= tag;
-                Some(before)
+        let before = self.shards[key.shard()].insert(key, tag);
+        self.len += usize::from(before.is_none());
+        before
+    }
+}
+
+/// A set of done items that is being read from a checkpoint.
+#[derive(Debug)]
+pub struct Loading {
+    /// The keys of each table, as they came.
+    shards: Box<[Vec<u128>]>,
+}
+
+impl Default for Loading {
+    fn default() -> Loading {
+        Loading {
+            shards: vec![Vec::new(); 1 << SHARD_BITS].into_boxed_slice(),
+        }
+    }
+}
+
+impl Loading {
+    /// Adds items that an earlier run finished. Adding one twice changes nothing.
+    pub fn add(&mut self, keys: &[ItemKey]) {
+        for key in keys {
+            if let Some(shard) = self.shards.get_mut(key.shard()) {
+                if shard.len() == shard.capacity() {
+                    shard.reserve_exact((shard.len() / 4).max(FEWEST));
+                }
+                shard.push(key.0);
             }
-            Entry::Vacant(entry) => {
-                entry.insert(key.0 | tag);
-                self.len += 1;
-                None
-            }
+        }
+    }
+
+    /// The set of all that was added.
+    pub fn done(self) -> DoneSet {
+        // One after another, so at most one shard is there twice.
+        let shards = self.shards.into_iter().map(|keys| Shard::of(&keys));
+        let shards: Box<[Shard]> = shards.collect();
+        DoneSet {
+            len: shards.iter().map(|shard| shard.len).sum(),
+            shards,
         }
     }
 }
@@ -215,32 +380,46 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::HashMap;
 
+    fn done_set<'i>(done: impl IntoIterator<Item = (&'i str, u32)>) -> DoneSet {
+        let mut loading = Loading::default();
+        for (id, occurrence) in done {
+            loading.add(&[ItemKey::of(id, occurrence)]);
+        }
+        loading.done()
+    }
+
+    /// Of the largest shard, while it grows: its old table and the new one.
+    fn growing(set: &DoneSet) -> usize {
+        let most = set.shards.iter().map(|shard| shard.places.capacity()).max();
+        most.unwrap_or(0) * 2 * size_of::<u128>()
+    }
+
     #[test]
     fn a_key_costs_at_most_40_bytes_at_any_time() {
         let mut set = DoneSet::new();
+        let mut loading = Loading::default();
         let mut worst: f64 = 0.0;
         for n in 0u32..1_000_000 {
-            set.insert_done(ItemKey::of(&n.to_string(), 0));
+            let id = n.to_string();
+            assert_eq!(set.claim(&id, false), Claim::New { occurrence: 0 });
+            loading.add(&[ItemKey::of(&id, 0)]);
             if n >= 50_000 && n % 1_000 == 0 {
-                // The largest shard may be growing: its old table and one twice as large.
-                let growing = set
-                    .shards
-                    .iter()
-                    .map(HashTable::allocation_size)
-                    .max()
-                    .unwrap_or(0)
-                    * 2;
-                worst = worst.max((set.memory() + growing) as f64 / set.len() as f64);
+                let loaded: usize = loading.shards.iter().map(Vec::capacity).sum();
+                let loaded = loaded * size_of::<u128>() + growing(&set);
+                let bytes = (set.memory() + growing(&set)).max(loaded);
+                worst = worst.max(bytes as f64 / set.len() as f64);
             }
         }
-        assert_eq!(set.len(), 1_000_000);
+        let loaded = loading.done();
+        assert_eq!((set.len(), loaded.len()), (1_000_000, 1_000_000));
+        worst = worst.max((loaded.memory() + growing(&loaded)) as f64 / 1e6);
         assert!(worst <= 40.0, "{worst} bytes a key");
     }
 
     #[test]
     fn an_earlier_run_s_items_are_done_once_and_repeats_after() {
-        let mut set = DoneSet::new();
-        set.insert_done(ItemKey::of("a", 0));
+        let mut set = done_set([("a", 0), ("a", 0)]);
+        assert_eq!(set.len(), 1);
         assert_eq!(set.claim("a", false), Claim::Done { occurrence: 0 });
         assert_eq!(set.claim("a", false), Claim::Repeat);
         assert_eq!(set.claim("b", false), Claim::New { occurrence: 0 });
@@ -262,28 +441,65 @@ mod tests {
         );
     }
 
+    #[test]
+    fn keys_that_all_want_one_place_are_told_apart() {
+        // In the last place of the last shard, so they go on at its beginning. Zero is a key, too.
+        let keys = (0..100u128).map(|n| ItemKey::new(u128::MAX - 2 * n));
+        let keys: Vec<ItemKey> = keys.chain([ItemKey::from_bytes([0; 16])]).collect();
+        let mut loading = Loading::default();
+        loading.add(&keys);
+        let mut loaded = loading.done();
+        let mut inserted = DoneSet::new();
+        for (n, key) in keys.iter().enumerate() {
+            assert_eq!(inserted.insert(*key, 0), None);
+            assert_eq!(inserted.len(), n + 1);
+        }
+        for set in [&mut loaded, &mut inserted] {
+            assert!(keys.iter().all(|key| set.contains(*key)));
+            assert!(keys.iter().all(|key| set.insert(*key, SEEN) == Some(0)));
+            assert!(keys.iter().all(|key| set.insert(*key, SEEN) == Some(SEEN)));
+            assert!(!set.contains(ItemKey::new(u128::MAX - 200)));
+            let mut all: Vec<ItemKey> = set.keys().collect();
+            all.sort_unstable();
+            let mut expected = keys.clone();
+            expected.sort_unstable();
+            assert_eq!(all, expected);
+        }
+    }
+
     proptest! {
         #[test]
-        fn claims_with_repeats_each_match_a_counter(
+        fn claims_match_a_counter(
+            each in any::<bool>(),
             done in proptest::collection::vec((0u8..4, 0u32..9), 0..20),
             listed in proptest::collection::vec(0u8..4, 0..80),
+            fillers in 0u32..3_000,
         ) {
-            let mut set = DoneSet::new();
-            for (id, occurrence) in &done {
-                set.insert_done(ItemKey::of(&id.to_string(), *occurrence));
-            }
+            let names: Vec<String> = (0..4).map(|id| id.to_string()).collect();
+            let fillers: Vec<String> = (0..fillers).map(|n| format!("filler{n}")).collect();
+            let known = done.iter().map(|(id, nth)| (names[usize::from(*id)].as_str(), *nth));
+            let known: Vec<_> = known.chain(fillers.iter().map(|id| (id.as_str(), 0))).collect();
             let mut next: HashMap<u8, u32> = HashMap::new();
-            for id in listed {
-                let counter = next.entry(id).or_default();
+            let wanted: Vec<Claim> = listed.iter().map(|id| {
+                let counter = next.entry(*id).or_default();
                 let occurrence = *counter;
                 *counter += 1;
-                let want = if done.contains(&(id, occurrence)) {
+                if occurrence > 0 && !each {
+                    Claim::Repeat
+                } else if done.contains(&(*id, occurrence)) {
                     Claim::Done { occurrence }
                 } else {
                     Claim::New { occurrence }
-                };
-                prop_assert_eq!(set.claim(&id.to_string(), true), want);
-            }
+                }
+            }).collect();
+            let ids: Vec<&str> = listed.iter().map(|id| names[usize::from(*id)].as_str()).collect();
+            let mut set = done_set(known.iter().copied());
+            let one_by_one: Vec<Claim> = ids.iter().map(|id| set.claim(id, each)).collect();
+            prop_assert_eq!(&one_by_one, &wanted);
+            let mut set = done_set(known.iter().copied());
+            prop_assert_eq!(&set.claim_all(ids, each), &wanted);
+            let many: Vec<Claim> = set.claim_all(fillers.iter().map(String::as_str), each);
+            prop_assert_eq!(many, vec![Claim::Done { occurrence: 0 }; fillers.len()]);
         }
     }
 }

@@ -30,7 +30,9 @@ pub fn checkpoint(bytes: &[u8]) {
 fn read(bytes: &[u8]) -> Result<(State, Vec<ItemKey>), Fault> {
     let mut keys = Vec::new();
     let size = bytes.len() as u64;
-    let state = scan_bytes(Cursor::new(bytes), size, |key| keys.push(key))?;
+    let state = scan_bytes(Cursor::new(bytes), size, |some| {
+        keys.extend_from_slice(some)
+    })?;
     assert_eq!(state.keys, keys.len() as u64);
     assert_eq!(state.end + state.torn, size);
     for known in [&state.output, &state.failures] {

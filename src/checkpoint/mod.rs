@@ -31,7 +31,7 @@ mod shape;
 mod verify;
 
 pub use commit::Closing;
-pub use done::{Claim, DoneSet, ItemKey};
+pub use done::{Claim, DoneSet, ItemKey, Loading};
 pub use error::CheckpointError;
 pub use files::Files;
 pub use inspect::{Inspection, inspect};

@@ -18,6 +18,8 @@ use std::path::Path;
 
 /// Bytes that the search for a later block reads at a time.
 const WINDOW: usize = 1 << 20;
+/// Keys that are handed over at once.
+const TOGETHER: usize = 1_024;
 
 /// What a checkpoint knows about a file, from its start.
 #[derive(Debug, Clone, Default)]
@@ -64,13 +66,13 @@ pub(crate) struct State {
     pub(super) torn: u64,
 }
 
-/// Reads the checkpoint; `None` when there is none. `key` gets every key.
+/// Reads the checkpoint; `None` when there is none. `keys` gets every key, many at a time.
 ///
 /// # Errors
 /// [`CheckpointError`]: not a checkpoint, another version, damaged, or unreadable.
 pub(crate) fn scan(
     path: &Path,
-    key: impl FnMut(ItemKey),
+    keys: impl FnMut(&[ItemKey]),
 ) -> Result<Option<State>, CheckpointError> {
     // Opening a FIFO would wait for whoever writes to it.
     let opened = fs::metadata(path).and_then(|there| match there.is_file() {
@@ -91,7 +93,7 @@ pub(crate) fn scan(
     let size = size
         .map_err(CheckpointError::io(path, "read the checkpoint"))?
         .len();
-    match scan_bytes(file, size, key) {
+    match scan_bytes(file, size, keys) {
         Ok(state) => Ok(Some(state)),
         Err(Fault::Io(cause)) => Err(CheckpointError::io(path, "read the checkpoint")(cause)),
         Err(Fault::NotOurs) => Err(CheckpointError::NotACheckpoint {
@@ -137,7 +139,7 @@ enum Step {
 pub(super) fn scan_bytes(
     source: impl Read + Seek,
     size: u64,
-    mut key: impl FnMut(ItemKey),
+    mut take: impl FnMut(&[ItemKey]),
 ) -> Result<State, Fault> {
     let mut file = BufReader::with_capacity(1 << 18, source);
     if size < PREFACE as u64 {
@@ -158,6 +160,7 @@ pub(super) fn scan_bytes(
         ..State::default()
     };
     let mut payload = Vec::new();
+    let mut together = Vec::with_capacity(TOGETHER);
     match step(&mut file, size, &mut state, &mut payload)? {
         Step::Block(Kind::Header) => {}
         _ => return Err(Fault::Damaged(PREFACE as u64)),
@@ -177,10 +180,11 @@ pub(super) fn scan_bytes(
                 commit.rewrites_failures = kind == Kind::Rewriting;
                 state.apply(commit).ok_or(Fault::Damaged(offset))?;
                 state.keys += (keys.len() / KEY) as u64;
-                keys.as_chunks::<KEY>()
-                    .0
-                    .iter()
-                    .for_each(|bytes| key(ItemKey::from_bytes(*bytes)));
+                for bytes in keys.as_chunks::<KEY>().0.chunks(TOGETHER) {
+                    together.clear();
+                    together.extend(bytes.iter().copied().map(ItemKey::from_bytes));
+                    take(&together);
+                }
             }
             Step::Block(Kind::Opened) => {
                 state.closing = Closing::No;

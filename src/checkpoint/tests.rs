@@ -1,7 +1,7 @@
 //! The journal as a whole: torn, damaged, compacted.
 
 use super::commit::{Closing, Commit, Extent, Range};
-use super::done::{DoneSet, ItemKey};
+use super::done::{ItemKey, Loading};
 use super::error::CheckpointError;
 use super::format::{HEAD, PREFACE};
 use super::journal::Journal;
@@ -57,7 +57,7 @@ fn make(path: &Path, n: u64) -> Journal {
 
 fn read(path: &Path) -> Result<(State, Vec<ItemKey>), CheckpointError> {
     let mut keys = Vec::new();
-    let state = scan(path, |key| keys.push(key))?;
+    let state = scan(path, |some| keys.extend_from_slice(some))?;
     Ok((state.unwrap(), keys))
 }
 
@@ -210,9 +210,9 @@ fn a_long_checkpoint_becomes_short_and_says_the_same() {
     make(&path, N);
     fs::write(&output, (0..N).map(|n| n as u8).collect::<Vec<_>>()).unwrap();
     let load = || {
-        let mut done = DoneSet::new();
-        let state = scan(&path, |key| done.insert_done(key)).unwrap().unwrap();
-        (state, done)
+        let mut loading = Loading::default();
+        let state = scan(&path, |keys| loading.add(keys)).unwrap().unwrap();
+        (state, loading.done())
     };
     let (mut state, done) = load();
     let before = state.clone();

@@ -2,9 +2,9 @@
 
 use super::args::CheckArgs;
 use super::{Exit, show};
-use crate::checkpoint::{CheckpointError, Claim, DoneSet, Files, scan};
+use crate::checkpoint::{CheckpointError, Claim, DoneSet, Files, Loading, scan};
 use crate::ids::{self, IdsError};
-use crate::job::{Auth, IdForm, IdSource, Job, OutputTarget, Repeats, load};
+use crate::job::{Auth, IdForm, IdSource, Job, OutputTarget, Repeats, UrlTemplate, load};
 use crate::report::{count, place, span};
 use std::fmt::Write;
 use std::time::Duration;
@@ -45,11 +45,11 @@ struct Tally {
 }
 
 fn plan(job: &Job) -> Result<String, CheckError> {
-    let mut known = DoneSet::new();
+    let mut loading = Loading::default();
     let mut misfit = None;
     if let OutputTarget::File(output) = &job.output.target {
         let files = Files::of(output)?;
-        if let Some(state) = scan(&files.checkpoint, |key| known.insert_done(key))? {
+        if let Some(state) = scan(&files.checkpoint, |keys| loading.add(keys))? {
             misfit = state
                 .shape
                 .differences(&crate::run::shape(job))
@@ -73,11 +73,20 @@ fn plan(job: &Job) -> Result<String, CheckError> {
     if job.request.id_form() == IdForm::Object {
         line("variables", job.request.variables.join(", "));
     }
+    if let Some(batch) = &job.request.batch {
+        let single = batch.single.as_ref().map(UrlTemplate::raw);
+        let else_single = single.map_or(String::new(), |url| format!("; one by one: {url}"));
+        let size = count(batch.size as u64);
+        line(
+            "batches",
+            format!("up to {size} items a request{else_single}"),
+        );
+    }
     line("auth", auth(&job.auth).into());
     if stdin {
         line("items", "from stdin; counted when they come".into());
     } else {
-        let tally = tally(job, &mut known)?;
+        let tally = tally(job, &mut loading.done())?;
         let left = tally.items - tally.done;
         let mut items = count(tally.items);
         if tally.repeats > 0 {
@@ -136,11 +145,13 @@ fn tally(job: &Job, known: &mut DoneSet) -> Result<Tally, IdsError> {
 }
 
 fn time(job: &Job, left: u64) -> String {
+    let batch = job.request.batch.as_ref().map_or(1, |batch| batch.size);
+    let requests = left.div_ceil(batch as u64);
     let slowest = job
         .limits
         .rates
         .iter()
-        .map(|rate| rate.window.as_secs_f64() * left as f64 / f64::from(rate.count))
+        .map(|rate| rate.window.as_secs_f64() * requests as f64 / f64::from(rate.count))
         .fold(0.0, f64::max);
     if job.limits.rates.is_empty() {
         return "as fast as the API answers".into();

@@ -7,6 +7,7 @@ mod args;
 mod check;
 mod init;
 mod logging;
+mod open_files;
 mod retry;
 mod run;
 mod sandbox;

@@ -1,7 +1,7 @@
 //! `harvest JOB`: run a job, or resume it.
 
 use super::args::{HarvestArgs, RunArgs};
-use super::{Exit, logging, show, signals};
+use super::{Exit, logging, open_files, show, signals};
 use crate::checkpoint::{CheckpointError, OutputLock, inspect};
 use crate::job::{Job, OutputTarget, load};
 use crate::outcome::Reason;
@@ -60,6 +60,11 @@ fn harvest_after(
     }
     if let Err(exit) = ask(&jobs) {
         return exit;
+    }
+    // Before there is a second thread.
+    if let Err(error) = open_files::make_room(&jobs, args.overrides.sandbox) {
+        show::err(error);
+        return Exit::Usage;
     }
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -6,10 +6,10 @@
 
 use super::classify::{Trouble, Verdict, server_words};
 use crate::job::Request;
+use crate::json::{self, Query, QueryError};
 use crate::outcome::Reason;
 use crate::pace::Signal;
 use serde_json::Value;
-use serde_json_path::JsonPath;
 use std::time::Duration;
 
 /// Of several errors, so many are told.
@@ -18,8 +18,8 @@ const TOLD: usize = 3;
 /// When an answer of success is none.
 #[derive(Debug)]
 pub(super) struct ErrorRule {
-    fail_when: Option<JsonPath>,
-    retry_when: Option<JsonPath>,
+    fail_when: Option<Query>,
+    retry_when: Option<Query>,
 }
 
 /// An error in an answer of success.
@@ -37,55 +37,76 @@ pub(super) struct ApiError {
 impl ErrorRule {
     pub(super) fn of(request: &Request) -> ErrorRule {
         ErrorRule {
-            fail_when: request.fail_when.clone(),
-            retry_when: request.retry_when.clone(),
+            fail_when: request.fail_when.as_ref().map(Query::new),
+            retry_when: request.retry_when.as_ref().map(Query::new),
         }
     }
 
-    /// The error in a body, if there is one. Without a rule, nothing is parsed.
+    /// The error in a body, if there is one. Without a rule, nothing is looked for.
     pub(super) fn find(&self, body: &[u8]) -> Option<ApiError> {
         if self.fail_when.is_none() && self.retry_when.is_none() {
             return None;
         }
-        let value: Value = match serde_json::from_slice(body) {
-            Ok(value) => value,
-            Err(error) => {
-                return Some(ApiError {
-                    said: format!("the body can't be searched for an error: {error}"),
-                    kind: None,
-                    again: false,
-                    unreadable: true,
-                });
-            }
+        match self.nodes(body) {
+            Ok((nodes, _)) if nodes.is_empty() => None,
+            Ok((nodes, again)) => Some(ApiError::of(&nodes, again, body)),
+            Err(error) => Some(ApiError {
+                said: format!("the body can't be searched for an error: {error}"),
+                kind: None,
+                again: false,
+                unreadable: true,
+            }),
+        }
+    }
+
+    /// What was found, and whether it is worth another try.
+    fn nodes<'b>(&self, body: &'b [u8]) -> Result<(Vec<&'b [u8]>, bool), QueryError> {
+        let find = |query: &Option<Query>| -> Result<Vec<&'b [u8]>, QueryError> {
+            let mut nodes = match query {
+                Some(query) => query.select(body)?,
+                None => Vec::new(),
+            };
+            nodes.retain(|node| says_something(node));
+            Ok(nodes)
         };
-        let found = |path: &Option<JsonPath>| -> Vec<Value> {
-            let nodes = path.iter().flat_map(|path| path.query(&value).all());
-            nodes.filter(|node| says_something(node)).cloned().collect()
-        };
-        let (failed, again) = (found(&self.fail_when), found(&self.retry_when));
-        if failed.is_empty() && again.is_empty() {
-            return None;
+        let failed = find(&self.fail_when)?;
+        // Where nothing failed, there is nothing to try again.
+        if failed.is_empty() && self.fail_when.is_some() {
+            return Ok((failed, false));
         }
-        let nodes = if again.is_empty() { &failed } else { &again };
-        let errors: Vec<&Value> = nodes.iter().flat_map(elements).collect();
-        let told: Vec<String> = errors.iter().take(TOLD).filter_map(|e| words(e)).collect();
-        let mut said = told.join("; ");
-        if errors.len() > TOLD {
-            said.push_str(&format!("; and {} more", errors.len() - TOLD));
-        }
-        if told.is_empty() {
-            said = server_words(body).unwrap_or_else(|| "the answer is an error".to_owned());
-        }
-        Some(ApiError {
-            said,
-            kind: errors.first().and_then(|error| kind(error)),
-            again: !again.is_empty(),
-            unreadable: false,
+        let again = find(&self.retry_when)?;
+        Ok(match again.is_empty() {
+            true => (failed, false),
+            false => (again, true),
         })
     }
 }
 
 impl ApiError {
+    fn of(nodes: &[&[u8]], again: bool, body: &[u8]) -> ApiError {
+        // An array stands for the errors in it.
+        let errors: Vec<&[u8]> = nodes
+            .iter()
+            .flat_map(|node| json::elements(node).unwrap_or_else(|| vec![*node]))
+            .collect();
+        let read = |error: &&[u8]| serde_json::from_slice::<Value>(error).ok();
+        let told: Vec<Value> = errors.iter().take(TOLD).filter_map(read).collect();
+        let words: Vec<String> = told.iter().filter_map(words).collect();
+        let mut said = words.join("; ");
+        if errors.len() > TOLD {
+            said.push_str(&format!("; and {} more", errors.len() - TOLD));
+        }
+        if words.is_empty() {
+            said = server_words(body).unwrap_or_else(|| "the answer is an error".to_owned());
+        }
+        ApiError {
+            said,
+            kind: told.first().and_then(kind),
+            again,
+            unreadable: false,
+        }
+    }
+
     /// What it means for the item, and what it says about the server.
     pub(super) fn judge(
         self,
@@ -126,22 +147,14 @@ impl ApiError {
 }
 
 /// Not a way to say "no error".
-fn says_something(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => false,
-        Value::Bool(true) => true,
-        Value::Number(number) => number.as_f64() != Some(0.0),
-        Value::String(text) => !text.is_empty(),
-        Value::Array(elements) => !elements.is_empty(),
-        Value::Object(fields) => !fields.is_empty(),
-    }
-}
-
-/// The errors that a found value stands for.
-fn elements(value: &Value) -> &[Value] {
-    match value {
-        Value::Array(elements) => elements,
-        one => std::slice::from_ref(one),
+fn says_something(node: &[u8]) -> bool {
+    match node {
+        b"null" | b"false" | b"\"\"" | b"[]" | b"{}" => false,
+        [b'-' | b'0'..=b'9', ..] => {
+            let number = std::str::from_utf8(node).ok().and_then(|n| n.parse().ok());
+            number != Some(0.0)
+        }
+        _ => true,
     }
 }
 
@@ -183,7 +196,9 @@ mod tests {
     use super::*;
 
     fn rule(fail_when: Option<&str>, retry_when: Option<&str>) -> ErrorRule {
-        let path = |text: Option<&str>| text.map(|text| JsonPath::parse(text).unwrap());
+        let path = |text: Option<&str>| {
+            text.map(|text| Query::new(&serde_json_path::JsonPath::parse(text).unwrap()))
+        };
         ErrorRule {
             fail_when: path(fail_when),
             retry_when: path(retry_when),
@@ -240,8 +255,19 @@ mod tests {
             "HTTP 200: a; b; c; and 2 more"
         );
         assert_eq!(told(r#"{"errors":{"code":"E7"}}"#).1, "HTTP 200: E7");
+        let deep = format!("{{\"errors\":{}1{}}}", "[".repeat(200), "]".repeat(200));
+        assert_eq!(told(&deep).1, "HTTP 200: the answer is an error");
+    }
+
+    #[test]
+    fn a_body_that_cannot_be_searched_is_no_record() {
+        let rule = rule(Some("$.errors[?@.fatal]"), None);
         let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
-        assert_eq!(told(&deep).0, Reason::MalformedBody);
+        let (verdict, _) = judged(&rule, &deep).unwrap();
+        let Verdict::Failed(trouble) = verdict else {
+            panic!("{verdict:?}");
+        };
+        assert_eq!(trouble.reason, Reason::MalformedBody);
     }
 
     #[test]

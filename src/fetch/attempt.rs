@@ -1,21 +1,21 @@
 //! One attempt: the request, its redirects, its body, its verdict.
 
 use super::api_error::ErrorRule;
+use super::ask::{Ask, Target};
+use super::batch::{self, Sharing};
 use super::body;
 use super::classify::{self, Answer, Refused, Trouble, Verdict};
-use super::head::{Payload, equip, header_value, load, with_key};
-use super::json::compact_json;
+use super::head::{equip, header_value, load, with_key};
 use super::redirect::{MOST_HOPS, next_hop, next_method};
 use super::sent::Sent;
 use crate::auth::{Credentials, Presented, SidePermits, Token};
-use crate::job::{
-    Body, IdForm, Method, Request, Template, TemplateError, UrlTemplate, Values, object_values,
-};
+use crate::job::{Body, Filling, IdForm, Request, Template, TemplateError, Values, object_values};
+use crate::json::compact_json;
 use crate::outcome::{Reason, Record};
 use crate::pace::{Permit, Signal};
 use crate::transport::{certificate_problem, connection_failure, holds, redact, retry_after};
 use reqwest::Url;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
@@ -40,12 +40,12 @@ pub enum FetchSetupError {
 #[derive(Debug)]
 pub struct Fetcher {
     client: reqwest::Client,
-    url: UrlTemplate,
-    query: Vec<(String, Template)>,
-    body: Option<Body>,
+    /// Where one item is asked for.
+    one: Target,
+    /// Where several are, and whose the elements of the answer are.
+    several: Option<(Target, Sharing)>,
     id_form: IdForm,
     error_rule: ErrorRule,
-    method: reqwest::Method,
     fixed_headers: HeaderMap,
     item_headers: Vec<(HeaderName, Template)>,
     timeout: Duration,
@@ -84,22 +84,13 @@ impl Fetcher {
         }
         Ok(Fetcher {
             client,
-            url: match base {
-                Some(base) => request
-                    .url
-                    .clone()
-                    .at(base)
-                    .map_err(FetchSetupError::Base)?,
-                None => request.url.clone(),
+            one: Target::of_one(request, base)?,
+            several: match &request.batch {
+                Some(batch) => Some((Target::of_several(request, base)?, Sharing::new(batch))),
+                None => None,
             },
-            query: request.query.clone(),
-            body: request.body.clone(),
             id_form: request.id_form(),
             error_rule: ErrorRule::of(request),
-            method: match request.method {
-                Method::Get => reqwest::Method::GET,
-                Method::Post => reqwest::Method::POST,
-            },
             fixed_headers,
             item_headers,
             timeout: request.timeout,
@@ -109,41 +100,70 @@ impl Fetcher {
         })
     }
 
-    /// Makes one attempt for `id`. The permit is the leave to send its first
+    /// Whether this ID can be one of a batch.
+    pub fn takes(&self, id: &str) -> bool {
+        self.several
+            .as_ref()
+            .is_some_and(|(_, sharing)| sharing.takes(id))
+    }
+
+    /// Makes one attempt for what is asked. The permit is the leave to send its first
     /// request, now; further hops ask for their own, and take the token anew.
-    pub async fn attempt(&self, id: &str, presented: Presented, _leave: &Permit) -> Answer {
-        let invalid = |message: String| Answer {
-            signal: Signal::NotSent,
-            verdict: Verdict::Failed(Trouble::new(None, Reason::InvalidId, message)),
-            bytes: 0,
+    pub async fn attempt(&self, ask: Ask<'_>, presented: Presented, leave: &Permit) -> Answer {
+        let (Ask::Several(ids), Some((target, sharing))) = (ask, &self.several) else {
+            let object;
+            let filling = match self.id_form {
+                IdForm::Text => Filling::one(ask.first()),
+                IdForm::Object => match object_values(ask.first()) {
+                    Some(values) => {
+                        object = values;
+                        Filling::of(Values::Several(&object))
+                    }
+                    None => {
+                        let message = "the ID has no values for the request's variables";
+                        return batch::invalid(message.to_owned());
+                    }
+                },
+            };
+            return self.send_all(&self.one, &filling, presented, leave).await;
         };
-        let object;
-        let values = match self.id_form {
-            IdForm::Text => Values::One(id),
-            IdForm::Object => match object_values(id) {
-                Some(values) => {
-                    object = values;
-                    Values::Several(&object)
-                }
-                None => return invalid("the ID has no values for the request's variables".into()),
-            },
-        };
-        let home = match self.url.build(values, &self.query) {
+        if let Err(answer) = sharing.check(ids) {
+            return answer;
+        }
+        let filling = Filling::several(ids, sharing.separator());
+        let mut answer = self.send_all(target, &filling, presented, leave).await;
+        if let Verdict::Record(record) = answer.verdict {
+            answer.verdict = sharing.share_out(ids, &record);
+            answer.signal = batch::signal(&answer.verdict, answer.signal);
+        }
+        answer
+    }
+
+    async fn send_all(
+        &self,
+        target: &Target,
+        filling: &Filling<'_>,
+        presented: Presented,
+        _leave: &Permit,
+    ) -> Answer {
+        let home = match target.url.fill(filling, &target.query) {
             Ok(url) => url,
-            Err(error) => return invalid(error.to_string()),
+            Err(error) => return batch::invalid(error.to_string()),
         };
         let mut headers = Cow::Borrowed(&self.fixed_headers);
         for (name, template) in &self.item_headers {
-            match header_value(template, values) {
+            match header_value(template, filling.values()) {
                 Some(value) => headers.to_mut().insert(name.clone(), value),
-                None => return invalid(format!("the ID can't be sent in the header {name}")),
+                None => {
+                    return batch::invalid(format!("the ID can't be sent in the header {name}"));
+                }
             };
         }
-        let payload = self.payload(values, &headers);
+        let payload = target.payload(filling, &headers);
         let mut presented = presented;
         let mut url = with_key(home.clone(), &presented);
         let mut trusted = true;
-        let mut method = self.method.clone();
+        let mut method = target.method.clone();
         for hop in 0..=MOST_HOPS {
             if hop > 0 {
                 match self.leave_to_go_on(trusted).await {
@@ -169,7 +189,7 @@ impl Fetcher {
             match step {
                 Step::Answer(mut answer) => {
                     if let Some(trouble) = answer.verdict.trouble_mut() {
-                        let secrets = self.sent(values, &home).secrets(&headers, &presented);
+                        let secrets = carried(target, filling, &home).secrets(&headers, &presented);
                         trouble.message =
                             redact(&trouble.message, secrets.iter().map(Vec::as_slice));
                     }
@@ -181,10 +201,10 @@ impl Fetcher {
                         // Once away from home, nothing brings the credentials back.
                         trusted = trusted && next.same_origin;
                         url = next.url;
-                        let secrets = self.sent(values, &home).secrets(&headers, &presented);
+                        let secrets = carried(target, filling, &home).secrets(&headers, &presented);
                         let in_url = || holds(url.as_str(), secrets.iter().map(Vec::as_slice));
                         let in_body = method == reqwest::Method::POST
-                            && self.body.as_ref().is_some_and(Body::is_secret);
+                            && target.body.as_ref().is_some_and(Body::is_secret);
                         if !trusted && (in_body || in_url()) {
                             return redirect_failure(
                                 "a redirect that would carry a credential to another origin".into(),
@@ -230,26 +250,6 @@ impl Fetcher {
             )),
             bytes: 0,
         }
-    }
-
-    fn sent<'a>(&'a self, values: Values<'a>, home: &'a Url) -> Sent<'a> {
-        Sent {
-            values,
-            home,
-            url: &self.url,
-            query: &self.query,
-            body: self.body.as_ref(),
-        }
-    }
-
-    /// The body for an item; the job's own Content-Type wins.
-    fn payload(&self, values: Values<'_>, headers: &HeaderMap) -> Option<Payload> {
-        let body = self.body.as_ref()?;
-        let named = headers.get(CONTENT_TYPE).cloned();
-        Some(Payload {
-            bytes: body.expand(values).into(),
-            content_type: named.unwrap_or_else(|| HeaderValue::from_static(body.content_type())),
-        })
     }
 
     async fn send(
@@ -376,6 +376,16 @@ impl Fetcher {
                 bytes,
             },
         }
+    }
+}
+
+fn carried<'a>(target: &'a Target, filling: &'a Filling<'_>, home: &'a Url) -> Sent<'a> {
+    Sent {
+        values: filling.values(),
+        home,
+        url: &target.url,
+        query: &target.query,
+        body: target.body.as_ref(),
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Answer {
 pub enum Verdict {
     /// A record.
     Record(Record),
+    /// A batch's answer came whole: each item has a share, in the order of the IDs.
+    Shares(Vec<Share>),
     /// Failed for good.
     Failed(Trouble),
     /// 403: failed, unless every request gets it.
@@ -33,10 +35,10 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The trouble, unless it is a record.
-    pub(super) fn trouble_mut(&mut self) -> Option<&mut Trouble> {
+    /// The trouble, where there is one.
+    pub fn trouble(&self) -> Option<&Trouble> {
         match self {
-            Verdict::Record(_) => None,
+            Verdict::Record(_) | Verdict::Shares(_) => None,
             Verdict::Failed(trouble)
             | Verdict::Forbidden(trouble)
             | Verdict::Again(trouble)
@@ -44,6 +46,31 @@ impl Verdict {
             | Verdict::Unauthorized(_, trouble) => Some(trouble),
         }
     }
+
+    /// The same, to be changed.
+    pub(super) fn trouble_mut(&mut self) -> Option<&mut Trouble> {
+        match self {
+            Verdict::Record(_) | Verdict::Shares(_) => None,
+            Verdict::Failed(trouble)
+            | Verdict::Forbidden(trouble)
+            | Verdict::Again(trouble)
+            | Verdict::Untrusted(trouble)
+            | Verdict::Unauthorized(_, trouble) => Some(trouble),
+        }
+    }
+}
+
+/// What a batch's answer has for one of its items.
+#[derive(Debug)]
+pub enum Share {
+    /// Its record.
+    Record(Record),
+    /// There is no such item.
+    Absent(Trouble),
+    /// There may be: which element is its own can't be told. Asked for alone, it can.
+    Unclear,
+    /// Alone and unclear all the same.
+    Failed(Trouble),
 }
 
 /// The token that a 401 was the answer to.

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a body fails by panicking")]
 
 use super::classify::server_words;
-use super::compact_json;
+use crate::json::compact_json;
 use bytes::Bytes;
 use serde_json::Value;
 

@@ -6,16 +6,17 @@
 //! credentials to another origin (promise 6), nor show a URL in a message.
 
 mod api_error;
+mod ask;
 mod attempt;
+mod batch;
 mod body;
 mod classify;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod head;
-mod json;
 mod redirect;
 mod sent;
 
+pub use ask::Ask;
 pub use attempt::{FetchSetupError, Fetcher};
-pub use classify::{Answer, Refused, Trouble, Verdict};
-pub use json::{JsonError, compact_json};
+pub use classify::{Answer, Refused, Share, Trouble, Verdict};

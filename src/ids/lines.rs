@@ -1,6 +1,7 @@
 //! Lists with one ID a line, and the bounded line reader under them.
 
 use super::{IdsError, Item, Problem, clean};
+use memchr::memchr;
 use std::borrow::Cow;
 use std::io::{BufRead as _, BufReader, Read};
 
@@ -10,7 +11,10 @@ const MIB: u64 = 1 << 20;
 pub(super) struct TextLines {
     name: String,
     bytes: BufReader<Box<dyn Read + Send>>,
+    /// A line that was not whole in what was read ahead.
     buffer: Vec<u8>,
+    /// Bytes of what is read ahead that the last line took.
+    taken: usize,
     line: u64,
     /// In MiB.
     longest: u64,
@@ -22,6 +26,7 @@ impl TextLines {
             name,
             bytes: BufReader::with_capacity(128 * 1024, bytes),
             buffer: Vec::new(),
+            taken: 0,
             line: 0,
             longest,
         }
@@ -43,27 +48,26 @@ impl TextLines {
 
     /// The next line without the space around it, its end, and a byte order mark.
     pub(super) fn next_line(&mut self) -> Result<Option<&str>, IdsError> {
-        self.buffer.clear();
-        let longest = self.longest * MIB;
-        let mut bounded = (&mut self.bytes).take(longest + 1);
-        let read = match bounded.read_until(b'\n', &mut self.buffer) {
-            Ok(read) => read as u64,
-            Err(source) => {
-                return Err(IdsError::Read {
-                    name: self.name.clone(),
-                    line: self.line,
-                    source,
-                });
+        self.bytes.consume(std::mem::take(&mut self.taken));
+        let whole = memchr(b'\n', self.bytes.buffer());
+        let line = match whole {
+            // It is read where it is: longer than that buffer no line need be.
+            Some(end) => {
+                self.taken = end + 1;
+                self.bytes.buffer().get(..end).unwrap_or_default()
+            }
+            None => {
+                if !self.read_on()? {
+                    return Ok(None);
+                }
+                &self.buffer
             }
         };
-        if read == 0 {
-            return Ok(None);
-        }
         self.line += 1;
-        if read > longest {
+        if line.len() as u64 > self.longest * MIB {
             return Err(self.fail(Problem::TooLong(self.longest)));
         }
-        let Ok(line) = std::str::from_utf8(&self.buffer) else {
+        let Ok(line) = std::str::from_utf8(line) else {
             return Err(self.fail(Problem::NotUtf8));
         };
         let line = match self.line {
@@ -71,6 +75,20 @@ impl TextLines {
             _ => line,
         };
         Ok(Some(line.trim()))
+    }
+
+    /// Reads a line, or a byte more than it may have, into `buffer`; false at the end.
+    fn read_on(&mut self) -> Result<bool, IdsError> {
+        self.buffer.clear();
+        let mut bounded = (&mut self.bytes).take(self.longest * MIB + 1);
+        match bounded.read_until(b'\n', &mut self.buffer) {
+            Ok(read) => Ok(read > 0),
+            Err(source) => Err(IdsError::Read {
+                name: self.name.clone(),
+                line: self.line,
+                source,
+            }),
+        }
     }
 }
 

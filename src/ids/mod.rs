@@ -145,9 +145,9 @@ impl FileReader {
 /// `None` when it is blank.
 fn clean(text: &str) -> Result<Option<&str>, Problem> {
     let id = text.trim();
-    // Bytes first: a scan that stays fast on long lists.
-    let may_hold_control = |b: u8| b < 0x20 || b == 0x7f || b == 0xc2;
-    if id.bytes().any(may_hold_control)
+    // Bytes first, and all of them: without a way out the scan takes many at once.
+    let may_be_control = |b: u8| (b < 0x20) | (b == 0x7f) | (b == 0xc2);
+    if id.bytes().fold(false, |any, b| any | may_be_control(b))
         && let Some(c) = id.chars().find(|c| c.is_control())
     {
         return Err(Problem::Control(u32::from(c)));

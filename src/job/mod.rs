@@ -10,20 +10,19 @@ mod diagnostic;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod interpolate;
-mod json_path;
 mod sections;
 mod starter;
 mod template;
 mod units;
 mod variables;
 
+pub(crate) use crate::json::json_path;
 pub use decode::{LoadOptions, load};
 pub(crate) use diagnostic::nearest;
 pub use diagnostic::{Diagnostic, JobError};
 pub use interpolate::Environment;
-pub(crate) use json_path::json_path;
 pub use starter::{SCHEMA, Starter, starter};
-pub use template::{Body, Template, TemplateError, UrlTemplate};
+pub use template::{Body, Filling, Template, TemplateError, UrlTemplate};
 pub use units::{Quarantine, Rate, UnitError, parse_duration, parse_size};
 pub use variables::{IdForm, LISTING, Values, object_id, object_values};
 
@@ -148,6 +147,34 @@ pub struct Request {
     pub timeout: Duration,
     /// `max_body`: bytes of one decoded body at most.
     pub max_body: u64,
+    /// `[request.batch]`: one request asks for several items.
+    pub batch: Option<Batch>,
+}
+
+/// `[request.batch]`: one request asks for up to `size` items, whose IDs take
+/// the place of `{ids}`.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// `size`: items of one request at most, at least 1.
+    pub size: usize,
+    /// `separator`: what stands between two IDs.
+    pub separator: String,
+    /// `items`: where the answer has its elements: an array, or several nodes.
+    pub items: JsonPath,
+    /// `key` or `match`: which element is whose.
+    pub matching: Matching,
+    /// `single`: how one item is asked for when the batch endpoint is gone.
+    pub single: Option<UrlTemplate>,
+}
+
+/// Which element of a batch's answer is whose.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Matching {
+    /// `key`: the ID is at this JSONPath in the element. An element with a key that
+    /// nobody asked for (Spotify relinks tracks) belongs to the item at its place.
+    Key(JsonPath),
+    /// `match = "position"`: the elements are in the order of the IDs, `null` where there is none.
+    Position,
 }
 
 impl Request {

@@ -4,6 +4,7 @@
 //! person learns them all at once; `None` means that a mistake was told.
 
 mod auth;
+mod batch;
 mod body;
 mod credentials;
 mod ids;
@@ -42,6 +43,7 @@ const SECTIONS: [(&str, &[&str]); 7] = [
             "retry_when",
             "timeout",
             "max_body",
+            "batch",
         ],
     ),
     (

@@ -5,11 +5,13 @@
 
 mod body;
 mod expression;
+mod filling;
 mod graphql;
 mod url;
 
 pub use body::Body;
 pub(super) use body::{BodyBuilder, Escape};
+pub use filling::Filling;
 pub(super) use url::UrlMistake;
 pub use url::UrlTemplate;
 
@@ -54,6 +56,9 @@ pub(super) enum HoleError {
     NoQueryYet(String),
 }
 
+/// The hole of a batch's IDs, in the place of a variable.
+pub(super) const IDS: &str = "ids";
+
 /// How a hole's value is written, before what holds the template encodes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -65,6 +70,8 @@ enum Form {
     GraphqlString,
     /// Where a GraphQL document wants a value.
     GraphqlValue,
+    /// An array of JSON strings: the IDs of a batch.
+    JsonList,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -109,6 +116,11 @@ impl Template {
     /// The names of its holes, as often as they are there.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         names(&self.parts)
+    }
+
+    /// Whether it has the hole of a batch's IDs.
+    pub fn has_ids(&self) -> bool {
+        self.names().any(|name| name == IDS)
     }
 
     /// Whether the value differs from item to item.
@@ -168,14 +180,14 @@ fn names(parts: &[Part]) -> impl Iterator<Item = &str> {
 }
 
 /// Whether it may be a variable's name: words of letters, digits and `_` with
-/// dots between them (`$.` before it makes it a JSONPath). `ids` is no single item's.
+/// dots between them (`$.` before it makes it a JSONPath).
 fn is_name(text: &str) -> bool {
     let first = |b: u8| b.is_ascii_alphabetic() || b == b'_';
     let is_word = |word: &str| {
         word.bytes().next().is_some_and(first)
             && word.bytes().all(|b| first(b) || b.is_ascii_digit())
     };
-    text != "ids" && text.split('.').all(is_word)
+    text.split('.').all(is_word)
 }
 
 /// What one pair of braces holds, where only names may be in them.

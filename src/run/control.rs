@@ -11,9 +11,9 @@ use super::error::RunError;
 use super::quarantine::Kind;
 use super::refusals::Refusals;
 use super::state::Driver;
-use super::work::{Attempted, Work};
+use super::work::{Attempted, Load, Work};
 use crate::checkpoint::Claim;
-use crate::fetch::Verdict;
+use crate::fetch::{Share, Verdict};
 use crate::job::Method;
 use crate::pace::{Now, Signal};
 
@@ -89,14 +89,14 @@ impl Driver<'_> {
     }
 
     /// The control's request, when it is the one to be made now.
-    pub(super) fn ask_control(&mut self) -> Option<Work> {
+    pub(super) fn ask_control(&mut self) -> Option<Load> {
         if !self.wants_control() {
             return None;
         }
         let mut work = Work::new(self.control.id.clone()?, 0);
         work.control = true;
         self.control.asked = true;
-        Some(work)
+        Some(self.alone(work))
     }
 
     /// At the list's end: whether something is held of which the control has to tell the cause.
@@ -113,12 +113,12 @@ impl Driver<'_> {
         let now = Now::read();
         self.control.asked = false;
         self.stats.bytes += attempted.answer.bytes;
-        let item = attempted.work.tag();
+        let item = attempted.load.tag();
         let signal = attempted.answer.signal;
         let was_down = self.pacer.in_outage();
         let finished = self.pacer.finish(attempted.permit, signal, item, now);
         let word = self.word(attempted.answer.verdict);
-        self.answer_refusals(word, attempted.work.begun, now)
+        self.answer_refusals(word, attempted.load.begun(), now)
             .await?;
         match signal {
             Signal::NotSent => {}
@@ -159,6 +159,14 @@ impl Driver<'_> {
     fn word(&mut self, verdict: Verdict) -> Word {
         let word = match verdict {
             Verdict::Record(_) => Word::Good,
+            Verdict::Shares(shares) => match shares.into_iter().next() {
+                Some(Share::Record(_)) => Word::Good,
+                Some(Share::Absent(trouble) | Share::Failed(trouble)) => {
+                    Word::Failed(Kind::of(&trouble))
+                }
+                // Asked for alone, its share can't be unclear.
+                Some(Share::Unclear) | None => return Word::Nothing,
+            },
             Verdict::Unauthorized(Some(token), trouble) => {
                 if let Some(shared) = self.credentials.shared_token() {
                     shared.refuse(token.generation);

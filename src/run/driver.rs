@@ -5,15 +5,16 @@
 use super::error::RunError;
 use super::ids_stage::Batch;
 use super::state::{Cause, Driver};
-use super::work::{Attempted, Work};
+use super::work::{Attempted, Load, Work};
 use super::writer_stage::Reply;
 use super::{Ended, Stop};
-use crate::auth::SharedToken;
+use crate::auth::{Presented, SharedToken};
 use crate::checkpoint::Claim;
+use crate::fetch::Ask;
 use crate::ids::Item;
 use crate::job::Repeats;
 use crate::outcome::Outcome;
-use crate::pace::{GiveUp, Now, Turn};
+use crate::pace::{GiveUp, Now, Permit, Turn};
 use crate::report::{Event, Reporter, Snapshot};
 use crate::write::FailedItem;
 use futures::StreamExt;
@@ -91,7 +92,7 @@ impl Driver<'_> {
                     self.side_waiting.push_back(request);
                 }
                 batch = self.ids.batches.recv(), if self.wants_ids() => self.take(batch)?,
-                total = &mut self.ids.total, if self.listed.is_none() => {
+                total = self.ids.total.known(), if self.listed.is_none() => {
                     self.listed = Some(total.unwrap_or(u64::MAX));
                 }
                 () = changed(&mut self.token_watch), if self.waiting_for_token => {}
@@ -111,6 +112,9 @@ impl Driver<'_> {
             if !self.queue.has_due(now.instant) && !self.wants_control() {
                 return self.queue.next_due().unwrap_or(far);
             }
+            if let Some(until) = self.batch_fills(now.instant) {
+                return until;
+            }
             // Asked only now: a finished job that is run again sends nothing, whatever holds.
             if let Err(give_up) = self.pacer.check_inherited_pause(now) {
                 self.give_up(give_up, now);
@@ -125,23 +129,11 @@ impl Driver<'_> {
             match self.pacer.turn(now) {
                 Turn::Go(permit) => {
                     let control = self.ask_control();
-                    let fresh_first = self.pacer.in_doubt();
-                    let Some(mut work) =
-                        control.or_else(|| self.queue.pop(now.instant, fresh_first))
-                    else {
+                    let Some(load) = control.or_else(|| self.next_load(now.instant)) else {
                         return far;
                     };
-                    self.stats.starts += 1;
-                    work.begun = self.stats.starts;
-                    let fetcher = Arc::clone(&self.fetcher);
-                    self.in_flight.push(Box::pin(async move {
-                        let answer = fetcher.attempt(&work.id, presented, &permit).await;
-                        Attempted {
-                            work,
-                            permit,
-                            answer,
-                        }
-                    }));
+                    self.ids.total.count();
+                    self.begin(load, presented, permit);
                 }
                 Turn::Wait(at, _) => return at,
                 Turn::Full => return far,
@@ -151,6 +143,30 @@ impl Driver<'_> {
                 }
             }
         }
+    }
+
+    fn begin(&mut self, mut load: Load, presented: Presented, permit: Permit) {
+        self.stats.starts += 1;
+        for work in load.works_mut() {
+            work.begun = self.stats.starts;
+        }
+        let fetcher = Arc::clone(&self.fetcher);
+        self.in_flight.push(Box::pin(async move {
+            let ids: Vec<&str>;
+            let ask = match &load {
+                Load::One(work) => Ask::One(&work.id),
+                Load::Several(works) => {
+                    ids = works.iter().map(|work| work.id.as_str()).collect();
+                    Ask::Several(&ids)
+                }
+            };
+            let answer = fetcher.attempt(ask, presented, &permit).await;
+            Attempted {
+                load,
+                permit,
+                answer,
+            }
+        }));
     }
 
     fn keep_token(&mut self) {
@@ -191,10 +207,10 @@ impl Driver<'_> {
         self.ids_ended && self.queue.fresh() == 0
     }
 
-    fn wants_ids(&self) -> bool {
+    pub(super) fn wants_ids(&self) -> bool {
         self.stopping.is_none()
             && !self.ids_ended
-            && self.queue.fresh() == 0
+            && self.queue.fresh() < self.batches.size()
             && self.queue.waiting() < MOST_WAITING
     }
 
@@ -214,15 +230,16 @@ impl Driver<'_> {
 
     fn take_listed(&mut self, items: Vec<Item>) {
         let each = self.job.ids.repeats == Repeats::Each;
-        for item in items {
+        let ids = items.iter().map(|item| item.id.as_str());
+        let claims = self.done.claim_all(ids, each);
+        for (item, claim) in items.into_iter().zip(claims) {
             if self.at_limit() {
                 // The claim of an item beyond the limit is given back by the process's end.
-                if matches!(self.done.claim(&item.id, each), Claim::New { .. }) {
+                if matches!(claim, Claim::New { .. }) {
                     return self.limit_reached();
                 }
                 continue;
             }
-            let claim = self.done.claim(&item.id, each);
             self.remember_done(&item.id, claim);
             match claim {
                 Claim::New { occurrence } => {

@@ -9,7 +9,7 @@ use crate::write::{FailedItem, FailedItems};
 use tokio::sync::{mpsc, oneshot};
 
 /// Items handed over at once.
-const BATCH: usize = 256;
+const BATCH: usize = 512;
 /// Batches read ahead.
 const AHEAD: usize = 4;
 
@@ -29,8 +29,37 @@ pub(super) enum Batch {
 pub(super) struct IdStream {
     /// Batches in the list's order. [`Batch::End`] is the last; an error ends it too.
     pub(super) batches: mpsc::Receiver<Result<Batch, RunError>>,
-    /// The number of listings, when the count is ready; closed when nobody can know.
-    pub(super) total: oneshot::Receiver<u64>,
+    pub(super) total: Total,
+}
+
+/// The number of listings, for people.
+#[derive(Debug)]
+pub(super) struct Total {
+    /// The list, and who is told, until the count is begun.
+    uncounted: Option<(Ids, oneshot::Sender<u64>)>,
+    counted: oneshot::Receiver<u64>,
+}
+
+impl Total {
+    /// Begins to count the list, on a thread of its own, unless that is done.
+    /// To be called when the first item is on its way: until then the reader
+    /// looks for it in the same file, and has the cores for itself.
+    pub(super) fn count(&mut self) {
+        if let Some((ids, tell)) = self.uncounted.take() {
+            // Without a thread it is not known, and nothing else is amiss.
+            let _ = spawn("count", move || {
+                // The same errors come, better placed, from the reader.
+                if let Ok(Some(total)) = ids::count(&ids) {
+                    let _ = tell.send(total);
+                }
+            });
+        }
+    }
+
+    /// The count, when it is ready; `None` when nobody can know. Pending before [`Total::count`].
+    pub(super) async fn known(&mut self) -> Option<u64> {
+        (&mut self.counted).await.ok()
+    }
 }
 
 pub(super) fn start(ids: &Ids) -> Result<IdStream, RunError> {
@@ -39,14 +68,11 @@ pub(super) fn start(ids: &Ids) -> Result<IdStream, RunError> {
     // Whoever writes into a pipe line by line is to see each line fetched.
     let batch = if is_piped(ids) { 1 } else { BATCH };
     spawn("ids", move || hand_over(reader, batch, Batch::Listed, &tx))?;
-    let (total_tx, total) = oneshot::channel();
-    let counted = ids.clone();
-    spawn("count", move || {
-        // The same errors come, better placed, from the reader.
-        if let Ok(Some(total)) = ids::count(&counted) {
-            let _ = total_tx.send(total);
-        }
-    })?;
+    let (tell, counted) = oneshot::channel();
+    let total = Total {
+        uncounted: Some((ids.clone(), tell)),
+        counted,
+    };
     Ok(IdStream { batches, total })
 }
 
@@ -65,7 +91,7 @@ pub(super) fn start_failed(
     reasons: Vec<Reason>,
 ) -> Result<IdStream, RunError> {
     let (tx, batches) = mpsc::channel(AHEAD);
-    let (total_tx, total) = oneshot::channel();
+    let (tell, counted) = oneshot::channel();
     spawn("ids", move || {
         let wanted = |item: &FailedItem| {
             reasons.is_empty() || reasons.iter().any(|reason| reason.as_str() == item.reason)
@@ -73,8 +99,12 @@ pub(super) fn start_failed(
         let items = failed.into_iter().flatten();
         let items = items.filter(|item| !matches!(item, Ok(item) if !wanted(item)));
         let sent = hand_over(items, BATCH, Batch::Failed, &tx);
-        let _ = total_tx.send(sent);
+        let _ = tell.send(sent);
     })?;
+    let total = Total {
+        uncounted: None,
+        counted,
+    };
     Ok(IdStream { batches, total })
 }
 

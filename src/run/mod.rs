@@ -6,6 +6,7 @@
 //! the attempts in flight and hands outcomes on. Must never write a file or
 //! judge an answer itself.
 
+mod batches;
 mod commits;
 mod control;
 mod driver;

@@ -22,7 +22,7 @@ const TOKENS_REFUSED: u32 = 10;
 /// long than the server said.
 const FRESH: Duration = Duration::from_millis(300);
 /// … when so many different items refused them.
-const ITEMS_REFUSED: usize = 3;
+pub(super) const ITEMS_REFUSED: usize = 3;
 
 /// Different tokens that were refused, one after another.
 #[derive(Debug, Default)]
@@ -46,12 +46,17 @@ impl Refusals {
         self.fresh >= FRESH_REFUSED || self.in_all >= TOKENS_REFUSED
     }
 
+    /// How long to wait before another token is shown.
+    pub(super) fn pause(&self) -> Duration {
+        Duration::from_millis(u64::from(self.in_all.saturating_sub(1)) * 500)
+    }
+
     /// A token was taken: only what follows counts.
     pub(super) fn forget(&mut self) {
         (self.fresh, self.in_all) = (0, 0);
     }
 
-    fn told(&self) -> String {
+    pub(super) fn told(&self) -> String {
         if self.fresh >= FRESH_REFUSED {
             format!("{} fresh access tokens in a row were refused", self.fresh)
         } else {
@@ -139,9 +144,8 @@ impl Driver<'_> {
     fn present_anew(&mut self, work: Work, now: Now) {
         self.stats.retries += 1;
         // A short wait, so that an item whose every token is refused can't spin.
-        let more = work.refusals.in_all.saturating_sub(1);
-        let wait = Duration::from_millis(u64::from(more) * 500);
-        self.queue.push_at(now.instant + wait, work);
+        self.queue
+            .push_at(now.instant + work.refusals.pause(), work);
     }
 
     /// 401 to credentials that don't change. Once others got through with them
@@ -167,7 +171,7 @@ impl Driver<'_> {
         }
     }
 
-    fn remember_refused(&mut self, work: &Work) {
+    pub(super) fn remember_refused(&mut self, work: &Work) {
         let (items, now) = (&mut self.judged.refused_items, self.stats.starts);
         if let Some((_, when)) = items.iter_mut().find(|(tag, _)| *tag == work.tag()) {
             *when = now;

@@ -1,7 +1,7 @@
 //! What makes two runs' records the same kind of record (promise 1).
 
 use crate::checkpoint::Shape;
-use crate::job::{Job, OutputFormat, RecordForm};
+use crate::job::{Job, Matching, OutputFormat, RecordForm};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// The shape of a job's records: method, URL, query, headers, body, what is
@@ -34,6 +34,14 @@ pub fn shape(job: &Job) -> Shape {
             format!("request.headers.{}", name.to_ascii_lowercase()),
             hashed(value.raw()),
         ));
+    }
+    if let Some(batch) = &request.batch {
+        let key = match &batch.matching {
+            Matching::Key(path) => path.to_string(),
+            Matching::Position => "position".to_owned(),
+        };
+        fields.push(("request.batch.items".to_owned(), batch.items.to_string()));
+        fields.push(("request.batch.key".to_owned(), key));
     }
     if let Some(body) = &request.body {
         let form = format!("{}\n{}", body.content_type(), body.raw());

@@ -1,6 +1,7 @@
 //! All that a run under way knows. Owned by one task, the driver's; the other
 //! files of this folder say what it does with it.
 
+use super::batches::Batches;
 use super::control::Control;
 use super::error::RunError;
 use super::ids_stage::IdStream;
@@ -69,6 +70,7 @@ pub(super) struct Driver<'j> {
     pub(super) taken: u64,
     pub(super) listed: Option<u64>,
     pub(super) queue: Queue,
+    pub(super) batches: Batches,
     pub(super) in_flight: FuturesUnordered<LocalBoxFuture<'static, Attempted>>,
     pub(super) side_requests: SidePermitRequests,
     pub(super) side_waiting: VecDeque<oneshot::Sender<Permit>>,
@@ -92,6 +94,7 @@ impl<'j> Driver<'j> {
         Driver {
             commits: Commits::new(parts.job.checkpoint.every),
             quarantine: Quarantine::new(parts.job.limits.quarantine),
+            batches: Batches::new(parts.job.request.batch.as_ref()),
             job: parts.job,
             options: parts.options,
             pacer: parts.pacer,

@@ -3,20 +3,20 @@
 
 use super::error::RunError;
 use super::state::{Cause, Driver, Held};
-use super::work::{Attempted, Work};
+use super::work::{Attempted, Load, Work};
 use crate::fetch::{Trouble, Verdict};
 use crate::outcome::{Failure, Outcome, Reason};
 use crate::pace::{Now, Signal, backoff_delay, full_jitter};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 impl Driver<'_> {
     /// Takes in an attempt that has ended.
     pub(super) async fn settle(&mut self, attempted: Attempted) -> Result<(), RunError> {
-        if attempted.work.control {
+        if attempted.load.is_control() {
             return self.settle_control(attempted).await;
         }
         let Attempted {
-            work,
+            load,
             permit,
             answer,
         } = attempted;
@@ -27,7 +27,7 @@ impl Driver<'_> {
             self.storm.fine();
         }
         let was_down = self.pacer.in_outage();
-        let finished = self.pacer.finish(permit, answer.signal, work.tag(), now);
+        let finished = self.pacer.finish(permit, answer.signal, load.tag(), now);
         match (was_down, self.pacer.in_outage(), &answer.verdict) {
             (false, true, Verdict::Again(trouble)) => tracing::warn!(
                 "the server can't be used: {}; one probe per back-off step until it can",
@@ -39,11 +39,34 @@ impl Driver<'_> {
         if let Verdict::Again(trouble) | Verdict::Untrusted(trouble) = &answer.verdict {
             self.judged.last_trouble.clone_from(&trouble.message);
         }
-        match answer.verdict {
+        match load {
+            Load::One(work) => self.judge(work, signal, answer.verdict, now).await?,
+            Load::Several(works) => {
+                self.judge_batch(works, signal, answer.verdict, now).await?;
+            }
+        }
+        if let Err(give_up) = finished {
+            self.give_up(give_up, now);
+        }
+        Ok(())
+    }
+
+    /// What the answer to a request for this item alone means.
+    pub(super) async fn judge(
+        &mut self,
+        work: Work,
+        signal: Signal,
+        verdict: Verdict,
+        now: Now,
+    ) -> Result<(), RunError> {
+        match verdict {
             Verdict::Record(record) => {
                 self.let_through(work.begun).await?;
+                self.rescued(&work);
                 self.record(work, record, now).await?;
             }
+            // Only a batch is shared out.
+            Verdict::Shares(_) => self.queue.push_at(now.instant, work),
             Verdict::Failed(trouble) => {
                 if trouble.status.is_some() {
                     self.let_through(work.begun).await?;
@@ -66,9 +89,6 @@ impl Driver<'_> {
                     now,
                 );
             }
-        }
-        if let Err(give_up) = finished {
-            self.give_up(give_up, now);
         }
         Ok(())
     }
@@ -94,7 +114,7 @@ impl Driver<'_> {
         Ok(())
     }
 
-    async fn again(
+    pub(super) async fn again(
         &mut self,
         mut work: Work,
         signal: Signal,
@@ -128,18 +148,19 @@ impl Driver<'_> {
         }
         tracing::debug!(id = work.id, reason = %trouble.reason, attempt = work.attempts, "to be tried again: {}", trouble.message);
         self.stats.retries += 1;
-        let ceiling = backoff_delay(
-            step,
-            self.job.retry.backoff_first,
-            self.job.retry.backoff_last,
-        );
-        let delay = full_jitter(ceiling, fastrand::f64());
-        self.queue.push_at(now.instant + delay, work);
+        self.queue.push_at(now.instant + self.delay(step), work);
         Ok(())
     }
 
+    /// How long to wait before the try after number `step`.
+    pub(super) fn delay(&self, step: u32) -> Duration {
+        let retry = &self.job.retry;
+        let ceiling = backoff_delay(step, retry.backoff_first, retry.backoff_last);
+        full_jitter(ceiling, fastrand::f64())
+    }
+
     /// Whether an attempt that ended so counts against its item.
-    fn counts(&self, signal: Signal, trouble: &Trouble) -> bool {
+    pub(super) fn counts(&self, signal: Signal, trouble: &Trouble) -> bool {
         match signal {
             Signal::NotSent => false,
             // A 500 is the item's, unless all get it.

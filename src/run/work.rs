@@ -33,6 +33,10 @@ pub(super) struct Work {
     pub(super) before: Option<Reason>,
     /// Its latest attempt's number among the run's requests.
     pub(super) begun: u64,
+    /// Items of a batch that it may be part of, itself included.
+    pub(super) most: usize,
+    /// It is asked for by the URL for one item, whatever batches there are.
+    pub(super) single: bool,
 }
 
 impl Work {
@@ -48,6 +52,8 @@ impl Work {
             control: false,
             before: None,
             begun: 0,
+            most: usize::MAX,
+            single: false,
         }
     }
 
@@ -71,10 +77,52 @@ impl Work {
     }
 }
 
+/// What one request is for.
+#[derive(Debug)]
+pub(super) enum Load {
+    /// One item, by the URL for one.
+    One(Work),
+    /// A batch of at least one.
+    Several(Vec<Work>),
+}
+
+impl Load {
+    /// The items.
+    pub(super) fn works(&self) -> &[Work] {
+        match self {
+            Load::One(work) => std::slice::from_ref(work),
+            Load::Several(works) => works,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn works_mut(&mut self) -> &mut [Work] {
+        match self {
+            Load::One(work) => std::slice::from_mut(work),
+            Load::Several(works) => works,
+        }
+    }
+
+    /// Tells loads apart, for the pacer: by their first item.
+    pub(super) fn tag(&self) -> u64 {
+        self.works().first().map_or(0, Work::tag)
+    }
+
+    /// The request's number.
+    pub(super) fn begun(&self) -> u64 {
+        self.works().first().map_or(0, |work| work.begun)
+    }
+
+    /// Whether it asks for an item that has its record.
+    pub(super) fn is_control(&self) -> bool {
+        self.works().first().is_some_and(|work| work.control)
+    }
+}
+
 /// An attempt that has ended.
 #[derive(Debug)]
 pub(super) struct Attempted {
-    pub(super) work: Work,
+    pub(super) load: Load,
     pub(super) permit: Permit,
     pub(super) answer: Answer,
 }
@@ -131,13 +179,23 @@ impl Queue {
     /// be down: a few items must not be all that it is probed with, for they may be
     /// bad for good, or else use up their tries before it is known.
     pub(super) fn pop(&mut self, now: Instant, fresh_first: bool) -> Option<Work> {
-        if fresh_first && let Some(work) = self.ready.pop_front() {
-            return Some(work);
+        self.pop_if(now, fresh_first, |_| true)
+    }
+
+    /// The same, when it is one that fits.
+    pub(super) fn pop_if(
+        &mut self,
+        now: Instant,
+        fresh_first: bool,
+        fits: impl Fn(&Work) -> bool,
+    ) -> Option<Work> {
+        let again = self.waiting.peek().filter(|waiting| waiting.due <= now);
+        match (self.ready.front(), again) {
+            (Some(fresh), _) if fresh_first => fits(fresh).then(|| self.ready.pop_front())?,
+            (_, Some(again)) => fits(&again.work).then(|| self.waiting.pop().map(|w| w.work))?,
+            (Some(fresh), None) => fits(fresh).then(|| self.ready.pop_front())?,
+            (None, None) => None,
         }
-        if self.waiting.peek().is_some_and(|w| w.due <= now) {
-            return self.waiting.pop().map(|w| w.work);
-        }
-        self.ready.pop_front()
     }
 
     pub(super) fn has_due(&self, now: Instant) -> bool {

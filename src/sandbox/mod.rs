@@ -39,16 +39,20 @@
 //! 3. `/v1/tracks/{id}` without a live token of this server: 401 with
 //!    `WWW-Authenticate: Bearer`. On other paths a token is optional, but one
 //!    that starts with `sbx-` has to be live.
-//! 4. Special IDs: `redirect-ID` is a 302 to the same path with `ID`;
+//! 4. `/v1/tracks?ids=…`, up to 50 IDs with commas between them, like
+//!    `/v1/tracks/{id}` without a live token a 401: `{"tracks": […]}` with what
+//!    rules 5 and 6 have for each ID, `null` for a 404; an ID of any other
+//!    status is the whole answer's, and so is one ID too many (400).
+//! 5. Special IDs: `redirect-ID` is a 302 to the same path with `ID`;
 //!    `status-NNN` (200 to 599) is that status with a small JSON error (429 and
 //!    503 with `Retry-After: 1`); `204` is a 204; `empty` is a 200 without a
 //!    body, `html` one with a web page, `malformed` one with half a JSON value,
 //!    `huge` one with a JSON string of 1 MiB.
-//! 5. `/v1/tracks/{id}`: an ID that is not 22 base-62 characters is a 400; one
+//! 6. `/v1/tracks/{id}`: an ID that is not 22 base-62 characters is a 400; one
 //!    with a file in [`bodies`](SandboxOptions::bodies) is that file; one that
 //!    ends in `404` is a 404; any other is a track of about 3 KB, always the
 //!    same bytes for the same ID, whatever the seed.
-//! 6. Other paths: an ID that ends in `404` is a 404; any other is a small
+//! 7. Other paths: an ID that ends in `404` is a 404; any other is a small
 //!    record `{"id", "path", "query", "name"}`.
 //!
 //! GitHub is played by two of its paths:
@@ -62,6 +66,7 @@
 //! **Any other method** is a 405.
 
 mod answer;
+mod batch;
 mod bodies;
 mod faults;
 mod github;

@@ -5,6 +5,7 @@
 
 use super::SandboxOptions;
 use super::answer::Answer;
+use super::batch;
 use super::bodies::Bodies;
 use super::faults::{Fault, Faults};
 use super::github;
@@ -102,9 +103,13 @@ impl Routes {
         let path = head.uri.path();
         let is_track = path
             .strip_prefix(TRACKS)
-            .is_some_and(|rest| !rest.contains('/'));
+            .is_some_and(|rest| !rest.contains('/'))
+            || batch::is_one(head);
         if let Err(refusal) = self.admit(head, is_track) {
             return unauthorized(refusal);
+        }
+        if let Some(answer) = batch::answer(head, |id| self.track(id)) {
+            return answer;
         }
         let (folder, segment) = path.rsplit_once('/').unwrap_or(("", path));
         let id = percent_decode_str(segment).decode_utf8_lossy();

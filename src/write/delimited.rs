@@ -4,12 +4,13 @@
 //! never change after the header row was written; fields that come up later are
 //! counted instead. Must never write half a row.
 
-use super::columns::cells;
+use super::columns::{cell, cells};
 use super::flatten::flatten;
+use super::row::RowFormat;
 use crate::checkpoint::rfc3339;
 use crate::job::RecordForm;
+use crate::json::{Queries, QueryError, is_null};
 use crate::outcome::Record;
-use serde_json::value::RawValue;
 use serde_json_path::JsonPath;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -22,7 +23,7 @@ const ENVELOPE: [&str; 3] = ["id", "status", "fetched_at"];
 /// The state of a delimited output.
 #[derive(Debug)]
 pub(super) struct Delimited {
-    delimiter: u8,
+    format: RowFormat,
     form: RecordForm,
     columns: Columns,
     unexpected: BTreeMap<String, u64>,
@@ -32,7 +33,10 @@ pub(super) struct Delimited {
 #[derive(Debug)]
 enum Columns {
     /// The job says it.
-    Paths(Vec<(String, JsonPath)>),
+    Paths {
+        names: Vec<String>,
+        queries: Queries,
+    },
     /// The first record will say it.
     Unknown,
     /// The first record said it: the body's columns and their places.
@@ -46,9 +50,11 @@ enum Columns {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RowError {
     #[error("the body can't be read as JSON: {0}")]
-    Json(#[from] serde_json::Error),
-    #[error("the row can't be written: {0}")]
-    Csv(#[from] csv::Error),
+    Query(#[from] QueryError),
+    #[error("the body can't be read as JSON: an object is cut or not compact")]
+    NoObject,
+    #[error("the body has a string that is no text: half of a surrogate pair")]
+    NoText,
 }
 
 impl Delimited {
@@ -60,12 +66,15 @@ impl Delimited {
         found: Option<Vec<String>>,
     ) -> Delimited {
         let columns = match (paths.is_empty(), found) {
-            (false, _) => Columns::Paths(paths),
+            (false, _) => Columns::Paths {
+                queries: Queries::new(paths.iter().map(|(_, path)| path)),
+                names: paths.into_iter().map(|(name, _)| name).collect(),
+            },
             (true, Some(names)) => fields(names),
             (true, None) => Columns::Unknown,
         };
         Delimited {
-            delimiter,
+            format: RowFormat::new(delimiter),
             form,
             columns,
             unexpected: BTreeMap::new(),
@@ -86,17 +95,18 @@ impl Delimited {
     }
 
     /// Appends the header row to `out` when the columns are known.
-    pub(super) fn header(&self, out: &mut Vec<u8>) -> Result<(), RowError> {
-        let names: Vec<&str> = match &self.columns {
-            Columns::Unknown => return Ok(()),
-            Columns::Paths(paths) => paths.iter().map(|(name, _)| name.as_str()).collect(),
-            Columns::Fields { names, .. } => names.iter().map(String::as_str).collect(),
+    pub(super) fn header(&self, out: &mut Vec<u8>) {
+        let names = match &self.columns {
+            Columns::Unknown => return,
+            Columns::Paths { names, .. } | Columns::Fields { names, .. } => names,
         };
         let envelope = match self.form {
             RecordForm::Envelope => &ENVELOPE[..],
             RecordForm::Body => &[],
         };
-        self.write(envelope.iter().copied().chain(names), out)
+        let names = names.iter().map(String::as_str);
+        self.format
+            .write(envelope.iter().copied().chain(names), out);
     }
 
     /// Appends a record's row to `out`, after the header row when the record
@@ -112,48 +122,51 @@ impl Delimited {
             let (status, at) = (record.status.to_string(), rfc3339(record.fetched_at));
             row.extend([Cow::Borrowed(id), Cow::Owned(status), Cow::Owned(at)]);
         }
-        if let Columns::Paths(paths) = &self.columns {
-            row.extend(cells(paths, &record.body)?.into_iter().map(Cow::Owned));
-            return self.write(row.iter().map(Cow::as_ref), out);
+        if let Columns::Paths { queries, .. } = &self.columns {
+            row.append(&mut cells(queries, &record.body)?);
+            self.format.write(row.iter(), out);
+            return Ok(());
         }
-        let body: &RawValue = serde_json::from_slice(&record.body)?;
         let prefix = if self.form == RecordForm::Envelope {
             "body."
         } else {
             ""
         };
-        let flat = flatten(body, prefix)?;
         if matches!(self.columns, Columns::Unknown) {
-            self.columns = fields(flat.iter().map(|field| field.name.clone()).collect());
-            self.header(out)?;
+            let mut names = Vec::new();
+            flatten(&record.body, prefix, |name, raw| {
+                names.push(name.to_owned());
+                cell(raw).map(drop)
+            })?;
+            self.columns = fields(names);
+            self.header(out);
         }
         if let Columns::Fields { names, places } = &self.columns {
             let before = row.len();
             row.resize(before + names.len(), Cow::Borrowed(""));
-            for field in flat {
-                let place = places.get(&field.name);
+            // Most records have the same fields in the same order.
+            let mut next = 0;
+            let mut unexpected = Vec::new();
+            flatten(&record.body, prefix, |name, raw| {
+                let text = cell(raw)?;
+                let place = match names.get(next) {
+                    Some(expected) if expected == name => Some(next),
+                    _ => places.get(name).copied(),
+                };
                 match place.and_then(|place| row.get_mut(before + place)) {
-                    Some(cell) => *cell = field.text,
-                    None if field.says_something => count(&mut self.unexpected, field.name),
+                    Some(cell) => *cell = text,
+                    // A missing column loses nothing of null and `{}`.
+                    None if !is_null(raw) && raw != b"{}" => unexpected.push(name.to_owned()),
                     None => {}
                 }
+                next = place.map_or(next, |place| place + 1);
+                Ok(())
+            })?;
+            for name in unexpected {
+                count(&mut self.unexpected, name);
             }
         }
-        self.write(row.iter().map(Cow::as_ref), out)
-    }
-
-    fn write<'a>(
-        &self,
-        row: impl Iterator<Item = &'a str>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), RowError> {
-        let mut writer = csv::WriterBuilder::new()
-            .delimiter(self.delimiter)
-            .terminator(csv::Terminator::Any(b'\n'))
-            .buffer_capacity(1 << 12)
-            .from_writer(out);
-        writer.write_record(row)?;
-        writer.flush().map_err(csv::Error::from)?;
+        self.format.write(row.iter(), out);
         Ok(())
     }
 }
@@ -239,7 +252,7 @@ mod tests {
         let paths = vec![("n".to_owned(), JsonPath::parse("$.n").unwrap())];
         let mut csv = Delimited::new(b',', RecordForm::Envelope, paths, None);
         let mut out = Vec::new();
-        csv.header(&mut out).unwrap();
+        csv.header(&mut out);
         assert_eq!(out, b"id,status,fetched_at,n\n");
         assert_eq!(
             rows(&mut csv, &[r#"{"n":1}"#]),

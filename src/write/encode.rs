@@ -45,10 +45,10 @@ impl Encoder {
     }
 
     /// Appends what comes before the first record, as far as it is known.
-    pub(super) fn header(&self, out: &mut Vec<u8>) -> Result<(), WriteError> {
+    pub(super) fn header(&self, out: &mut Vec<u8>) {
         match self {
-            Encoder::Ndjson(..) => Ok(()),
-            Encoder::Delimited(delimited) => delimited.header(out).map_err(odd),
+            Encoder::Ndjson(..) => {}
+            Encoder::Delimited(delimited) => delimited.header(out),
         }
     }
 

@@ -4,11 +4,12 @@
 use super::columns::cells;
 use super::delimited::Delimited;
 use super::ndjson;
-use crate::fetch::compact_json;
 use crate::job::{IdForm, RecordForm, json_path};
+use crate::json::{Queries, compact_json};
 use crate::outcome::Record;
 use bytes::Bytes;
 use serde_json_path::JsonPath;
+use std::borrow::Cow;
 use std::time::UNIX_EPOCH;
 
 /// A JSONPath, then a body: its rows read back with as many cells as there are
@@ -35,14 +36,14 @@ pub fn columns(bytes: &[u8]) {
         ("a\"b".to_owned(), path),
         ("all".to_owned(), JsonPath::parse("$").unwrap()),
     ];
-    let cells = cells(&paths, &record.body);
+    let queries = Queries::new(paths.iter().map(|(_, path)| path));
+    let cells = cells(&queries, &record.body);
     for delimiter in [b',', b'\t'] {
         let rows = rows(delimiter, RecordForm::Body, &paths, &record);
         match (&cells, &rows) {
-            (Ok(cells), Some(rows)) => assert_eq!(
-                *rows,
-                [vec!["a\"b".to_owned(), "all".to_owned()], cells.clone()]
-            ),
+            (Ok(cells), Some(rows)) => {
+                assert_eq!(*rows, [vec!["a\"b".into(), "all".into()], cells.clone()])
+            }
             (Err(_), None) => {}
             _ => unreachable!("{cells:?} {rows:?}"),
         }
@@ -52,7 +53,7 @@ pub fn columns(bytes: &[u8]) {
                 unreachable!("{rows:?}");
             };
             assert_eq!(header.len(), row.len());
-            assert_eq!(row.first().map(String::as_str), Some("i,d\t\"\r"));
+            assert_eq!(row.first().map(Cow::as_ref), Some("i,d\t\"\r"));
         }
     }
 }
@@ -63,19 +64,22 @@ fn rows(
     form: RecordForm,
     paths: &[(String, JsonPath)],
     record: &Record,
-) -> Option<Vec<Vec<String>>> {
+) -> Option<Vec<Vec<Cow<'static, str>>>> {
     let mut output = Delimited::new(delimiter, form, paths.to_vec(), None);
     let mut out = Vec::new();
-    output.header(&mut out).unwrap();
+    output.header(&mut out);
     output.row("i,d\t\"\r", record, &mut out).ok()?;
     assert_eq!(out.last(), Some(&b'\n'));
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter)
         .has_headers(false)
         .from_reader(out.as_slice());
-    let rows = reader
-        .records()
-        .map(|row| row.unwrap().iter().map(str::to_owned).collect());
+    let rows = reader.records().map(|row| {
+        row.unwrap()
+            .iter()
+            .map(|cell| cell.to_owned().into())
+            .collect()
+    });
     Some(rows.collect())
 }
 

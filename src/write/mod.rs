@@ -27,6 +27,7 @@ mod item_id;
 mod ndjson;
 mod open;
 mod rewrite;
+mod row;
 mod sink;
 mod writer;
 

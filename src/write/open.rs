@@ -11,8 +11,8 @@ use super::rewrite;
 use super::sink::{Sink, Target};
 use super::writer::Writer;
 use crate::checkpoint::{
-    CheckpointError, Closing, DoneSet, Files, Journal, Known, Shape, State, compact, mtime_ns,
-    scan, sync_folder, verify,
+    CheckpointError, Closing, DoneSet, Files, Journal, Known, Loading, Shape, State, compact,
+    mtime_ns, scan, sync_folder, verify,
 };
 use crate::fail_point::fail_point;
 use crate::job::{IdForm, OutputFormat, RecordForm};
@@ -90,9 +90,9 @@ pub fn open(options: OpenOptions) -> Result<Opened, WriteError> {
     if options.fresh {
         start_over(&files, &shape)?;
     }
-    let mut done = DoneSet::new();
-    match scan(&files.checkpoint, |key| done.insert_done(key))? {
-        Some(state) => resume(&options, &shape, &files, state, done),
+    let mut loading = Loading::default();
+    match scan(&files.checkpoint, |keys| loading.add(keys))? {
+        Some(state) => resume(&options, &shape, &files, state, loading.done()),
         None if options.retry => Err(WriteError::NoRun { path: files.output }),
         None => create(&options, &shape, &files),
     }

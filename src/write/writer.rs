@@ -207,7 +207,7 @@ impl Writer {
             return Ok(());
         }
         self.line.clear();
-        self.encoder.header(&mut self.line)?;
+        self.encoder.header(&mut self.line);
         self.output.append(&self.line)
     }
 

@@ -8,7 +8,7 @@
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use harvest::checkpoint::{Claim, DoneSet};
-use harvest::fetch::compact_json;
+use harvest::json::compact_json;
 use harvest::job::{Environment, Job, LoadOptions, OutputTarget, load};
 use harvest::outcome::{Outcome, Record};
 use harvest::pace::{Note, Now, Pacer, Signal, Turn};
@@ -45,6 +45,7 @@ fn run(stage: &str, times: u64, folder: &Path) -> Result<()> {
         "pretty-body" => body(times, &pretty()?),
         "ndjson" => records(times, folder, "out.ndjson", COMMIT),
         "csv" => records(times, folder, "out.csv", COMMIT),
+        "csv-fields" => records(times, folder, "out.tsv", COMMIT),
         "commit" => records(times, folder, "out.ndjson", 1),
         _ => bail!("no stage `{stage}`"),
     }

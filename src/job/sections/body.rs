@@ -4,7 +4,7 @@ use super::reader::{Field, Reader, Section, StandIn};
 use crate::job::diagnostic::Diagnostic;
 use crate::job::interpolate::Text;
 use crate::job::template::{BodyBuilder, Escape};
-use crate::job::{Body, Method};
+use crate::job::{Body, Filling, Method};
 use toml::de::DeValue;
 
 const JSON: &str = "application/json";
@@ -65,7 +65,7 @@ fn read_text(reader: &mut Reader, field: &Field<'_>) -> Option<Body> {
     let mut builder = BodyBuilder::default();
     text(reader, field, &mut builder, Escape::None)?;
     let body = builder.finish(Escape::Json, JSON);
-    let value = serde_json::from_str::<serde_json::Value>(&body.expand("0"));
+    let value = serde_json::from_str::<serde_json::Value>(&body.expand(&Filling::one("0")));
     if value.is_ok_and(|value| value.is_object() || value.is_array()) {
         return Some(body);
     }
@@ -77,6 +77,7 @@ fn read_text(reader: &mut Reader, field: &Field<'_>) -> Option<Body> {
 /// A TOML value as JSON, in the file's order.
 fn json(reader: &mut Reader, field: &Field<'_>, builder: &mut BodyBuilder) -> Option<()> {
     match field.value.get_ref() {
+        DeValue::String(text) if text == "{ids}" => builder.list_of_ids(),
         DeValue::String(_) => {
             builder.syntax("\"");
             text(reader, field, builder, Escape::Json)?;
@@ -146,13 +147,8 @@ fn text(
         reader.impossible(field, &message, &help);
         return None;
     }
-    match builder.text(&text, escape) {
-        Ok(()) => Some(()),
-        Err(error) => {
-            reader.bad_hole(field, &error);
-            None
-        }
-    }
+    builder.text(&text, escape);
+    Some(())
 }
 
 /// `{ id }` and nothing else: meant to be a hole. (In GraphQL it is a selection.)

@@ -5,7 +5,7 @@ use super::auth::AuthPart;
 use super::reader::Reader;
 use super::request::RequestPart;
 use crate::job::diagnostic::Diagnostic;
-use crate::job::{ApiKeyPlace, Auth, Body};
+use crate::job::{ApiKeyPlace, Auth, Body, UrlTemplate};
 use reqwest::Url;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -50,9 +50,11 @@ fn is_exposed(url: &Url) -> bool {
 fn has_credentials(request: &RequestPart, auth: &AuthPart) -> bool {
     let request = &request.value;
     let mut values = request.headers.iter().chain(&request.query);
+    let single = request.batch.as_ref().and_then(|b| b.single.as_ref());
     !matches!(auth.value, Auth::None)
         || request.url.is_secret()
         || request.body.as_ref().is_some_and(Body::is_secret)
+        || single.is_some_and(UrlTemplate::is_secret)
         || values.any(|(name, value)| value.is_secret() || is_authorization(name))
 }
 

@@ -147,6 +147,28 @@ impl Reader {
         section
     }
 
+    /// The fields of a table within a section; unknown ones are told.
+    pub(super) fn subsection<'t>(
+        &mut self,
+        field: &Field<'t>,
+        name: &'static str,
+        known: &[&'static str],
+    ) -> Option<Section<'t>> {
+        let mut section = Section {
+            name,
+            span: Some(field.key.clone()),
+            fields: Vec::new(),
+        };
+        for field in self.table(field)? {
+            if known.contains(&field.name) {
+                section.fields.push(field);
+            } else {
+                self.unknown_key(&field, name, known);
+            }
+        }
+        Some(section)
+    }
+
     fn unknown_key(&mut self, field: &Field<'_>, section: &str, known: &[&'static str]) {
         let name = field.name;
         let help = match (nearest(name, known.iter().copied()), home_of(name)) {

@@ -1,9 +1,10 @@
 //! `[request]`: how one item is asked for.
 
+use super::batch;
 use super::body;
 use super::reader::{Field, Reader, Section, StandIn};
 use crate::job::diagnostic::Diagnostic;
-use crate::job::template::{Template, UrlMistake};
+use crate::job::template::{IDS, Template, UrlMistake};
 use crate::job::units::{LONGEST, parse_size};
 use crate::job::{Body, Method, Request, UrlTemplate};
 use reqwest::header::{HeaderName, HeaderValue};
@@ -52,6 +53,7 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
         }
         Some(size)
     });
+    let batch = section.optional("batch", None, |field| batch::read(reader, field).map(Some));
     let body = body::read(reader, &section, method);
     let fail_when = read_condition(reader, &section, "fail_when");
     let retry_when = read_condition(reader, &section, "retry_when");
@@ -59,20 +61,26 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
     let asked = url.names().chain(values(&query)).map(str::to_owned);
     let asked = asked.chain(body.iter().flat_map(Body::names).map(str::to_owned));
     let mut variables: BTreeSet<String> = asked.collect();
+    let holes = Holes {
+        id: variables.iter().any(|name| name != IDS),
+        ids: variables.contains(IDS),
+        body: body.is_some(),
+    };
     // Without a list, the job is one item: a plain listing.
     let has_items = root.get("ids").is_some() || values(&headers).next().is_some();
     if let Some(field) = url_field
-        && variables.is_empty()
-        && has_items
+        && (has_items || holes.ids || section.get("batch").is_some())
     {
-        let message = "there is no `{id}` in `url` or in the values of `query`";
-        let help = match body {
-            None => URL_EXAMPLE,
-            Some(_) => "nor a hole in the body; a value's whole text may be one: `\"{id}\"`",
-        };
-        reader.impossible(field, message, help);
+        check_holes(reader, field, &holes, section.get("batch").is_some());
+    }
+    if let (Some(field), Some(Some(batch))) = (section.get("batch"), &batch) {
+        batch::check_single(reader, field, &url, batch);
     }
     variables.extend(values(&headers).map(str::to_owned));
+    // Each of a batch's items is called by its ID.
+    if variables.remove(IDS) {
+        variables.insert("id".to_owned());
+    }
     for (index, header) in headers.iter().enumerate() {
         let same = |other: &Pair| other.name.eq_ignore_ascii_case(&header.name);
         if headers.iter().take(index).any(same) {
@@ -94,6 +102,7 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
             retry_when: retry_when?,
             timeout: timeout?,
             max_body: max_body?,
+            batch: batch?,
         },
     })
 }
@@ -119,6 +128,41 @@ fn read_condition(
         return None;
     }
     Some(Some(path))
+}
+
+/// Which holes the URL, the query and the body have.
+struct Holes {
+    /// Of a variable.
+    id: bool,
+    ids: bool,
+    /// There is a body that may have some.
+    body: bool,
+}
+
+fn check_holes(reader: &mut Reader, url: &Field<'_>, holes: &Holes, batch: bool) {
+    let (message, help) = match (holes.id, holes.ids, batch) {
+        (false, false, false) => (
+            "there is no `{id}` in `url` or in the values of `query`",
+            match holes.body {
+                false => URL_EXAMPLE,
+                true => "nor a hole in the body; a value's whole text may be one: `\"{id}\"`",
+            },
+        ),
+        (_, true, false) => (
+            "`{ids}` is for batches, and there is no [request.batch]",
+            "write `{id}`, or add `[request.batch]` with `size`, `items` and `key`",
+        ),
+        (_, false, true) => (
+            "with [request.batch], `{ids}` must be in `url`, in the values of `query` or in the body",
+            "url = \"https://api.example.com/items?ids={ids}\"",
+        ),
+        (true, true, true) => (
+            "`{id}` and `{ids}` are both there: a request is for one item or for several",
+            "leave `{id}` to `single` in [request.batch]",
+        ),
+        (true, false, false) | (false, true, true) => return,
+    };
+    reader.impossible(url, message, help);
 }
 
 struct Pair {
@@ -169,7 +213,8 @@ fn read_header(reader: &mut Reader, field: &Field<'_>) -> Option<Template> {
     Some(value)
 }
 
-fn read_url(reader: &mut Reader, field: &Field<'_>) -> Option<UrlTemplate> {
+/// A URL with its holes.
+pub(super) fn read_url(reader: &mut Reader, field: &Field<'_>) -> Option<UrlTemplate> {
     let text = reader.text(field, StandIn::Never)?;
     let mistake = match UrlTemplate::new(&text) {
         Ok(url) => return Some(url),
@@ -179,11 +224,12 @@ fn read_url(reader: &mut Reader, field: &Field<'_>) -> Option<UrlTemplate> {
         }
         Err(mistake) => explain(&mistake),
     };
-    reader.impossible(field, &mistake.0, mistake.1);
+    let message = mistake.0.replace("`url`", &format!("`{}`", field.name));
+    reader.impossible(field, &message, mistake.1);
     None
 }
 
-/// A mistake in `url`, in words: what, and what to do.
+/// A mistake in a URL, in words: what, and what to do.
 fn explain(mistake: &UrlMistake) -> (String, &'static str) {
     let (message, help) = match mistake {
         UrlMistake::Syntax(reason) => {

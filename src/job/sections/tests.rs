@@ -201,11 +201,8 @@ fn impossible_requests() {
     );
     expect(&url("https://h/x"), &["there is no `{id}` in `url` or"]);
     expect(
-        &url("https://h/{ids}"),
-        &[
-            "unknown placeholder `{ids}`",
-            "`{id}` or another variable's",
-        ],
+        &url("https://h/{foo bar}"),
+        &["unknown placeholder in `url`", "placeholders are `{id}`"],
     );
     expect(&url("https://h/{id:3}"), &["`{id:3}`", "level 4"]);
     expect(&url("https://h/{id}{#id}"), &["never sent"]);
@@ -800,7 +797,7 @@ fn bodies_of_every_form() {
             Some(values) => Values::Several(values),
             None => Values::One(&id),
         };
-        (body.expand(values), body.content_type())
+        (body.expand(&Filling::of(values)), body.content_type())
     };
     let json = "application/json";
     let list = "list = ['a\"b']";
@@ -876,7 +873,7 @@ fn impossible_bodies() {
     );
     expect(
         &post("body = { a = \"{ids}\" }"),
-        &["unknown placeholder `{ids}`"],
+        &["`{ids}` is for batches"],
     );
     expect(
         &post("body = { a = \"{idd}\" }"),

@@ -129,8 +129,8 @@ impl Reader {
             HoleError::Unknown(inner) => (
                 format!("unknown placeholder{} in `{key}`", shown(inner)),
                 format!(
-                    "a placeholder is `{{id}}` or another variable's name: letters, digits and \
-                     `_`; {literal}"
+                    "placeholders are `{{id}}` or another variable's name (letters, digits and \
+                     `_`), and `{{ids}}` with [request.batch]; {literal}"
                 ),
             ),
             HoleError::Operator(inner) => (

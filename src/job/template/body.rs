@@ -4,9 +4,8 @@
 //! is escaped as the form of the body wants it. Braces that hold no name stay
 //! as they are, for bodies are full of them.
 
-use super::{Form, HoleError, Part, graphql, is_name, names, push_text};
+use super::{Filling, Form, IDS, Part, graphql, is_name, names, push_text};
 use crate::job::interpolate::{Piece, Text};
-use crate::job::variables::Values;
 use std::fmt;
 use std::ops::Range;
 
@@ -68,9 +67,14 @@ impl Body {
         names(&self.parts)
     }
 
-    /// The body for one item.
-    pub fn expand<'v>(&self, values: impl Into<Values<'v>>) -> String {
-        let values = values.into();
+    /// Whether it has the hole of a batch's IDs.
+    pub fn has_ids(&self) -> bool {
+        self.names().any(|name| name == IDS)
+    }
+
+    /// The body for one request.
+    pub fn expand(&self, filling: &Filling<'_>) -> String {
+        let values = filling.values();
         let mut body = String::new();
         for part in &self.parts {
             match part {
@@ -81,6 +85,9 @@ impl Body {
                         Form::Plain | Form::Reserved => self.escape.push(value, &mut body),
                         Form::GraphqlString => {
                             self.escape.push(&graphql::in_string(value), &mut body);
+                        }
+                        Form::JsonList => {
+                            body.push_str(&serde_json::Value::from(filling.ids()).to_string());
                         }
                         Form::GraphqlValue => {
                             self.escape.push(&graphql::as_value(value), &mut body);
@@ -119,8 +126,15 @@ impl BodyBuilder {
         self.run.push_str(text);
     }
 
+    /// Appends the array of a batch's IDs.
+    pub(in crate::job) fn list_of_ids(&mut self) {
+        self.raw.push_str("{ids}");
+        push_text(&mut self.parts, &mut self.run);
+        self.parts.push(Part::hole(IDS, Form::JsonList));
+    }
+
     /// Appends a text in which `{name}` is a hole.
-    pub(in crate::job) fn text(&mut self, text: &Text, escape: Escape) -> Result<(), HoleError> {
+    pub(in crate::job) fn text(&mut self, text: &Text, escape: Escape) {
         escape.push(&text.raw, &mut self.raw);
         for piece in &text.pieces {
             if let Piece::Filled(value) = piece {
@@ -166,9 +180,6 @@ impl BodyBuilder {
             let Some(form) = form.filter(|_| within(name.len() + 2)) else {
                 continue;
             };
-            if name == "ids" || !is_name(name) {
-                return Err(HoleError::Unknown(name.to_owned()));
-            }
             let before = value.get(written..brace).unwrap_or_default();
             escape.push(before, &mut self.run);
             push_text(&mut self.parts, &mut self.run);
@@ -176,7 +187,6 @@ impl BodyBuilder {
             written = brace + name.len() + 2;
         }
         escape.push(value.get(written..).unwrap_or_default(), &mut self.run);
-        Ok(())
     }
 
     /// Ends it. `escape` is what texts were appended with.
@@ -209,12 +219,13 @@ fn layout(text: &Text) -> (String, Vec<Range<usize>>) {
 /// The name that the text begins with, when a `}` follows it.
 fn name_before_brace(text: &str) -> Option<&str> {
     let (name, _) = text.split_once('}')?;
-    (is_name(name) || name == "ids").then_some(name)
+    is_name(name).then_some(name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::Values;
     use std::collections::BTreeMap;
 
     fn typed(raw: &str) -> Text {
@@ -226,12 +237,12 @@ mod tests {
 
     fn body(text: &Text, escape: Escape) -> Body {
         let mut builder = BodyBuilder::default();
-        builder.text(text, escape).unwrap();
+        builder.text(text, escape);
         builder.finish(escape, "text/plain")
     }
 
     fn expanded(raw: &str, escape: Escape, value: &str) -> String {
-        body(&typed(raw), escape).expand(value)
+        body(&typed(raw), escape).expand(&Filling::one(value))
     }
 
     #[test]
@@ -244,8 +255,6 @@ mod tests {
         );
         assert_eq!(plain("{{id}} {{{id}}} {{ x }}"), "{id} {{id}} {{ x }}");
         assert_eq!(plain("{a-b} {{id} {id}}"), "{a-b} {7 7}");
-        let ids = BodyBuilder::default().text(&typed("{ids}"), Escape::None);
-        assert_eq!(ids, Err(HoleError::Unknown("ids".to_owned())));
     }
 
     #[test]
@@ -271,9 +280,11 @@ mod tests {
             ("login".to_owned(), "a\"b".to_owned()),
             ("n".to_owned(), "3".to_owned()),
         ]);
-        let sent: String =
-            serde_json::from_str(&format!("\"{}\"", body.expand(Values::Several(&values))))
-                .unwrap();
+        let sent: String = serde_json::from_str(&format!(
+            "\"{}\"",
+            body.expand(&Filling::of(Values::Several(&values)))
+        ))
+        .unwrap();
         assert_eq!(
             sent,
             "query { user(login: \"a\\\"b\", n: 3) {id} r: x {name} }"
@@ -291,10 +302,30 @@ mod tests {
             ],
         };
         let body = body(&text, Escape::None);
-        assert_eq!(body.expand("7"), "k=7{hunter2{id}}");
+        assert_eq!(body.expand(&Filling::one("7")), "k=7{hunter2{id}}");
         assert!(body.is_secret());
         assert_eq!(body.secrets().collect::<Vec<_>>(), ["hunter2{id}"]);
         assert!(!format!("{body:?}").contains("hunter2"));
         assert_eq!(body.raw(), "k={x}${SECRET}");
+    }
+
+    #[test]
+    fn the_ids_of_a_batch_are_a_list_or_a_text() {
+        let mut builder = BodyBuilder::default();
+        builder.syntax("{\"ids\":");
+        builder.list_of_ids();
+        builder.syntax(",\"q\":\"");
+        builder.text(&typed("<{ids}>"), Escape::Json);
+        builder.syntax("\"}");
+        let body = builder.finish(Escape::Json, "application/json");
+        assert!(body.has_ids());
+        let several = Filling::several(&["a\"", "b"], ",");
+        assert_eq!(
+            body.expand(&several),
+            r#"{"ids":["a\"","b"],"q":"<a\",b>"}"#
+        );
+        let one = Filling::one("a,b");
+        assert_eq!(body.expand(&one), r#"{"ids":["a,b"],"q":"<a,b>"}"#);
+        assert_eq!(body.raw(), r#"{"ids":{ids},"q":"<{ids}>"}"#);
     }
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::job::interpolate::{Piece, Text};
 use percent_encoding::percent_decode_str;
 use proptest::prelude::*;
+use reqwest::Url;
 use std::collections::BTreeMap;
 
 fn text(pieces: Vec<Piece>) -> Text {
@@ -36,9 +37,7 @@ fn braces() {
     assert_eq!(value("a {id} {{id}} }").expand_value("7"), "a 7 {id} }");
     assert_eq!(value("{id}{id}").expand_value("{id}"), "{id}{id}");
     let hole = |raw: &str| Template::new(&typed(raw)).err().unwrap();
-    for raw in [
-        "", " id ", "a-b", "3", "a b", "ids", "a..b", "a.1", "é", "a,", "?ids",
-    ] {
+    for raw in ["", " id ", "a-b", "3", "a b", "a..b", "a.1", "é", "a,"] {
         let wanted = HoleError::Unknown(raw.to_owned());
         assert_eq!(hole(&format!("{{{raw}}}")), wanted);
     }
@@ -123,6 +122,32 @@ fn query_is_appended_and_encoded() {
     assert_eq!(
         built("http://h?q={id}"),
         format!("http://h/?q=a%20b&{tail}")
+    );
+}
+
+#[test]
+fn the_ids_of_a_batch_keep_to_themselves() {
+    let template = url("https://h/x?ids={ids}&y=1");
+    assert!(template.has_ids() && !template.has_id());
+    let built = |ids: &[&str], separator: &str| {
+        let filling = Filling::several(ids, separator);
+        template.fill(&filling, &[("z".to_owned(), value("{ids}"))])
+    };
+    let expect = |query: &str| Ok(Url::parse(&format!("https://h/x?{query}")).unwrap());
+    assert_eq!(
+        built(&["a", "b,c"], ","),
+        expect("ids=a,b%2Cc&y=1&z=a,b%2Cc")
+    );
+    assert_eq!(built(&["a", "b"], "|"), expect("ids=a%7Cb&y=1&z=a%7Cb"));
+    assert_eq!(built(&["a&b"], "&ids="), expect("ids=a%26b&y=1&z=a%26b"));
+    assert_eq!(
+        built(&["a", "b"], "&ids="),
+        expect("ids=a&ids=b&y=1&z=a&ids=b")
+    );
+    assert_eq!(built(&["a", ""], ","), Err(TemplateError::EmptyId));
+    assert_eq!(
+        Filling::several(&["a", "b"], " ").values().get("ids"),
+        "a b"
     );
 }
 
@@ -303,9 +328,7 @@ fn impossible_expressions() {
     assert_eq!(hole("{#a}"), HoleError::Fragment(text("#a")));
     assert_eq!(hole("?b=1{?a}"), HoleError::QueryAgain(text("?a")));
     assert_eq!(hole("{&a}"), HoleError::NoQueryYet(text("&a")));
-    for inner in [
-        "", "+", "a b", "!a", "=a", "|a", "a,,b", "a%41", "ids", "?ids", "é",
-    ] {
+    for inner in ["", "+", "a b", "!a", "=a", "|a", "a,,b", "a%41", "é"] {
         assert_eq!(
             hole(&format!("{{{inner}}}")),
             HoleError::Unknown(text(inner))

@@ -5,8 +5,8 @@
 //! which asks for the reserved ones), and a value that would make the URL parser
 //! take another path is refused.
 
-use super::{Form, Hole, HoleError, Part, Template, TemplateError, expression, is_name};
-use super::{names, parts, push_text};
+use super::{Filling, Form, Hole, HoleError, IDS, Part, Template, TemplateError, expression};
+use super::{is_name, names, parts, push_text};
 use crate::job::interpolate::{Piece, Text};
 use crate::job::variables::Values;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -14,11 +14,40 @@ use reqwest::Url;
 use std::fmt;
 
 /// Everything but RFC 3986 unreserved characters.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+pub(super) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
+
+/// What a separator may have beside them and stand in a URL as it is. `%` is there
+/// for those that are typed as an escape.
+const IN_SEPARATOR: &AsciiSet = &RESERVED
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'%')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b'/')
+    .remove(b':')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b'@');
+
+/// An ID as it stands in a URL.
+pub(super) fn encode(id: &str) -> String {
+    utf8_percent_encode(id, RESERVED).to_string()
+}
+
+/// What stands between two IDs in a URL.
+pub(super) fn encode_separator(separator: &str) -> String {
+    utf8_percent_encode(separator, IN_SEPARATOR).to_string()
+}
 
 /// Longer URLs are refused by HTTP libraries (and by every server).
 const URL_LIMIT: usize = 65_000;
@@ -136,6 +165,16 @@ impl UrlTemplate {
         names(&self.path).chain(names(self.query.as_deref().unwrap_or_default()))
     }
 
+    /// Whether it has the hole of a variable.
+    pub(in crate::job) fn has_id(&self) -> bool {
+        self.names().any(|name| name != IDS)
+    }
+
+    /// Whether it has the hole of a batch's IDs.
+    pub(in crate::job) fn has_ids(&self) -> bool {
+        self.names().any(|name| name == IDS)
+    }
+
     /// The same with `base` (`http://127.0.0.1:4000`) in the place of scheme, host and port.
     pub fn at(mut self, base: &str) -> Result<UrlTemplate, TemplateError> {
         self.home = Url::parse(base).map_err(|error| TemplateError::Url(error.to_string()))?;
@@ -149,16 +188,23 @@ impl UrlTemplate {
         values: impl Into<Values<'v>>,
         query: &[(String, Template)],
     ) -> Result<Url, TemplateError> {
-        let values = values.into();
-        if !values.all(|value| !value.is_empty()) {
+        self.fill(&Filling::of(values.into()), query)
+    }
+
+    /// The URL of one request, whatever it asks for.
+    pub fn fill(
+        &self,
+        filling: &Filling<'_>,
+        query: &[(String, Template)],
+    ) -> Result<Url, TemplateError> {
+        if filling.empty {
             return Err(TemplateError::EmptyId);
         }
-        if !values.all(|value| value.len() <= URL_LIMIT) {
+        if filling.longest > URL_LIMIT {
             return Err(TemplateError::TooLong);
         }
-        let filler = Filler::new(values);
         let mut text = String::with_capacity(128);
-        filler.fill(&self.path, &mut text);
+        filling.fill(&self.path, &mut text);
         let mut path_end = text.len();
         let mut has_query = self.query.is_some() || !query.is_empty();
         // Only `{+name}` brings one.
@@ -170,7 +216,7 @@ impl UrlTemplate {
             if text.len() > path_end {
                 text.push('&');
             }
-            filler.fill(own, &mut text);
+            filling.fill(own, &mut text);
         }
         // An empty query needs none; one that ends in `?` is not empty.
         let mut separator = (text.len() > path_end).then_some('&');
@@ -182,7 +228,7 @@ impl UrlTemplate {
             for part in &value.parts {
                 match part {
                     Part::Text(value) => text.extend(utf8_percent_encode(value, RESERVED)),
-                    Part::Hole(hole) => filler.value(hole, &mut text),
+                    Part::Hole(hole) => filling.push_encoded(hole, &mut text),
                 }
             }
         }
@@ -201,42 +247,6 @@ impl UrlTemplate {
             url.set_query(Some(query_text));
         }
         Ok(url)
-    }
-}
-
-/// Writes encoded values.
-struct Filler<'v> {
-    values: Values<'v>,
-    /// An only value is encoded once, however many its holes.
-    only: Option<String>,
-}
-
-impl<'v> Filler<'v> {
-    fn new(values: Values<'v>) -> Filler<'v> {
-        let only = match values {
-            Values::One(value) => Some(utf8_percent_encode(value, RESERVED).to_string()),
-            Values::Several(_) => None,
-        };
-        Filler { values, only }
-    }
-
-    fn fill(&self, parts: &[Part], text: &mut String) {
-        for part in parts {
-            match part {
-                Part::Text(run) => text.push_str(run),
-                Part::Hole(hole) => self.value(hole, text),
-            }
-        }
-    }
-
-    fn value(&self, hole: &Hole, text: &mut String) {
-        match &self.only {
-            _ if hole.form == Form::Reserved => {
-                expression::push_reserved(self.values.get(&hole.name), text);
-            }
-            Some(only) => text.push_str(only),
-            None => text.extend(utf8_percent_encode(self.values.get(&hole.name), RESERVED)),
-        }
     }
 }
 

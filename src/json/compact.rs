@@ -3,8 +3,7 @@
 //! Owns what is said of a body that is no JSON; `pass.rs` has the grammar. Must
 //! never parse into a tree.
 
-mod pass;
-
+use super::pass;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
