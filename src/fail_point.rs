@@ -21,6 +21,8 @@
 /// Every place, in the order of a run.
 pub const NAMES: &[&str] = &[
     "lock: taken",
+    "token: granted",
+    "token: kept",
     "fresh: checkpoint renewed",
     "fresh: failures removed",
     "fresh: output emptied",

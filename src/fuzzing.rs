@@ -12,14 +12,14 @@ pub use crate::fetch::fuzz::json_body;
 pub use crate::ids::fuzz::id_file;
 pub use crate::job::fuzz::{dot_env, item_url, job_file};
 pub use crate::json::fuzz::json_query;
-pub use crate::transport::fuzz::{redaction, retry_after};
+pub use crate::transport::fuzz::{rate_headers, redaction, retry_after};
 pub use crate::write::fuzz::columns;
 
 /// What is asserted about some bytes; it fails by panicking.
 pub type Body = fn(&[u8]);
 
 /// Every target: the name of its folder in `fuzz/corpus`, and its body.
-pub const TARGETS: [(&str, Body); 11] = [
+pub const TARGETS: [(&str, Body); 12] = [
     ("checkpoint", checkpoint),
     ("columns", columns),
     ("dot_env", dot_env),
@@ -28,6 +28,7 @@ pub const TARGETS: [(&str, Body); 11] = [
     ("job_file", job_file),
     ("json_body", json_body),
     ("json_query", json_query),
+    ("rate_headers", rate_headers),
     ("redaction", redaction),
     ("retry_after", retry_after),
     ("token_response", token_response),

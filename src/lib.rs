@@ -14,12 +14,12 @@
 //! | [`run`] | the wiring of the stages, shutdown | all below but `sandbox` |
 //! | [`report`] | events → bar, lines, summary | `outcome`, `pace` |
 //! | [`write`](mod@write) | outcomes → bytes, opening and recovery of the output | `checkpoint`, `outcome`, `job`, `json` |
-//! | [`checkpoint`] | the done set, the journal, the lock | `pace` (its notes), `job` |
+//! | [`checkpoint`] | the done set, the journal, the lock | `pace` (its notes), `outcome` (its trails), `job` |
 //! | [`fetch`] | one item → one attempt's verdict | `json`, `auth`, `pace`, `transport`, `outcome` |
 //! | [`ids`] | the stream of items | `job` |
-//! | [`auth`] | credentials, the shared token | `pace`, `transport`, `job` |
-//! | [`transport`] | the HTTP client, `Retry-After` | `outcome` |
-//! | [`pace`] | quotas, permits, pauses, the in-flight limit | `job` |
+//! | [`auth`] | credentials, the shared token, a person's log-in | `pace`, `transport`, `job` |
+//! | [`transport`] | the HTTP client, `Retry-After`, rate headers | `outcome`, `pace` (its budget) |
+//! | [`pace`] | quotas, permits, pauses, the in-flight limit, the pace that finds itself | `job` |
 //! | [`outcome`] | the value that flows: record or failure | nobody |
 //! | [`job`] | the job file as validated values | `json` |
 //! | [`sandbox`] | the embedded API | nobody |

@@ -3,6 +3,10 @@
 //! Owns nothing and does nothing; every stage from fetch on agrees on these
 //! types. Must never hold a credential: a message here ends in a file.
 
+mod pages;
+
+pub use pages::{Page, Pages, Trail};
+
 use bytes::Bytes;
 use std::fmt;
 use std::time::SystemTime;
@@ -16,6 +20,9 @@ pub struct Outcome {
     pub occurrence: u32,
     /// The record, or why there is none.
     pub fate: Result<Record, Failure>,
+    /// Of an item that came in pages: their lines, in the place of the record,
+    /// which is one of the pages.
+    pub pages: Option<Box<Pages>>,
 }
 
 /// A body that the API gave for an item.
@@ -103,6 +110,11 @@ reasons! {
     Timeout = "timeout",
     /// The ID can't be put into the URL (a path segment of `..`, a header value with a newline).
     InvalidId = "invalid_id",
+    /// The pages of the item never end: one came again.
+    PageLoop = "page_loop",
+    /// The item's next page can't be asked for: a link that is none, or that leads to another
+    /// origin, or to plain http.
+    NextPage = "next_page",
 }
 
 impl fmt::Display for Reason {

@@ -37,7 +37,7 @@ impl Credentials {
         };
         match auth {
             Auth::None => Ok(Some(Credentials::None)),
-            Auth::ClientCredentials(_) => Ok(None),
+            Auth::Grant(_) | Auth::Login(_) => Ok(None),
             Auth::Bearer { token } => header(
                 AUTHORIZATION,
                 &format!("Bearer {}", token.expose_secret()),

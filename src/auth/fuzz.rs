@@ -1,14 +1,18 @@
 //! What must hold for any answer of a token endpoint.
 #![allow(clippy::unwrap_used, reason = "a body fails by panicking")]
 
-use super::grant::{GrantError, exchange, readable, sorted};
-use super::keeper::bearer;
+use super::grant::{Asked, GrantError};
+use super::keeper::header;
+use super::send::readable;
+use super::token_request::{Exchange, converse, sorted};
 use crate::fuzzing::first_line;
-use crate::job::{ClientAuth, ClientCredentials};
+use crate::job::{ClientAuth, Endpoints, Grant, GrantKind, OAuthClient, TokenUse};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use futures::FutureExt;
 use oauth2::AccessToken;
 use reqwest::StatusCode;
+use reqwest::header::AUTHORIZATION;
+use secrecy::ExposeSecret;
 use std::time::Duration;
 
 const ID: &str = "client-id:1";
@@ -27,18 +31,34 @@ pub fn token_response(bytes: &[u8]) {
     else {
         return;
     };
-    let grant = ClientCredentials {
-        token_url: "https://h.example/token".parse().unwrap(),
-        client_id: ID.into(),
-        client_secret: SECRET.into(),
-        client_auth: ClientAuth::Basic,
+    let grant = Grant {
+        kind: GrantKind::ClientCredentials,
+        endpoints: Endpoints {
+            token: "https://h.example/token".parse().ok(),
+            ..Endpoints::default()
+        },
+        client: OAuthClient {
+            id: Some(ID.into()),
+            auth: ClientAuth::Basic(SECRET.into()),
+        },
         scope: String::new(),
         params: Vec::new(),
+        allow_http: false,
     };
-    let answer = exchange(&grant, |_| async {
-        readable(status, None)?;
-        sorted(status, body.to_vec())
-    });
+    let token_url = "https://h.example/token".parse().unwrap();
+    let token_use = TokenUse::Header {
+        name: AUTHORIZATION,
+        prefix: "Bearer ".into(),
+    };
+    let answer = converse(
+        &grant,
+        &token_url,
+        &Exchange::ClientCredentials,
+        |_| async {
+            readable(status, None, Asked::TOKEN_ENDPOINT)?;
+            sorted(status, body.to_vec())
+        },
+    );
     match answer.now_or_never().unwrap() {
         Ok(granted) => {
             assert!(status.is_success());
@@ -48,7 +68,7 @@ pub fn token_response(bytes: &[u8]) {
                     .life
                     .is_none_or(|life| !life.is_zero() && life <= longest)
             );
-            if let Some(header) = bearer(granted.access_token.secret()) {
+            if let Some((_, header)) = header(&token_use, granted.access_token.expose_secret()) {
                 assert!(header.is_sensitive());
             }
         }

@@ -3,13 +3,15 @@
 //! A task of its own that alone makes token requests, one at a time. Everyone
 //! else reads the present token from a watch channel and reports a refused one.
 
-use super::grant::{self, GrantError, Granted};
-use super::shared::{AuthError, SharedToken, Token, TokenState, TokenTrouble};
+use super::grant::{Asked, GrantError, Granted};
+use super::shared::{AuthError, Note, SharedToken, Token, TokenState, TokenTrouble};
+use super::source::Source;
 use super::{SidePermits, lifetime};
-use crate::job::ClientCredentials;
+use crate::job::TokenUse;
 use crate::pace::{backoff_delay, full_jitter};
 use futures::future::BoxFuture;
-use reqwest::header::HeaderValue;
+use reqwest::header::{COOKIE, HeaderName, HeaderValue};
+use secrecy::ExposeSecret;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, watch};
@@ -26,11 +28,15 @@ type Ask = Box<dyn Fn() -> BoxFuture<'static, Result<Granted, GrantError>> + Sen
 /// The owner.
 pub struct TokenKeeper {
     ask: Ask,
+    /// How a token goes along with a request.
+    token_use: TokenUse,
+    /// A request under way is waited for, even when the run is over.
+    precious: bool,
     max_wait: Duration,
     /// Asked before each token request, when the endpoint is on the API's own host.
     permits: Option<SidePermits>,
     state: watch::Sender<TokenState>,
-    refused: mpsc::UnboundedReceiver<u64>,
+    notes: mpsc::UnboundedReceiver<Note>,
     /// When a token was refused last.
     dropped: Option<Instant>,
     random: fastrand::Rng,
@@ -39,39 +45,42 @@ pub struct TokenKeeper {
 impl TokenKeeper {
     /// An owner to spawn, and the readers' end.
     pub fn new(
-        grant: ClientCredentials,
-        client: reqwest::Client,
-        timeout: Duration,
+        source: Source,
         max_wait: Duration,
         permits: Option<SidePermits>,
     ) -> (TokenKeeper, SharedToken) {
-        let grant = Arc::new(grant);
+        let (token_use, precious) = (source.token_use(), source.is_precious());
+        let source = Arc::new(source);
         let ask = move || -> BoxFuture<'static, Result<Granted, GrantError>> {
-            let (grant, client) = (Arc::clone(&grant), client.clone());
-            Box::pin(async move { grant::request(&grant, &client, timeout).await })
+            let source = Arc::clone(&source);
+            Box::pin(async move { source.request().await })
         };
-        TokenKeeper::asking(Box::new(ask), max_wait, permits)
+        TokenKeeper::asking(Box::new(ask), token_use, precious, max_wait, permits)
     }
 
     fn asking(
         ask: Ask,
+        token_use: TokenUse,
+        precious: bool,
         max_wait: Duration,
         permits: Option<SidePermits>,
     ) -> (TokenKeeper, SharedToken) {
         let (state_tx, state_rx) = watch::channel(TokenState::default());
-        let (refused_tx, refused_rx) = mpsc::unbounded_channel();
+        let (notes_tx, notes_rx) = mpsc::unbounded_channel();
         let keeper = TokenKeeper {
             ask,
+            token_use,
+            precious,
             max_wait,
             permits,
             state: state_tx,
-            refused: refused_rx,
+            notes: notes_rx,
             dropped: None,
             random: fastrand::Rng::new(),
         };
         let shared = SharedToken {
             state: state_rx,
-            refused: refused_tx,
+            notes: notes_tx,
             newest_refused: Arc::default(),
         };
         (keeper, shared)
@@ -107,10 +116,10 @@ impl TokenKeeper {
         loop {
             tokio::select! {
                 () = &mut due => return true,
-                refused = self.refused.recv() => match refused {
-                    None => return false,
+                note = self.notes.recv() => match note {
+                    None | Some(Note::Over) => return false,
                     // An older token's late refusal changes nothing: that one is gone already.
-                    Some(refused) => {
+                    Some(Note::Refused(refused)) => {
                         if self.drop_refused(refused) {
                             return true;
                         }
@@ -125,28 +134,22 @@ impl TokenKeeper {
         let mut failing_since: Option<Instant> = None;
         let mut step = 0;
         loop {
-            if let Some(permits) = &self.permits
-                && permits.permit().await.is_none()
-            {
-                return false;
+            if let Some(permits) = self.permits.clone() {
+                let permit = async move { permits.permit().await };
+                if self.meanwhile(permit, false).await.flatten().is_none() {
+                    return false;
+                }
             }
             let asked = Instant::now();
             self.state.send_modify(|s| s.requests += 1);
-            let result = {
-                let mut request = (self.ask)();
-                loop {
-                    tokio::select! {
-                        result = &mut request => break result,
-                        refused = self.refused.recv() => match refused {
-                            None => return false,
-                            Some(refused) => {
-                                self.drop_refused(refused);
-                            }
-                        },
-                    }
-                }
+            let request = (self.ask)();
+            let Some(result) = self.meanwhile(request, self.precious).await else {
+                return false;
             };
-            let token = result.and_then(|granted| token(&granted, generation, asked));
+            if result.as_ref().is_ok_and(|granted| granted.kept) {
+                self.state.send_modify(|s| s.requests -= 1);
+            }
+            let token = result.and_then(|granted| self.token(granted, generation, asked));
             let (message, after) = match token {
                 Ok(token) => {
                     self.state.send_modify(|s| {
@@ -155,21 +158,28 @@ impl TokenKeeper {
                     });
                     return true;
                 }
-                Err(refused @ GrantError::Refused { .. }) => {
+                Err(refused @ (GrantError::Refused { .. } | GrantError::NeedsPerson(_))) => {
                     self.fail(AuthError::Refused(refused));
                     return false;
                 }
                 // It gave tokens before: whatever stands in its place now (a gateway's
                 // page, the hotel's log-in) may pass, and the old token is in use still.
-                Err(GrantError::Untrusted(problem)) if generation > 1 => {
-                    (format!("the token endpoint: {problem}"), None)
+                Err(GrantError::Untrusted { who, problem }) if generation > 1 => {
+                    (format!("{}: {problem}", who.name), None)
                 }
-                Err(odd @ GrantError::Odd { .. }) if generation > 1 => (odd.to_string(), None),
-                Err(no @ (GrantError::Untrusted(_) | GrantError::Odd { .. })) => {
+                Err(odd @ (GrantError::Odd { .. } | GrantError::Store(_))) if generation > 1 => {
+                    (odd.to_string(), None)
+                }
+                Err(
+                    no @ (GrantError::Untrusted { .. }
+                    | GrantError::Odd { .. }
+                    | GrantError::Store(_)),
+                ) => {
                     self.fail(AuthError::Refused(no));
                     return false;
                 }
                 Err(GrantError::Unavailable { message, after }) => (message, after),
+                Err(pending @ GrantError::Pending { .. }) => (pending.to_string(), None),
             };
             let since = *failing_since.get_or_insert(asked);
             let jittered = full_jitter(
@@ -201,6 +211,28 @@ impl TokenKeeper {
                 self.fail(error);
             }
             return false;
+        }
+    }
+
+    /// Waits for something and hears of refused tokens meanwhile. `None` when
+    /// nobody reads any more; something precious is waited for even then.
+    async fn meanwhile<T>(&mut self, what: impl Future<Output = T>, precious: bool) -> Option<T> {
+        tokio::pin!(what);
+        loop {
+            tokio::select! {
+                result = &mut what => return Some(result),
+                note = self.notes.recv() => match note {
+                    None | Some(Note::Over) => {
+                        if precious {
+                            what.await;
+                        }
+                        return None;
+                    }
+                    Some(Note::Refused(refused)) => {
+                        self.drop_refused(refused);
+                    }
+                },
+            }
         }
     }
 
@@ -236,9 +268,9 @@ impl TokenKeeper {
         loop {
             tokio::select! {
                 () = &mut over => return true,
-                refused = self.refused.recv() => match refused {
-                    None => return false,
-                    Some(refused) => {
+                note = self.notes.recv() => match note {
+                    None | Some(Note::Over) => return false,
+                    Some(Note::Refused(refused)) => {
                         if self.drop_refused(refused) && while_usable {
                             return true;
                         }
@@ -246,6 +278,29 @@ impl TokenKeeper {
                 },
             }
         }
+    }
+
+    /// The token that was granted, if it can be sent.
+    fn token(
+        &self,
+        granted: Granted,
+        generation: u64,
+        asked: Instant,
+    ) -> Result<Token, GrantError> {
+        let token = granted.access_token.expose_secret();
+        let (name, header) = header(&self.token_use, token)
+            .ok_or_else(|| GrantError::odd(Asked::TOKEN_ENDPOINT, "a token that fits no header"))?;
+        let life_s = granted.life.map(|life| life.as_secs_f64());
+        tracing::info!(generation, life_s, kept = granted.kept, "new access token");
+        Ok(Token {
+            name,
+            header,
+            secret: granted.access_token,
+            generation,
+            asked,
+            // Counted from before the request: never later than the server's own count.
+            expires: granted.life.map(|life| asked + life),
+        })
     }
 
     fn fail(&self, error: AuthError) {
@@ -262,30 +317,20 @@ fn never() -> Instant {
     Instant::now() + Duration::from_secs(366 * 24 * 3600)
 }
 
-/// The token that was granted, if it can be sent.
-fn token(granted: &Granted, generation: u64, asked: Instant) -> Result<Token, GrantError> {
-    let header = bearer(granted.access_token.secret()).ok_or_else(|| GrantError::Odd {
-        error: "an access token that fits no header".into(),
-        description: String::new(),
-    })?;
-    let life_s = granted.life.map(|life| life.as_secs_f64());
-    tracing::info!(generation, life_s, "new access token");
-    Ok(Token {
-        header,
-        generation,
-        asked,
-        // Counted from before the request: never later than the server's own count.
-        expires: granted.life.map(|life| asked + life),
-    })
-}
-
-pub(super) fn bearer(token: &str) -> Option<HeaderValue> {
+/// The header that a token goes along in, if it can; it is sensitive.
+pub(super) fn header(token_use: &TokenUse, token: &str) -> Option<(HeaderName, HeaderValue)> {
+    let (name, value) = match token_use {
+        TokenUse::Header { name, prefix } => (name.clone(), format!("{prefix}{token}")),
+        // RFC 6265 section 4.1.1: what ends a cookie can't be in it.
+        TokenUse::Cookie(_) if token.contains([';', ',', ' ', '\\']) => return None,
+        TokenUse::Cookie(name) => (COOKIE, format!("{name}={token}")),
+    };
     if token.is_empty() {
         return None;
     }
-    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
+    let mut value = HeaderValue::from_str(&value).ok()?;
     value.set_sensitive(true);
-    Some(value)
+    Some((name, value))
 }
 
 #[cfg(test)]

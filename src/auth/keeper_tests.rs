@@ -1,7 +1,7 @@
 //! Promise 5 under paused time, with a scripted token endpoint.
 
 use super::*;
-use oauth2::AccessToken;
+use reqwest::header::AUTHORIZATION;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -38,14 +38,20 @@ fn endpoint(script: Script, max_wait: Duration) -> (Endpoint, TokenKeeper, Share
             answer
         })
     };
-    let (keeper, shared) = TokenKeeper::asking(Box::new(ask), max_wait, None);
+    let token_use = TokenUse::Header {
+        name: AUTHORIZATION,
+        prefix: "Bearer ".into(),
+    };
+    let (keeper, shared) = TokenKeeper::asking(Box::new(ask), token_use, false, max_wait, None);
     (endpoint, keeper, shared)
 }
 
 fn granted(number: usize, life: Option<u64>) -> Result<Granted, GrantError> {
     Ok(Granted {
-        access_token: AccessToken::new(format!("token-{number}")),
+        access_token: format!("token-{number}").into(),
+        refresh_token: None,
         life: life.map(Duration::from_secs),
+        kept: false,
     })
 }
 
@@ -155,6 +161,7 @@ async fn an_endpoint_that_is_down_is_waited_out_up_to_max_wait() {
 async fn bad_credentials_end_it_at_once() {
     let script: Script = Arc::new(|_| {
         let refused = GrantError::Refused {
+            who: Asked::TOKEN_ENDPOINT,
             error: "invalid_client".into(),
             description: ": no".into(),
         };
@@ -168,10 +175,7 @@ async fn bad_credentials_end_it_at_once() {
 }
 
 fn odd() -> Result<Granted, GrantError> {
-    Err(GrantError::Odd {
-        error: "404 Not Found".into(),
-        description: String::new(),
-    })
+    Err(GrantError::odd(Asked::TOKEN_ENDPOINT, "404 Not Found"))
 }
 
 /// A gateway's page in the endpoint's place: bad at the start, waited out later.
@@ -245,4 +249,90 @@ async fn a_token_refused_during_an_outage_starts_the_wait_anew() {
     }
     assert!(refused.elapsed() > Duration::from_secs(9));
     task.abort();
+}
+
+/// A request that rotates a refresh token is not dropped when the run ends.
+#[tokio::test(start_paused = true)]
+async fn what_is_precious_is_waited_for_at_the_end() {
+    for precious in [true, false] {
+        let finished: Arc<AtomicUsize> = Arc::default();
+        let count = Arc::clone(&finished);
+        let ask = move || -> BoxFuture<'static, Result<Granted, GrantError>> {
+            let count = Arc::clone(&count);
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                count.fetch_add(1, Ordering::SeqCst);
+                granted(1, None)
+            })
+        };
+        let token_use = TokenUse::Cookie("s".into());
+        let (keeper, shared) = TokenKeeper::asking(Box::new(ask), token_use, precious, HOUR, None);
+        let began = Instant::now();
+        let task = tokio::spawn(keeper.keep());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        shared.end();
+        task.await.unwrap();
+        let (took, finished) = (began.elapsed().as_secs(), finished.load(Ordering::SeqCst));
+        let expected = if precious { (3, 1) } else { (1, 0) };
+        assert_eq!((took, finished), expected, "precious: {precious}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_to_log_in_ends_it_at_once_and_says_what_to_do() {
+    let script: Script = Arc::new(|_| {
+        let said = "nobody has logged in: run `harvest login x.toml`";
+        (Duration::ZERO, Err(GrantError::NeedsPerson(said.into())))
+    });
+    let (endpoint, keeper, shared) = endpoint(script, HOUR);
+    keeper.keep().await;
+    assert_eq!(endpoint.asked.lock().unwrap().len(), 1);
+    let failed = shared.state().failed.unwrap();
+    assert!(
+        failed.to_string().contains("harvest login x.toml"),
+        "{failed}"
+    );
+    assert!(
+        !failed.advice().contains("client_id"),
+        "{}",
+        failed.advice()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_was_kept_is_no_request() {
+    let script: Script = Arc::new(|n| {
+        let kept = Granted {
+            kept: n == 1,
+            ..granted(n, Some(100)).unwrap()
+        };
+        (Duration::from_millis(5), Ok(kept))
+    });
+    let (_, keeper, mut shared) = endpoint(script, HOUR);
+    let task = tokio::spawn(keeper.keep());
+    token(&mut shared).await;
+    assert_eq!(shared.state().requests, 0);
+    tokio::time::sleep(Duration::from_secs(95)).await;
+    assert_eq!(shared.state().requests, 1);
+    task.abort();
+}
+
+#[test]
+fn a_token_goes_along_as_the_job_says() {
+    let header = |token_use: &TokenUse, token: &str| {
+        let (name, value) = header(token_use, token)?;
+        assert!(value.is_sensitive());
+        Some((name.to_string(), value.to_str().unwrap().to_owned()))
+    };
+    let own = TokenUse::Header {
+        name: HeaderName::from_static("x-token"),
+        prefix: "Token ".into(),
+    };
+    let pair = |name: &str, value: &str| Some((name.to_owned(), value.to_owned()));
+    assert_eq!(header(&own, "t"), pair("x-token", "Token t"));
+    assert_eq!(header(&own, "a\nb"), None);
+    assert_eq!(header(&own, ""), None);
+    let cookie = TokenUse::Cookie("sid".into());
+    assert_eq!(header(&cookie, "t="), pair("cookie", "sid=t="));
+    assert_eq!(header(&cookie, "t; admin=1"), None);
 }

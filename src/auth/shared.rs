@@ -2,7 +2,8 @@
 //! none, from a watch channel that the keeper alone writes.
 
 use super::grant::GrantError;
-use reqwest::header::HeaderValue;
+use reqwest::header::{HeaderName, HeaderValue};
+use secrecy::SecretString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -12,8 +13,12 @@ use tokio::time::Instant;
 /// An access token in use.
 #[derive(Debug)]
 pub struct Token {
-    /// `Bearer …`, marked sensitive.
+    /// The header it goes along in.
+    pub name: HeaderName,
+    /// That header's value (`Bearer …`), marked sensitive.
     pub header: HeaderValue,
+    /// The token alone, to keep it out of messages.
+    pub secret: SecretString,
     /// Counts the tokens of this run, from 1.
     pub generation: u64,
     /// When it was asked for, by this process's clock.
@@ -32,7 +37,7 @@ impl Token {
 /// Why there is no token, for good or for as long as the run may wait.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum AuthError {
-    /// The credentials are wrong.
+    /// The credentials are wrong, or cannot be used.
     #[error(transparent)]
     Refused(GrantError),
     /// The token endpoint could not be used for longer than `max_wait`.
@@ -49,6 +54,16 @@ pub enum AuthError {
         /// When it may be asked again.
         until: SystemTime,
     },
+}
+
+impl AuthError {
+    /// What to look at in the job file, in a few words.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            AuthError::Refused(error) => error.advice(),
+            AuthError::Unavailable { .. } | AuthError::RetryAfter { .. } => "try again later",
+        }
+    }
 }
 
 /// A token endpoint that does not answer as it should, at present.
@@ -73,11 +88,20 @@ pub struct TokenState {
     pub requests: u64,
 }
 
+/// What the readers tell the keeper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Note {
+    /// The server refused the token of this generation.
+    Refused(u64),
+    /// The run is over.
+    Over,
+}
+
 /// The readers' end.
 #[derive(Debug, Clone)]
 pub struct SharedToken {
     pub(super) state: watch::Receiver<TokenState>,
-    pub(super) refused: mpsc::UnboundedSender<u64>,
+    pub(super) notes: mpsc::UnboundedSender<Note>,
     /// The newest generation that was refused: not sent again while the keeper has yet to hear of it.
     pub(super) newest_refused: Arc<AtomicU64>,
 }
@@ -107,6 +131,11 @@ impl SharedToken {
     pub fn refuse(&self, generation: u64) {
         self.newest_refused.fetch_max(generation, Ordering::Relaxed);
         // One message per answered request: bounded by the requests in flight.
-        let _ = self.refused.send(generation);
+        let _ = self.notes.send(Note::Refused(generation));
+    }
+
+    /// Tells the keeper that the run is over: no further token is needed.
+    pub fn end(&self) {
+        let _ = self.notes.send(Note::Over);
     }
 }

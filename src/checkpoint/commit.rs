@@ -12,22 +12,33 @@
 //! 49      …      ranges of the output:        u32 n, n × (length u64, CRC-32 u32)
 //!         …      ranges of the failures file: u32 n, n × (length u64, CRC-32 u32)
 //!         …      notes: u32 n, n × (at_ms u64, starts u32, lease u32, lease_until_ms u64, pause_until_ms u64);
-//!                with n's highest bit set, each is followed by (boot u64, up_ms u64), 0 and 0 when unknown
+//!                with n's highest bit set, each is followed by (boot u64, up_ms u64), 0 and 0 when unknown;
+//!                with the bit below it set, by (rate_milli u64, concurrency u32, limit u64, window_ms u64) after that
 //!         …      failures added, by reason: u32 n, n × (length u32, name, count u64)
 //!         …      columns: u8 whether they became known here, u32 n, n × (length u32, name)
-//!         …      keys of the newly done items: u32 n, n × 16
+//!         …      keys of the newly done items: u32 n, n × 16; with n's highest bit set, before the keys
+//!                trails: u32 m, m × (key 16, u8 whether there is one; if so: pages u64, elements u64,
+//!                records u64, marker u64, length u32, next)
 //! ```
 //! Numbers are little endian. The ranges are those that the commit added; the
 //! ranges of all blocks together cover the file from its start. All else but
-//! the totals is what the commit added too.
+//! the totals is what the commit added too. A trail takes the place of the
+//! item's earlier one; an item without one has none any more.
 //!
 //! Owns these bytes. Must never read or write a file, or trust a length.
 
 use super::done::ItemKey;
-use crate::pace::{Note, Uptime};
+use crate::outcome::Trail;
+use crate::pace::{Learnt, Note, Uptime};
 
 /// In the notes' count: they carry the boot's clock. The first version of this program wrote none.
 const WITH_UPTIME: u32 = 1 << 31;
+/// Likewise: they carry what was learnt of the server's limits.
+const WITH_LEARNT: u32 = 1 << 30;
+const FLAGS: u32 = WITH_UPTIME | WITH_LEARNT;
+
+/// In the keys' count: trails come before the keys. Written only when there are any.
+const WITH_TRAILS: u32 = 1 << 31;
 
 /// Bytes of one key.
 pub(super) const KEY: usize = 16;
@@ -77,6 +88,9 @@ pub(crate) struct Commit {
     pub(crate) failed: Vec<(String, u64)>,
     /// CSV columns, when they became known.
     pub(crate) columns: Option<Vec<String>>,
+    /// Of the items in whose midst the commit was made: where they stand now,
+    /// `None` when they are done.
+    pub(crate) trails: Vec<(ItemKey, Option<Trail>)>,
     /// The failures file begins anew: `failures` and `failed` are about all of
     /// it. Said by the block's kind, not in the payload.
     pub(crate) rewrites_failures: bool,
@@ -105,10 +119,10 @@ impl Commit {
             }
         }
         let notes = u32::try_from(self.notes.len()).ok()?;
-        if notes & WITH_UPTIME != 0 {
+        if notes & FLAGS != 0 {
             return None;
         }
-        out.extend_from_slice(&(notes | WITH_UPTIME).to_le_bytes());
+        out.extend_from_slice(&(notes | FLAGS).to_le_bytes());
         for note in &self.notes {
             out.extend_from_slice(&note.at_ms.to_le_bytes());
             out.extend_from_slice(&note.starts.to_le_bytes());
@@ -118,6 +132,10 @@ impl Commit {
             let (boot, ms) = note.up.map_or((0, 0), |up| (up.boot, up.ms));
             out.extend_from_slice(&boot.to_le_bytes());
             out.extend_from_slice(&ms.to_le_bytes());
+            out.extend_from_slice(&note.learnt.rate_milli.to_le_bytes());
+            out.extend_from_slice(&note.learnt.concurrency.to_le_bytes());
+            out.extend_from_slice(&note.learnt.limit.to_le_bytes());
+            out.extend_from_slice(&note.learnt.window_ms.to_le_bytes());
         }
         count(&mut out, self.failed.len())?;
         for (reason, added) in &self.failed {
@@ -130,7 +148,26 @@ impl Commit {
         for column in columns {
             text(&mut out, column)?;
         }
-        count(&mut out, keys.len())?;
+        let done = u32::try_from(keys.len()).ok()?;
+        if done & WITH_TRAILS != 0 {
+            return None;
+        }
+        if self.trails.is_empty() {
+            out.extend_from_slice(&done.to_le_bytes());
+        } else {
+            out.extend_from_slice(&(done | WITH_TRAILS).to_le_bytes());
+            count(&mut out, self.trails.len())?;
+            for (key, trail) in &self.trails {
+                out.extend_from_slice(&key.to_bytes());
+                out.push(u8::from(trail.is_some()));
+                if let Some(trail) = trail {
+                    for number in [trail.pages, trail.elements, trail.records, trail.marker] {
+                        out.extend_from_slice(&number.to_le_bytes());
+                    }
+                    text(&mut out, &trail.next)?;
+                }
+            }
+        }
         for key in keys {
             out.extend_from_slice(&key.to_bytes());
         }
@@ -168,7 +205,7 @@ impl Commit {
         }
         let mut notes = Vec::new();
         let announced = rest.u32()?;
-        for _ in 0..announced & !WITH_UPTIME {
+        for _ in 0..announced & !FLAGS {
             let mut note = Note {
                 at_ms: rest.u64()?,
                 up: None,
@@ -176,10 +213,19 @@ impl Commit {
                 lease: rest.u32()?,
                 lease_until_ms: rest.u64()?,
                 pause_until_ms: rest.u64()?,
+                learnt: Learnt::default(),
             };
             if announced & WITH_UPTIME != 0 {
                 let (boot, ms) = (rest.u64()?, rest.u64()?);
                 note.up = (boot != 0).then_some(Uptime { boot, ms });
+            }
+            if announced & WITH_LEARNT != 0 {
+                note.learnt = Learnt {
+                    rate_milli: rest.u64()?,
+                    concurrency: rest.u32()?,
+                    limit: rest.u64()?,
+                    window_ms: rest.u64()?,
+                };
             }
             notes.push(note);
         }
@@ -192,7 +238,14 @@ impl Commit {
         for _ in 0..rest.u32()? {
             columns.push(rest.text()?);
         }
-        let keys = usize::try_from(rest.u32()?).ok()?.checked_mul(KEY)?;
+        let announced = rest.u32()?;
+        let trails = match announced & WITH_TRAILS {
+            0 => Vec::new(),
+            _ => rest.trails()?,
+        };
+        let keys = usize::try_from(announced & !WITH_TRAILS)
+            .ok()?
+            .checked_mul(KEY)?;
         let columns = known.then_some(columns);
         let commit = Commit {
             at_ms,
@@ -203,6 +256,7 @@ impl Commit {
             notes,
             failed,
             columns,
+            trails,
             rewrites_failures: false,
         };
         (rest.0.len() == keys).then_some((commit, rest.0))
@@ -248,6 +302,25 @@ impl<'a> Rest<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
+    fn trails(&mut self) -> Option<Vec<(ItemKey, Option<Trail>)>> {
+        let mut trails = Vec::new();
+        for _ in 0..self.u32()? {
+            let key = ItemKey::from_bytes(self.array()?);
+            let trail = match self.u8()? {
+                0 => None,
+                _ => Some(Trail {
+                    pages: self.u64()?,
+                    elements: self.u64()?,
+                    records: self.u64()?,
+                    marker: self.u64()?,
+                    next: self.text()?,
+                }),
+            };
+            trails.push((key, trail));
+        }
+        Some(trails)
+    }
+
     fn text(&mut self) -> Option<String> {
         let length = usize::try_from(self.u32()?).ok()?;
         String::from_utf8(self.take(length)?.to_vec()).ok()
@@ -281,11 +354,44 @@ mod tests {
                 lease: 9,
                 lease_until_ms: 10,
                 pause_until_ms: 11,
+                learnt: Learnt {
+                    rate_milli: 15,
+                    concurrency: 16,
+                    limit: 17,
+                    window_ms: 18,
+                },
             }],
             failed: vec![("timeout".to_owned(), 12)],
             columns: Some(vec!["a".to_owned(), String::new()]),
+            trails: vec![
+                (ItemKey::of("c", 0), Some(trail())),
+                (ItemKey::of("d", 1), None),
+            ],
             rewrites_failures: false,
         }
+    }
+
+    fn trail() -> Trail {
+        Trail {
+            pages: 15,
+            elements: 16,
+            records: 17,
+            marker: 18,
+            next: "url:https://x/é".to_owned(),
+        }
+    }
+
+    /// The first version wrote no trails, and neither does this one where there are none.
+    #[test]
+    fn without_trails_the_block_is_as_it_ever_was() {
+        let mut commit = sample();
+        let (with, keys) = (commit.encode(&[]).unwrap(), [ItemKey::of("a", 0)]);
+        commit.trails.clear();
+        let payload = commit.encode(&keys).unwrap();
+        let at = payload.len() - 16 - 4;
+        assert_eq!(payload[at..at + 4], 1u32.to_le_bytes());
+        assert_eq!(payload[..at], with[..at]);
+        assert_eq!(Commit::decode(&payload).unwrap().0, commit);
     }
 
     #[test]
@@ -301,20 +407,68 @@ mod tests {
     }
 
     #[test]
-    fn notes_of_the_first_version_are_read() {
+    fn notes_of_earlier_versions_are_read() {
         let mut payload = sample().encode(&[]).unwrap();
         let at = payload
             .windows(4)
-            .position(|w| w == (1 | WITH_UPTIME).to_le_bytes())
+            .position(|w| w == (1 | FLAGS).to_le_bytes())
             .unwrap();
+        // Without what was learnt, then without the boot's clock too.
+        let mut old = sample();
+        payload[at + 3] = (WITH_UPTIME >> 24) as u8;
+        payload.drain(at + 4 + 48..at + 4 + 76);
+        old.notes[0].learnt = Learnt::default();
+        assert_eq!(Commit::decode(&payload).unwrap().0, old);
         payload[at + 3] = 0;
         payload.drain(at + 4 + 32..at + 4 + 48);
-        let mut old = sample();
         old.notes[0].up = None;
         assert_eq!(Commit::decode(&payload).unwrap().0, old);
     }
 
     proptest! {
+        #[test]
+        fn whatever_was_learnt_is_read_again(
+            (rate_milli, concurrency) in any::<(u64, u32)>(),
+            (limit, window_ms) in any::<(u64, u64)>(),
+            up in any::<Option<(u64, u64)>>(),
+        ) {
+            let mut commit = sample();
+            let up = up.map(|(boot, ms)| Uptime { boot: boot.max(1), ms });
+            let learnt = Learnt { rate_milli, concurrency, limit, window_ms };
+            commit.notes.push(Note { up, learnt, ..Note::default() });
+            let payload = commit.encode(&[]).unwrap();
+            prop_assert_eq!(Commit::decode(&payload).unwrap().0, commit);
+        }
+
+        #[test]
+        fn any_trails_are_read_as_they_were_written(
+            trails in proptest::collection::vec(
+                (any::<String>(), proptest::option::of((any::<[u64; 4]>(), any::<String>()))),
+                0..5,
+            ),
+            done in 0usize..3,
+        ) {
+            let trails = trails.into_iter().map(|(id, trail)| {
+                let trail = trail.map(|([pages, elements, records, marker], next)| Trail {
+                    pages,
+                    elements,
+                    records,
+                    marker,
+                    next,
+                });
+                (ItemKey::of(&id, 0), trail)
+            });
+            let commit = Commit { trails: trails.collect(), ..sample() };
+            let keys: Vec<_> = (0..done).map(|n| ItemKey::of(&n.to_string(), 0)).collect();
+            let payload = commit.encode(&keys).unwrap();
+            let (read, bytes) = Commit::decode(&payload).unwrap();
+            prop_assert_eq!(read, commit);
+            prop_assert_eq!(bytes.len(), done * KEY);
+            for end in 0..payload.len() {
+                prop_assert!(Commit::decode(&payload[..end]).is_none());
+            }
+        }
+
         #[test]
         fn nothing_panics_the_decoder(payload in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Commit::decode(&payload);

@@ -81,6 +81,11 @@ fn whole(state: &State) -> Commit {
         notes: state.notes.clone(),
         failed: state.failed.clone().into_iter().collect(),
         columns: state.columns.clone(),
+        trails: state
+            .trails
+            .iter()
+            .map(|(key, trail)| (*key, Some(trail.clone())))
+            .collect(),
         rewrites_failures: false,
     }
 }
@@ -100,6 +105,7 @@ fn addition(commit: &Commit) -> Commit {
         notes: Vec::new(),
         failed: Vec::new(),
         columns: None,
+        trails: Vec::new(),
         rewrites_failures: false,
     }
 }

@@ -9,6 +9,7 @@ use super::commit::{Closing, Commit, Extent, Range};
 use super::done::ItemKey;
 use super::format::{self, HEAD, Header, Kind, PREFACE};
 use super::read::{Fault, State, scan_bytes};
+use crate::outcome::Trail;
 use crate::pace::Note;
 use std::io::Cursor;
 
@@ -110,8 +111,28 @@ fn commit(n: u64) -> (Commit, [ItemKey; 2]) {
         }],
         failed: vec![("timeout".to_owned(), if rewrites { 5 } else { 1 })],
         columns: (n == 0).then(|| vec!["id".to_owned()]),
+        trails: match n {
+            // One item goes on from commit to commit, and is done in the fourth.
+            0 => Vec::new(),
+            4 => vec![(long(), None)],
+            _ => vec![(long(), Some(trail(n)))],
+        },
     };
     (commit, [key(2 * n), key(2 * n + 1)])
+}
+
+fn long() -> ItemKey {
+    ItemKey::of("long", 0)
+}
+
+fn trail(n: u64) -> Trail {
+    Trail {
+        pages: n * 1_000,
+        elements: n,
+        records: n,
+        marker: n,
+        next: format!("url:http://x/long?page={n}"),
+    }
 }
 
 fn key(n: u64) -> ItemKey {
@@ -163,6 +184,8 @@ fn broken(edits: &[u8]) {
     assert_eq!(state.failed.values().sum::<u64>(), whole);
     assert_eq!(state.notes.len() as u64, whole);
     assert_eq!(state.columns.is_some(), whole > 0);
+    let last = (2..=4).contains(&whole).then(|| trail(whole - 1));
+    assert_eq!(state.trails.get(&long()), last.as_ref());
     assert_eq!(state.shape.fields.len(), 1);
     if bytes == made.bytes {
         assert_eq!((whole, state.torn), (commits, 0));

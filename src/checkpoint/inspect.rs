@@ -28,6 +28,10 @@ pub struct Inspection {
     pub records: u64,
     /// Of these, failures, by the reason's name.
     pub failures: BTreeMap<String, u64>,
+    /// Items of which a part is in the output: in their midst, or failed there.
+    pub parts: u64,
+    /// Their records in the output.
+    pub part_records: u64,
     /// Bytes of the output that are committed.
     pub output_bytes: u64,
     /// The pacer's last note.
@@ -68,6 +72,8 @@ pub fn inspect(output: &Path) -> Result<Option<Inspection>, CheckpointError> {
         done: state.keys,
         records: state.records,
         failures: state.failed,
+        parts: state.trails.len() as u64,
+        part_records: state.trails.values().map(|trail| trail.records).sum(),
         output_bytes: state.output.length,
         last_note: state.notes.last().copied(),
         committed_at: state

@@ -10,6 +10,7 @@ use super::done::ItemKey;
 use super::error::CheckpointError;
 use super::format::{self, HEAD, Head, Header, Kind, PREFACE};
 use super::shape::Shape;
+use crate::outcome::Trail;
 use crate::pace::Note;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -47,6 +48,8 @@ pub(crate) struct State {
     pub(crate) failed: BTreeMap<String, u64>,
     pub(crate) notes: Vec<Note>,
     pub(crate) columns: Option<Vec<String>>,
+    /// Items of which a part is in the output, and where each goes on.
+    pub(crate) trails: BTreeMap<ItemKey, Trail>,
     pub(crate) output: Known,
     pub(crate) failures: Known,
     /// Of the last commit, unless the output was opened again after it.
@@ -327,6 +330,12 @@ impl State {
             *count = count.checked_add(added)?;
         }
         self.columns = commit.columns.or(self.columns.take());
+        for (key, trail) in commit.trails {
+            match trail {
+                Some(trail) => self.trails.insert(key, trail),
+                None => self.trails.remove(&key),
+            };
+        }
         Some(())
     }
 }

@@ -8,6 +8,7 @@ use super::journal::Journal;
 use super::read::{State, scan};
 use super::shape::Shape;
 use super::{compact, verify};
+use crate::outcome::Trail;
 use crate::pace::Note;
 use std::fs;
 use std::path::Path;
@@ -39,6 +40,16 @@ fn commit(n: u64) -> Commit {
         failed: vec![("timeout".to_owned(), 1)],
         columns: (n == 0).then(|| vec!["id".to_owned()]),
         ..Commit::default()
+    }
+}
+
+fn trail(pages: u64) -> Trail {
+    Trail {
+        pages,
+        elements: pages * 50,
+        records: pages * 50,
+        marker: 7,
+        next: format!("url:http://x/a?page={pages}"),
     }
 }
 
@@ -256,6 +267,46 @@ fn a_long_checkpoint_becomes_short_and_says_the_same() {
         fs::write(&path, &bytes[..cut]).unwrap();
         assert!(matches!(read(&path), Err(CheckpointError::Damaged { .. })));
     }
+}
+
+#[test]
+fn the_latest_trail_counts_until_the_item_is_done_and_a_short_checkpoint_has_it_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c");
+    let (one, other) = (ItemKey::of("one", 0), ItemKey::of("other", 0));
+    let mut journal = Journal::create(&path, &shape(), vec![]).unwrap();
+    let with = |n: u64, trails: Vec<(ItemKey, Option<Trail>)>| Commit {
+        trails,
+        ..commit(n)
+    };
+    let first = with(
+        0,
+        vec![(one, Some(trail(1_000))), (other, Some(trail(1_001)))],
+    );
+    journal.append_commit(&first, &[key(0)]).unwrap();
+    journal
+        .append_commit(&with(1, vec![(one, Some(trail(2_000)))]), &[key(1)])
+        .unwrap();
+    journal
+        .append_commit(&with(2, vec![(other, None)]), &[key(2)])
+        .unwrap();
+    let (state, _) = read(&path).unwrap();
+    let expected: Vec<_> = vec![(one, trail(2_000))];
+    assert_eq!(state.trails.into_iter().collect::<Vec<_>>(), expected);
+    for n in 3..10_010 {
+        journal.append_commit(&commit(n), &[key(n)]).unwrap();
+    }
+    drop(journal);
+    let mut loading = Loading::default();
+    let mut state = scan(&path, |keys| loading.add(keys)).unwrap().unwrap();
+    assert!(
+        compact(&path, &mut state, &loading.done())
+            .unwrap()
+            .is_some()
+    );
+    let (state, _) = read(&path).unwrap();
+    assert_eq!(state.trails.into_iter().collect::<Vec<_>>(), expected);
+    assert_eq!(state.keys, 10_010);
 }
 
 #[test]

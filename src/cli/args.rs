@@ -1,6 +1,6 @@
 //! The command line, as clap reads it. The help texts teach.
 
-use crate::job::Rate;
+use crate::job::{Concurrency, Pace};
 use crate::outcome::Reason;
 use crate::report::ProgressMode;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -22,6 +22,7 @@ use std::path::PathBuf;
   harvest check jobs/tracks.toml    show the plan; sends nothing
   harvest jobs/tracks.toml          run it; run it again to resume
   harvest retry jobs/tracks.toml    run again only what failed
+  harvest login jobs/spotify_login.toml   log in once, where an API wants a person
 
 Exit codes:
   0 every item has its record · 1 the run could not go on · 2 wrong command line or job file
@@ -44,6 +45,10 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Show where a run stands, also while another process runs it
     Status(StatusArgs),
+    /// Log in where a job's API wants a person's consent; once, and runs renew it
+    Login(LoginArgs),
+    /// Forget a job's log-in, and revoke it where the server can
+    Logout(LogoutArgs),
     /// Write a commented starter job file
     Init(InitArgs),
     /// Print the JSON Schema of the job file
@@ -109,12 +114,12 @@ pub(super) struct HarvestArgs {
 /// What the command line puts in a job's place.
 #[derive(Debug, Args)]
 pub(super) struct Overrides {
-    /// Instead of the job's rate: 10/s, 180/30s, unlimited; repeat it for several quotas
+    /// Instead of the job's rate: 10/s, 180/30s, auto, unlimited; repeat it for several that hold together
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub(super) rate: Vec<RateArg>,
-    /// Instead of the job's concurrency: requests in flight at most
+    /// Instead of the job's concurrency: requests in flight at most, or auto
     #[arg(long, value_name = "N", value_parser = concurrency)]
-    pub(super) concurrency: Option<usize>,
+    pub(super) concurrency: Option<Concurrency>,
     /// Instead of the job's output path; "-" is stdout
     #[arg(long, short, value_name = "PATH")]
     pub(super) output: Option<String>,
@@ -131,7 +136,7 @@ impl Overrides {
                 .iter()
                 .filter_map(|r| match r {
                     RateArg::Unlimited => None,
-                    RateArg::Quota(rate) => Some(*rate),
+                    RateArg::Pace(pace) => Some(*pace),
                 })
                 .collect()
         });
@@ -148,14 +153,14 @@ impl Overrides {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum RateArg {
     Unlimited,
-    Quota(Rate),
+    Pace(Pace),
 }
 
 impl std::fmt::Display for RateArg {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             RateArg::Unlimited => f.write_str("unlimited"),
-            RateArg::Quota(rate) => write!(f, "{rate}"),
+            RateArg::Pace(pace) => write!(f, "{pace}"),
         }
     }
 }
@@ -164,13 +169,14 @@ fn rate(text: &str) -> Result<RateArg, String> {
     if text.trim() == "unlimited" {
         return Ok(RateArg::Unlimited);
     }
-    text.parse().map(RateArg::Quota).map_err(|e| format!("{e}"))
+    text.parse().map(RateArg::Pace).map_err(|e| format!("{e}"))
 }
 
-fn concurrency(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(n @ 1..=10_000) => Ok(n),
-        _ => Err("a number from 1 to 10000 is needed".into()),
+fn concurrency(text: &str) -> Result<Concurrency, String> {
+    match (text, text.parse()) {
+        ("auto", _) => Ok(Concurrency::Auto),
+        (_, Ok(n @ 1..=10_000)) => Ok(Concurrency::AtMost(n)),
+        _ => Err("a number from 1 to 10000 or auto is needed".into()),
     }
 }
 
@@ -191,6 +197,26 @@ pub(super) struct StatusArgs {
     /// The output that the run was given with --output
     #[arg(long, short, value_name = "PATH")]
     pub(super) output: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LoginArgs {
+    /// The job file
+    #[arg(value_name = "JOB")]
+    pub(super) job: PathBuf,
+    /// Only print the link; open no browser
+    #[arg(long)]
+    pub(super) no_browser: bool,
+    /// How long to wait for the person, e.g. 90s
+    #[arg(long, default_value = "10m", value_parser = duration, value_name = "DURATION")]
+    pub(super) timeout: std::time::Duration,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LogoutArgs {
+    /// The job file
+    #[arg(value_name = "JOB")]
+    pub(super) job: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -230,6 +256,12 @@ pub(super) struct SandboxArgs {
     /// Requests a second; more are answered 429 with Retry-After
     #[arg(long, value_name = "N")]
     pub(super) rate: Option<u32>,
+    /// From a time after the start on, another rate; repeat it for several, e.g. 30s=20
+    #[arg(long, value_parser = rate_change, value_name = "AFTER=N")]
+    pub(super) rate_change: Vec<(std::time::Duration, u32)>,
+    /// Requests worked on at a time; others queue, so that latency rises with load
+    #[arg(long, value_name = "N")]
+    pub(super) workers: Option<usize>,
     /// The share of requests that fail (500, 502, 503, reset, cut body), 0 to 1
     #[arg(long, default_value_t = 0.0, value_parser = share, value_name = "SHARE")]
     pub(super) fault_rate: f64,
@@ -246,6 +278,12 @@ pub(super) struct SandboxArgs {
 
 fn duration(text: &str) -> Result<std::time::Duration, String> {
     humantime::parse_duration(text).map_err(|e| format!("{e} (write it as 50ms, 2s, 1h)"))
+}
+
+fn rate_change(text: &str) -> Result<(std::time::Duration, u32), String> {
+    let (after, rate) = text.split_once('=').ok_or("write it as 30s=20")?;
+    let rate = rate.parse().map_err(|_| "write it as 30s=20")?;
+    Ok((duration(after)?, rate))
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -343,6 +381,7 @@ mod tests {
         for wrong in [
             ["--rate", "fast"],
             ["--concurrency", "0"],
+            ["--concurrency", "many"],
             ["--limit", "-1"],
         ] {
             assert!(

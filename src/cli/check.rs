@@ -1,10 +1,15 @@
 //! `harvest check JOB`: the plan, with nothing sent and nothing written.
 
 use super::args::CheckArgs;
+use super::run::quoted;
 use super::{Exit, show};
+use crate::auth::{FileStore, LoginId};
 use crate::checkpoint::{CheckpointError, Claim, DoneSet, Files, Loading, scan};
 use crate::ids::{self, IdsError};
-use crate::job::{Auth, IdForm, IdSource, Job, OutputTarget, Repeats, UrlTemplate, load};
+use crate::job::{
+    Auth, GrantKind, IdForm, IdSource, Job, Limits, OutputTarget, PageRecords, Pages, Repeats,
+    UrlTemplate, load,
+};
 use crate::report::{count, place, span};
 use std::fmt::Write;
 use std::time::Duration;
@@ -73,6 +78,9 @@ fn plan(job: &Job) -> Result<String, CheckError> {
     if job.request.id_form() == IdForm::Object {
         line("variables", job.request.variables.join(", "));
     }
+    if let Some(pages) = &job.request.pages {
+        line("pages", pages_of(pages));
+    }
     if let Some(batch) = &job.request.batch {
         let single = batch.single.as_ref().map(UrlTemplate::raw);
         let else_single = single.map_or(String::new(), |url| format!("; one by one: {url}"));
@@ -83,6 +91,9 @@ fn plan(job: &Job) -> Result<String, CheckError> {
         );
     }
     line("auth", auth(&job.auth).into());
+    if let Some(state) = login_state(job) {
+        line("login", state);
+    }
     if stdin {
         line("items", "from stdin; counted when they come".into());
     } else {
@@ -95,21 +106,13 @@ fn plan(job: &Job) -> Result<String, CheckError> {
         line("items", items);
         line("done", count(tally.done));
         line("left", count(left));
-        line("time", time(job, left));
+        let mut time = time(job, left);
+        if job.request.pages.is_some() && !job.limits.rates.is_empty() {
+            time.push_str(", for one page each");
+        }
+        line("time", time);
     }
-    let rates: Vec<_> = job.limits.rates.iter().map(ToString::to_string).collect();
-    line(
-        "limits",
-        format!(
-            "{}, {} in flight at most",
-            if rates.is_empty() {
-                "no rate".into()
-            } else {
-                rates.join(" and ")
-            },
-            job.limits.concurrency
-        ),
-    );
+    line("limits", limits(&job.limits));
     match &job.output.target {
         OutputTarget::Stdout => line(
             "output",
@@ -126,6 +129,22 @@ fn plan(job: &Job) -> Result<String, CheckError> {
         );
     }
     Ok(text)
+}
+
+fn limits(limits: &Limits) -> String {
+    let rates: Vec<_> = limits.rates.iter().map(ToString::to_string).collect();
+    let rates = match (limits.rate_auto, rates.is_empty()) {
+        (false, true) => "no rate".into(),
+        (false, false) => rates.join(" and "),
+        (true, true) => "auto: as fast as the API bears".into(),
+        (true, false) => format!("auto, up to {}", rates.join(" and ")),
+    };
+    let auto = if limits.concurrency_auto {
+        "auto, "
+    } else {
+        ""
+    };
+    format!("{rates}, {auto}{} in flight at most", limits.concurrency)
 }
 
 fn tally(job: &Job, known: &mut DoneSet) -> Result<Tally, IdsError> {
@@ -154,16 +173,67 @@ fn time(job: &Job, left: u64) -> String {
         .map(|rate| rate.window.as_secs_f64() * requests as f64 / f64::from(rate.count))
         .fold(0.0, f64::max);
     if job.limits.rates.is_empty() {
-        return "as fast as the API answers".into();
+        return match job.limits.rate_auto {
+            true => "as fast as the API bears".into(),
+            false => "as fast as the API answers".into(),
+        };
     }
     let at_least = Duration::try_from_secs_f64(slowest).unwrap_or(Duration::MAX);
-    format!("{} at this rate", span(at_least))
+    match job.limits.rate_auto {
+        true => format!("{} at least", span(at_least)),
+        false => format!("{} at this rate", span(at_least)),
+    }
 }
 
-fn auth(auth: &Auth) -> &'static str {
+fn pages_of(pages: &Pages) -> String {
+    let records = match &pages.records {
+        PageRecords::Bodies => "each page is a record".to_owned(),
+        PageRecords::Items(path) => format!("each element of {path} is a record"),
+        PageRecords::Merge(path) => format!("{path} of all pages in one record"),
+    };
+    let most = pages
+        .max_pages
+        .map(|most| format!(", {} at most", count(most)));
+    format!(
+        "{}; {records}{}",
+        pages.way.told(),
+        most.unwrap_or_default()
+    )
+}
+
+/// Whether the tokens that a person has to get once are there.
+fn login_state(job: &Job) -> Option<String> {
+    let Auth::Grant(grant) = &job.auth else {
+        return None;
+    };
+    let is_kept = matches!(grant.kind, GrantKind::RefreshToken { .. });
+    if job.sandbox || !(grant.needs_login() || is_kept) {
+        return None;
+    }
+    let kept = FileStore::of_user(LoginId::of(grant)).and_then(|store| store.look());
+    match kept {
+        Ok(Some(_)) if is_kept => Some("a newer refresh token than the job file's is kept".into()),
+        Ok(Some(tokens)) => Some(format!("logged in; {}", super::login::life(&tokens))),
+        Ok(None) if is_kept => None,
+        Ok(None) => Some(format!(
+            "not logged in: run `harvest login {}`",
+            quoted(&job.path.display().to_string())
+        )),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+pub(super) fn auth(auth: &Auth) -> &'static str {
     match auth {
         Auth::None => "none",
-        Auth::ClientCredentials(_) => "OAuth2 client credentials",
+        Auth::Grant(grant) => match grant.kind {
+            GrantKind::ClientCredentials => "OAuth2 client credentials",
+            GrantKind::RefreshToken { .. } => "OAuth2 refresh token",
+            GrantKind::AuthorizationCode { .. } => "OAuth2 authorization code, by `harvest login`",
+            GrantKind::DeviceCode { .. } => "OAuth2 device code, by `harvest login`",
+            GrantKind::JwtBearer(_) => "OAuth2 JWT bearer assertion",
+        },
+        Auth::Login(_) => "the API's own log-in",
         Auth::Bearer { .. } => "bearer token",
         Auth::Basic { .. } => "HTTP Basic",
         Auth::ApiKey { .. } => "API key",

@@ -4,9 +4,12 @@
 //! command. Must never decide anything about a harvest itself.
 
 mod args;
+mod browser;
 mod check;
 mod init;
 mod logging;
+mod login;
+mod logout;
 mod open_files;
 mod retry;
 mod run;
@@ -69,10 +72,29 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Retry(args)) => retry::retry(&args),
         Some(Command::Check(args)) => check::check(&args),
         Some(Command::Status(args)) => status::status(&args),
+        Some(Command::Login(args)) => login::login(&args),
+        Some(Command::Logout(args)) => logout::logout(&args),
         Some(Command::Init(args)) => init::init(&args),
         Some(Command::Schema) => show::out(crate::job::SCHEMA),
         Some(Command::Sandbox(args)) => sandbox::sandbox(&args),
         None => run::run(&cli.run),
     };
     ExitCode::from(exit.code())
+}
+
+/// Runs a command's network part on an event loop of its own.
+fn on_a_runtime<T>(what: impl Future<Output = T>) -> Result<T, Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| {
+        show::err(format_args!(
+            "the async runtime could not be started: {error}"
+        ));
+        Exit::Error
+    })?;
+    let result = runtime.block_on(what);
+    // A blocked DNS look-up, a browser in the terminal: neither holds up the end.
+    runtime.shutdown_background();
+    Ok(result)
 }

@@ -203,7 +203,7 @@ fn commands(args: &HarvestArgs, mode: &Mode, job: &Path) -> Commands {
     Commands { again, run, retry }
 }
 
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=".contains(c);
     if word.chars().all(plain) {
         word.to_owned()

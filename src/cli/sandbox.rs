@@ -12,6 +12,8 @@ pub(super) fn sandbox(args: &SandboxArgs) -> Exit {
         latency: args.latency,
         token_lifetime: args.token_lifetime,
         rate: args.rate,
+        rate_changes: args.rate_change.clone(),
+        workers: args.workers,
         fault_rate: args.fault_rate,
         seed: args.seed,
         log: args.log.clone(),
@@ -26,7 +28,7 @@ pub(super) fn sandbox(args: &SandboxArgs) -> Exit {
     };
     let base = sandbox.base_url();
     show::out(&format!(
-        "listening on {base}\n  token endpoint  POST {base}/api/token (any client id and secret)\n  tracks          GET  {base}/v1/tracks/{{id}}\nCtrl-C stops it"
+        "listening on {base}\n  token endpoint  POST {base}/api/token (any client id and secret)\n  log-in          POST {base}/login (any JSON object or form)\n  tracks          GET  {base}/v1/tracks/{{id}}\nCtrl-C stops it"
     ));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -27,6 +27,11 @@ pub(super) fn err(error: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{label}: {error}");
 }
 
+/// Tells something to stderr.
+pub(super) fn note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
 /// Prints a job file's mistakes to stderr.
 pub(super) fn job_error(error: &crate::job::JobError) {
     let text = error.render(color());

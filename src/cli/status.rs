@@ -50,6 +50,17 @@ pub(super) fn status(args: &StatusArgs) -> Exit {
     };
     line("state", is);
     line("records", count(state.records));
+    let whole: u64 = state.done.saturating_sub(state.failures.values().sum());
+    if whole != state.records {
+        line("items", format!("{} have their records", count(whole)));
+    }
+    if state.parts > 0 {
+        let (parts, records) = (count(state.parts), count(state.part_records));
+        line(
+            "in part",
+            format!("{parts} items, with {records} records so far"),
+        );
+    }
     let failed: u64 = state.failures.values().sum();
     if failed > 0 {
         let reasons: Vec<_> = state
@@ -69,6 +80,14 @@ pub(super) fn status(args: &StatusArgs) -> Exit {
         );
     }
     if let Some(note) = state.last_note {
+        let learnt = note.learnt;
+        if learnt.rate_milli > 0 {
+            let speed = learnt.rate_milli as f64 / 1e3;
+            line(
+                "pace",
+                format!("about {} found", crate::report::rate(speed)),
+            );
+        }
         let until =
             UNIX_EPOCH + Duration::from_millis(note.pause_until_ms.min(u64::from(u32::MAX) * 1000));
         if until > SystemTime::now() {

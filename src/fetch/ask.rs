@@ -2,6 +2,7 @@
 
 use super::attempt::FetchSetupError;
 use super::head::Payload;
+use super::pages::Place;
 use crate::job::{Body, Filling, Method, Request, Template, UrlTemplate};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
@@ -10,6 +11,8 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 pub enum Ask<'a> {
     /// One item.
     One(&'a str),
+    /// A page of an item, but the first: that is asked for as the item.
+    Page(&'a str, &'a Place),
     /// The items of a batch.
     Several(&'a [&'a str]),
 }
@@ -18,8 +21,16 @@ impl<'a> Ask<'a> {
     /// The first item's ID.
     pub(super) fn first(self) -> &'a str {
         match self {
-            Ask::One(id) => id,
+            Ask::One(id) | Ask::Page(id, _) => id,
             Ask::Several(ids) => ids.first().copied().unwrap_or_default(),
+        }
+    }
+
+    /// The page, when it is not the first.
+    pub(super) fn place(self) -> Option<&'a Place> {
+        match self {
+            Ask::Page(_, place) => Some(place),
+            Ask::One(_) | Ask::Several(_) => None,
         }
     }
 }

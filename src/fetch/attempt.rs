@@ -6,6 +6,7 @@ use super::batch::{self, Sharing};
 use super::body;
 use super::classify::{self, Answer, Refused, Trouble, Verdict};
 use super::head::{equip, header_value, load, with_key};
+use super::pages::{Ended, Pages, Paging, Place};
 use super::redirect::{MOST_HOPS, next_hop, next_method};
 use super::sent::Sent;
 use crate::auth::{Credentials, Presented, SidePermits, Token};
@@ -13,7 +14,9 @@ use crate::job::{Body, Filling, IdForm, Request, Template, TemplateError, Values
 use crate::json::compact_json;
 use crate::outcome::{Reason, Record};
 use crate::pace::{Permit, Signal};
-use crate::transport::{certificate_problem, connection_failure, holds, redact, retry_after};
+use crate::transport::{
+    budget, certificate_problem, connection_failure, holds, redact, retry_after,
+};
 use reqwest::Url;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
 use std::borrow::Cow;
@@ -50,12 +53,14 @@ pub struct Fetcher {
     item_headers: Vec<(HeaderName, Template)>,
     timeout: Duration,
     max_body: u64,
+    pages: Option<Pages>,
     permits: SidePermits,
     credentials: Credentials,
 }
 
 enum Step {
-    Answer(Answer),
+    /// With the Link header fields, where they are asked for.
+    Answer(Answer, Vec<Vec<u8>>),
     Redirect(u16, HeaderMap),
 }
 
@@ -95,6 +100,7 @@ impl Fetcher {
             item_headers,
             timeout: request.timeout,
             max_body: request.max_body,
+            pages: request.pages.as_ref().map(Pages::new),
             permits,
             credentials,
         })
@@ -125,13 +131,18 @@ impl Fetcher {
                     }
                 },
             };
-            return self.send_all(&self.one, &filling, presented, leave).await;
+            let place = ask.place();
+            return self
+                .send_all(&self.one, &filling, place, presented, leave)
+                .await;
         };
         if let Err(answer) = sharing.check(ids) {
             return answer;
         }
         let filling = Filling::several(ids, sharing.separator());
-        let mut answer = self.send_all(target, &filling, presented, leave).await;
+        let mut answer = self
+            .send_all(target, &filling, None, presented, leave)
+            .await;
         if let Verdict::Record(record) = answer.verdict {
             answer.verdict = sharing.share_out(ids, &record);
             answer.signal = batch::signal(&answer.verdict, answer.signal);
@@ -143,8 +154,9 @@ impl Fetcher {
         &self,
         target: &Target,
         filling: &Filling<'_>,
+        place: Option<&Place>,
         presented: Presented,
-        _leave: &Permit,
+        leave: &Permit,
     ) -> Answer {
         let home = match target.url.fill(filling, &target.query) {
             Ok(url) => url,
@@ -161,8 +173,22 @@ impl Fetcher {
         }
         let payload = target.payload(filling, &headers);
         let mut presented = presented;
-        let mut url = with_key(home.clone(), &presented);
-        let mut trusted = true;
+        let (mut url, mut trusted) = (home.clone(), true);
+        let mut paging = None;
+        if let Some(pages) = &self.pages {
+            match Paging::begin(pages, target, &home, place, &presented) {
+                Ok(begun) => {
+                    (url, trusted) = (begun.1, begun.2);
+                    paging = Some(begun.0);
+                }
+                Err(answer) => return answer,
+            }
+        }
+        if trusted {
+            url = with_key(url, &presented);
+        } else if target.body.as_ref().is_some_and(Body::is_secret) {
+            return redirect_failure("a page on another origin would get the body's secret".into());
+        }
         let mut method = target.method.clone();
         for hop in 0..=MOST_HOPS {
             if hop > 0 {
@@ -181,13 +207,23 @@ impl Fetcher {
             let mut request = reqwest::Request::new(method.clone(), url.clone());
             let token = equip(&mut request, &headers, &presented, trusted);
             load(&mut request, payload.as_ref());
-            let sent = self.send(request, token, trusted, deadline);
+            let sent = self.send(request, token, trusted.then_some(leave), deadline);
             let step = match tokio::time::timeout_at(deadline, sent).await {
                 Ok(step) => step,
                 Err(_) => return self.too_slow(trusted),
             };
             match step {
-                Step::Answer(mut answer) => {
+                Step::Answer(mut answer, links) => {
+                    if let Some(paging) = &paging {
+                        let ended = Ended {
+                            home: &home,
+                            url: &url,
+                            trusted,
+                            secrets: carried(target, filling, &home).secrets(&headers, &presented),
+                            links: &links,
+                        };
+                        answer = paging.judge(answer, &ended);
+                    }
                     if let Some(trouble) = answer.verdict.trouble_mut() {
                         let secrets = carried(target, filling, &home).secrets(&headers, &presented);
                         trouble.message =
@@ -256,9 +292,10 @@ impl Fetcher {
         &self,
         request: reqwest::Request,
         token: Option<&Token>,
-        trusted: bool,
+        home: Option<&Permit>,
         deadline: Instant,
     ) -> Step {
+        let trusted = home.is_some();
         let mut response = match self.client.execute(request).await {
             Ok(response) => response,
             Err(error) => {
@@ -278,21 +315,44 @@ impl Fetcher {
                         (signal, Verdict::Again(Trouble::new(None, reason, message)))
                     }
                 };
-                return Step::Answer(Answer {
+                let answer = Answer {
                     signal,
                     verdict,
                     bytes: 0,
-                });
+                };
+                return Step::Answer(answer, Vec::new());
             }
         };
         let status = response.status().as_u16();
+        let now = SystemTime::now();
+        // Another host's quota is not ours.
+        let announced = home.and_then(|leave| {
+            let budget = budget(response.headers(), now)?;
+            leave.announce(budget);
+            Some(budget)
+        });
         if matches!(status, 301 | 302 | 303 | 307 | 308) {
             return Step::Redirect(status, response.headers().clone());
         }
-        Step::Answer(if (200..300).contains(&status) {
-            self.success(status, &mut response).await
+        let links = self
+            .pages
+            .as_ref()
+            .map(|pages| pages.links(response.headers()));
+        let answer = if (200..300).contains(&status) {
+            let answer = self.success(status, &mut response).await;
+            if let (Verdict::Again(trouble), Some(leave)) = (&answer.verdict, home)
+                && trouble.reason == Reason::RateLimited
+            {
+                leave.over_the_limit();
+            }
+            answer
         } else {
-            let after = retry_after(response.headers(), SystemTime::now());
+            let after = retry_after(response.headers(), now).or_else(|| announced?.refuses(status));
+            if let Some(leave) =
+                home.filter(|_| status == 429 || (status == 403 && after.is_some()))
+            {
+                leave.over_the_limit();
+            }
             let words = body::words(&mut response, deadline).await;
             let bytes = words.as_ref().map_or(0, |b| b.len() as u64);
             let said = words.and_then(|b| classify::server_words(&b));
@@ -313,7 +373,8 @@ impl Fetcher {
                 verdict,
                 bytes,
             }
-        })
+        };
+        Step::Answer(answer, links.unwrap_or_default())
     }
 
     async fn success(&self, status: u16, response: &mut reqwest::Response) -> Answer {

@@ -1,5 +1,6 @@
 //! What an answer means for the item, and what it says about the server.
 
+use super::pages::PageAnswer;
 use crate::outcome::{Reason, Record};
 use crate::pace::Signal;
 use std::time::Duration;
@@ -20,6 +21,8 @@ pub struct Answer {
 pub enum Verdict {
     /// A record.
     Record(Record),
+    /// A page of an item that comes in pages.
+    Page(Box<PageAnswer>),
     /// A batch's answer came whole: each item has a share, in the order of the IDs.
     Shares(Vec<Share>),
     /// Failed for good.
@@ -38,7 +41,7 @@ impl Verdict {
     /// The trouble, where there is one.
     pub fn trouble(&self) -> Option<&Trouble> {
         match self {
-            Verdict::Record(_) | Verdict::Shares(_) => None,
+            Verdict::Record(_) | Verdict::Page(_) | Verdict::Shares(_) => None,
             Verdict::Failed(trouble)
             | Verdict::Forbidden(trouble)
             | Verdict::Again(trouble)
@@ -50,7 +53,7 @@ impl Verdict {
     /// The same, to be changed.
     pub(super) fn trouble_mut(&mut self) -> Option<&mut Trouble> {
         match self {
-            Verdict::Record(_) | Verdict::Shares(_) => None,
+            Verdict::Record(_) | Verdict::Page(_) | Verdict::Shares(_) => None,
             Verdict::Failed(trouble)
             | Verdict::Forbidden(trouble)
             | Verdict::Again(trouble)

@@ -7,7 +7,7 @@ use crate::auth::{Presented, Token};
 use crate::job::{Template, Values};
 use bytes::Bytes;
 use reqwest::Url;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use secrecy::ExposeSecret;
 
 /// Puts the headers and the credentials on a request to home; elsewhere it goes bare.
@@ -29,7 +29,7 @@ pub(super) fn equip<'p>(
         Presented::Token(token) => {
             request
                 .headers_mut()
-                .insert(AUTHORIZATION, token.header.clone());
+                .insert(token.name.clone(), token.header.clone());
             Some(token)
         }
         Presented::None | Presented::Query(..) => None,

@@ -14,9 +14,11 @@ mod classify;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod head;
+mod pages;
 mod redirect;
 mod sent;
 
 pub use ask::Ask;
 pub use attempt::{FetchSetupError, Fetcher};
 pub use classify::{Answer, Refused, Share, Trouble, Verdict};
+pub use pages::{Next, PageAnswer, Place};

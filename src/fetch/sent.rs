@@ -30,7 +30,10 @@ impl Sent<'_> {
         match presented {
             Presented::None => {}
             Presented::Header(_, value) => secrets.push(value.as_bytes().to_vec()),
-            Presented::Token(token) => secrets.push(token.header.as_bytes().to_vec()),
+            Presented::Token(token) => {
+                secrets.push(token.header.as_bytes().to_vec());
+                secrets.push(token.secret.expose_secret().as_bytes().to_vec());
+            }
             Presented::Query(_, value) => secrets.push(value.expose_secret().as_bytes().to_vec()),
         }
         let bare = |value: &Vec<u8>| {

@@ -107,5 +107,6 @@ macro_rules! targets {
 }
 
 targets! {
-    checkpoint columns dot_env id_file item_url job_file json_body json_query redaction retry_after token_response
+    checkpoint columns dot_env id_file item_url job_file json_body json_query rate_headers redaction retry_after
+    token_response
 }

@@ -3,7 +3,7 @@
 //! Syntax errors are told alone, because what they hide would look missing.
 
 use super::diagnostic::{Diagnostic, JobError, mask_source};
-use super::{Environment, Job, Rate, sections};
+use super::{Concurrency, Environment, Job, Pace, sections};
 use std::path::Path;
 use toml::de::DeTable;
 
@@ -13,9 +13,9 @@ pub struct LoadOptions {
     /// The job goes to the embedded API: missing credentials do not matter.
     pub sandbox: bool,
     /// Instead of `[limits] rate`; empty means unlimited.
-    pub rates: Option<Vec<Rate>>,
+    pub rates: Option<Vec<Pace>>,
     /// Instead of `[limits] concurrency`.
-    pub concurrency: Option<usize>,
+    pub concurrency: Option<Concurrency>,
     /// Instead of `[output] path`: relative to the working directory; `-` is stdout.
     pub output: Option<String>,
     /// Where `${NAME}` is looked up.

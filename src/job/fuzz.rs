@@ -21,7 +21,7 @@ pub fn job_file(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return; // refused before it gets to the parser
     };
-    if text.contains("file:") {
+    if text.contains("file:") || text.contains("key_file") {
         return; // the files of this machine are not to be read
     }
     let read = |sandbox| {

@@ -3,33 +3,46 @@
 //! Owns the job format: [`load`] reads the TOML file, the environment and the
 //! `.env` beside it, and returns a [`Job`] or every mistake at once as
 //! [`JobError`]. A `Job` that exists is valid. Must never send anything, open
-//! an output, or print; must never keep a secret outside a [`SecretString`].
+//! an output, or print; must never keep a secret outside a [`secrecy::SecretString`].
 
+mod auth;
 mod decode;
 mod diagnostic;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod interpolate;
+mod pages;
 mod sections;
+mod signing_key;
 mod starter;
 mod template;
 mod units;
 mod variables;
 
 pub(crate) use crate::json::json_path;
+pub(crate) use auth::in_clear;
+pub use auth::{
+    ApiKeyPlace, Assertion, Auth, ClientAuth, Endpoints, Grant, GrantKind, Issuer, Login,
+    LoginBody, LoginLife, LoginToken, OAuthClient, TokenUse,
+};
 pub use decode::{LoadOptions, load};
 pub(crate) use diagnostic::nearest;
 pub use diagnostic::{Diagnostic, JobError};
 pub use interpolate::Environment;
+pub(crate) use pages::selects_elements;
+pub use pages::{PageRecords, PageWay, Pages};
+pub use signing_key::{Algorithm, SigningError, SigningKey};
 pub use starter::{SCHEMA, Starter, starter};
 pub use template::{Body, Filling, Template, TemplateError, UrlTemplate};
-pub use units::{Quarantine, Rate, UnitError, parse_duration, parse_size};
-pub use variables::{IdForm, LISTING, Values, object_id, object_values};
+pub use units::{Concurrency, Pace, Quarantine, Rate, UnitError, parse_duration, parse_size};
+pub use variables::{IdForm, Values, object_id, object_values};
 
-use secrecy::SecretString;
 use serde_json_path::JsonPath;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// The ID of the only item of a job without `{id}`: a plain listing.
+pub const LISTING: &str = "listing";
 
 /// One harvest, as the job file describes it. Made only by [`load`].
 #[derive(Debug, Clone)]
@@ -147,6 +160,8 @@ pub struct Request {
     pub timeout: Duration,
     /// `max_body`: bytes of one decoded body at most.
     pub max_body: u64,
+    /// `pages`: an item's answer comes in pages.
+    pub pages: Option<Pages>,
     /// `[request.batch]`: one request asks for several items.
     pub batch: Option<Batch>,
 }
@@ -206,79 +221,20 @@ impl Method {
     }
 }
 
-/// `[auth]`: whose credentials go along.
-#[derive(Debug, Clone)]
-pub enum Auth {
-    /// No credentials.
-    None,
-    /// OAuth2 client credentials grant (RFC 6749 section 4.4).
-    ClientCredentials(ClientCredentials),
-    /// `Authorization: Bearer …` with a token that does not change.
-    Bearer {
-        /// `token`.
-        token: SecretString,
-    },
-    /// HTTP Basic (RFC 7617).
-    Basic {
-        /// `username`.
-        username: String,
-        /// `password`.
-        password: SecretString,
-    },
-    /// A key in a header or a query parameter.
-    ApiKey {
-        /// `in`.
-        place: ApiKeyPlace,
-        /// `name` of the header or the query parameter.
-        name: String,
-        /// `value`.
-        value: SecretString,
-    },
-}
-
-/// `[auth] in` for an API key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ApiKeyPlace {
-    /// A request header.
-    Header,
-    /// A query parameter.
-    Query,
-}
-
-/// The OAuth2 client credentials grant (RFC 6749 section 4.4).
-#[derive(Debug, Clone)]
-pub struct ClientCredentials {
-    /// `token_url`: absolute, http or https.
-    pub token_url: reqwest::Url,
-    /// `client_id`.
-    pub client_id: SecretString,
-    /// `client_secret`.
-    pub client_secret: SecretString,
-    /// `client_auth`: how the client authenticates itself.
-    pub client_auth: ClientAuth,
-    /// `scope`: space-separated; empty is not sent.
-    pub scope: String,
-    /// `params`: extra form parameters (audience, resource …).
-    pub params: Vec<(String, SecretString)>,
-}
-
-/// `[auth] client_auth` (RFC 6749 section 2.3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ClientAuth {
-    /// `client_secret_basic`: the Authorization header.
-    #[default]
-    Basic,
-    /// `client_secret_post`: the request body.
-    Post,
-}
+/// Requests in flight at most where the number finds itself.
+pub const MOST_AUTO_CONCURRENCY: usize = 256;
 
 /// `[limits]`: how fast, and how patient.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// `rate`: quotas that hold together; empty means unlimited.
+    /// `rate`: quotas that hold together; empty means unlimited, or "auto" alone.
     pub rates: Vec<Rate>,
+    /// `rate` has "auto": below the quotas, the pace finds itself.
+    pub rate_auto: bool,
     /// `concurrency`: requests in flight at most, 1 to 10,000.
     pub concurrency: usize,
+    /// `concurrency = "auto"`: below [`MOST_AUTO_CONCURRENCY`], the number finds itself.
+    pub concurrency_auto: bool,
     /// `max_wait`: the longest Retry-After or outage to sit out.
     pub max_wait: Duration,
     /// `quarantine`: so many failures of the same kind stop the run; `None` is "off".

@@ -10,6 +10,7 @@ mod credentials;
 mod ids;
 mod limits;
 mod output;
+mod pages;
 mod reader;
 mod request;
 mod values;
@@ -44,18 +45,41 @@ const SECTIONS: [(&str, &[&str]); 7] = [
             "timeout",
             "max_body",
             "batch",
+            "pages",
         ],
     ),
     (
         "auth",
         &[
             "type",
+            "issuer",
             "token_url",
+            "authorization_url",
+            "device_authorization_url",
             "client_id",
             "client_secret",
             "client_auth",
+            "key",
+            "key_id",
+            "key_file",
+            "algorithm",
+            "claims",
+            "lifetime",
             "scope",
             "params",
+            "authorization_params",
+            "redirect_port",
+            "refresh_token",
+            "login_url",
+            "form",
+            "json",
+            "token_path",
+            "token_header",
+            "token_cookie",
+            "expires",
+            "expires_in_path",
+            "send_as",
+            "prefix",
             "token",
             "username",
             "password",

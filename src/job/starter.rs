@@ -49,7 +49,7 @@ pub fn starter(kind: Starter) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Environment, LoadOptions, load};
+    use crate::job::{Environment, IdSource, LoadOptions, OutputTarget, load};
     use std::fs;
     use std::path::{Path, PathBuf};
 
@@ -80,16 +80,28 @@ mod tests {
 
     #[test]
     fn every_example_is_a_job_and_its_list_can_be_read() {
-        let mut seen = 0;
+        let (mut seen, mut outputs, mut lists) = (0, Vec::new(), Vec::new());
         for entry in fs::read_dir(jobs()).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_none_or(|ending| ending != "toml") {
                 continue;
             }
             let job = load(&path, &sandbox()).unwrap_or_else(|error| panic!("{error}"));
-            let items: Result<Vec<_>, _> = crate::ids::open(&job.ids).unwrap().collect();
-            assert!(!items.unwrap().is_empty(), "{}", path.display());
             seen += 1;
+            if let OutputTarget::File(output) = &job.output.target {
+                outputs.push(output.clone());
+            }
+            match job.ids.file.as_ref().map(|file| &file.source) {
+                // It may be what another job writes.
+                Some(IdSource::Path(list)) if !list.exists() => lists.push(list.clone()),
+                _ => {
+                    let items: Result<Vec<_>, _> = crate::ids::open(&job.ids).unwrap().collect();
+                    assert!(!items.unwrap().is_empty(), "{}", path.display());
+                }
+            }
+        }
+        for list in lists {
+            assert!(outputs.contains(&list), "nobody writes {}", list.display());
         }
         assert!(seen >= 4);
     }

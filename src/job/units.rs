@@ -16,7 +16,7 @@ pub(super) const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 pub struct UnitError(&'static str);
 
 const RATE_EXPECTED: UnitError = UnitError(
-    "expected requests per window, such as `10/s`, `600/m`, `5000/h`, `10000/d` or `180/30s`",
+    "expected requests per window, such as `10/s`, `600/m`, `5000/h`, `10000/d` or `180/30s`, or `auto`",
 );
 const DURATION_EXPECTED: UnitError =
     UnitError("expected a length of time, such as `500ms`, `30s`, `5m` or `1h 30m`");
@@ -94,6 +94,53 @@ impl fmt::Display for Rate {
             }
         }
         write!(f, "{}/{:?}", self.count, self.window)
+    }
+}
+
+/// One of a job's rates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// `auto`: what the server bears.
+    Auto,
+    /// A quota.
+    Quota(Rate),
+}
+
+impl FromStr for Pace {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Pace, UnitError> {
+        match text.trim() {
+            "auto" => Ok(Pace::Auto),
+            _ => text.parse().map(Pace::Quota),
+        }
+    }
+}
+
+impl fmt::Display for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pace::Auto => f.write_str("auto"),
+            Pace::Quota(rate) => rate.fmt(f),
+        }
+    }
+}
+
+/// `[limits] concurrency`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Concurrency {
+    /// `auto`: as many as the server's latency allows.
+    Auto,
+    /// So many at most.
+    AtMost(usize),
+}
+
+impl fmt::Display for Concurrency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Concurrency::Auto => f.write_str("auto"),
+            Concurrency::AtMost(number) => number.fmt(f),
+        }
     }
 }
 

@@ -7,9 +7,6 @@
 
 use std::collections::BTreeMap;
 
-/// The ID of a job's only item, when the job has no variables: a plain listing.
-pub const LISTING: &str = "listing";
-
 /// What the text of an item's ID is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IdForm {

@@ -5,21 +5,27 @@
 //! time and hands its [`Permit`]s on. Nobody else may decide to send, and no
 //! worker ever queues on a limiter. Must never do I/O.
 
+mod auto;
+mod budget;
+mod concurrency;
 mod health;
+mod latency;
 mod ledger;
 mod note;
 mod pacer;
 mod past;
 mod quota;
+mod strain;
 mod throttle;
 mod turn;
 
+pub use budget::Budget;
 pub use health::Signal;
-pub use note::{Note, Uptime};
+pub use note::{Learnt, Note, Uptime};
 pub use pacer::Pacer;
 pub use quota::QuotaGate;
 pub use throttle::{backoff_delay, full_jitter};
-pub use turn::{GiveUp, Now, PauseReason, PauseView, Permit, Turn, Why};
+pub use turn::{Found, GiveUp, Now, PauseReason, PauseView, Permit, Turn, Why};
 
 /// Nanoseconds since the pacer was made; negative before that.
 ///

@@ -20,6 +20,21 @@ pub struct Note {
     pub lease_until_ms: u64,
     /// Everyone pauses until then; 0 when nobody does.
     pub pause_until_ms: u64,
+    /// What was learnt of the server by then.
+    pub learnt: Learnt,
+}
+
+/// What a run has learnt of the server's limits; 0 is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Learnt {
+    /// The pace found: starts in 1,000 s.
+    pub rate_milli: u64,
+    /// The requests in flight found.
+    pub concurrency: u32,
+    /// The quota that the server announces: so many requests …
+    pub limit: u64,
+    /// … in so many milliseconds.
+    pub window_ms: u64,
 }
 
 /// A moment by a clock that nobody sets, and that runs on while the machine sleeps.

@@ -1,14 +1,21 @@
 //! The pacer: quotas, pauses, throttle and health in one decision.
 
-use super::health::{Health, Signal, Weight};
+use super::auto::AutoRate;
+use super::concurrency::Vegas;
+use super::health::Health;
+use super::latency::Latency;
 use super::ledger::Ledger;
 use super::quota::QuotaGate;
+use super::strain::Strain;
 use super::throttle::Throttle;
 use super::turn::{GiveUp, Now, PauseReason, PauseView, Permit, Turn, Why};
-use super::{Note, Tick, Uptime, nanos, past};
+use super::{Tick, nanos};
 use crate::job::{Limits, Retry};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
+
+mod answers;
+mod notes;
 
 /// Added to a Retry-After: a server that rounds down must not be asked early.
 const CUSHION: Duration = Duration::from_millis(100);
@@ -19,6 +26,15 @@ pub struct Pacer {
     epoch: Instant,
     quotas: Vec<QuotaGate>,
     throttle: Throttle,
+    /// In the throttle's place, where the pace finds itself.
+    auto: Option<AutoRate>,
+    strain: Strain,
+    /// In the fixed number's place, where the number in flight finds itself.
+    vegas: Option<Vegas>,
+    latency: Latency,
+    /// The quota that the server announced last.
+    announced: Option<(u64, Option<Duration>)>,
+    refused: u64,
     health: Health,
     pause: Option<(Tick, PauseReason)>,
     max_wait: Duration,
@@ -48,6 +64,12 @@ impl Pacer {
             ledger: Ledger::new(leased && !quotas.is_empty()),
             quotas,
             throttle: Throttle::default(),
+            auto: limits.rate_auto.then(|| AutoRate::new(None, 0)),
+            strain: Strain::default(),
+            vegas: limits.concurrency_auto.then(|| Vegas::new(None)),
+            latency: Latency::default(),
+            announced: None,
+            refused: 0,
             health: Health::new(retry.backoff_first, retry.backoff_last),
             pause: None,
             max_wait: limits.max_wait,
@@ -57,27 +79,10 @@ impl Pacer {
         }
     }
 
-    /// Takes over the ledger of earlier runs: what they started, what they
-    /// may have started after their last note, and the pause that they were given.
-    pub fn restore(&mut self, notes: &[Note], now: Now, up: Option<Uptime>) {
-        let tick = self.tick(now);
-        let past = past::read(notes, millis(now.wall), up);
-        for quota in &mut self.quotas {
-            for &(age, count) in &past.starts {
-                quota.remember(tick.saturating_sub(nanos(age)), count);
-            }
-        }
-        self.ledger.inherit(past.lease);
-        if !past.pause.is_zero() {
-            let until = tick.saturating_add(nanos(past.pause));
-            self.pause = Some((until, PauseReason::Inherited));
-        }
-    }
-
     /// Asks for leave to start an item's request.
     pub fn turn(&mut self, now: Now) -> Turn {
         let tick = self.tick(now);
-        if self.in_flight >= self.concurrency {
+        if self.in_flight >= self.most_in_flight() {
             return Turn::Full;
         }
         if let Some(outage) = self.health.outage {
@@ -89,19 +94,27 @@ impl Pacer {
             }
         }
         // In an outage the probes' own schedule is the gate.
-        let speed = self.throttle.earliest(tick);
+        let speed = match self.auto {
+            Some(_) => tick,
+            None => self.throttle.earliest(tick),
+        };
         if speed > tick && !self.in_outage() {
             return Turn::Wait(self.instant(speed), Why::Quota);
         }
         match self.start(tick) {
             Ok(()) => {
                 self.in_flight += 1;
-                Turn::Go(Permit {
-                    started: tick,
-                    in_flight: true,
-                })
+                Turn::Go(Permit::new(tick, true))
             }
             Err(turn) => turn,
+        }
+    }
+
+    fn most_in_flight(&self) -> usize {
+        match &self.vegas {
+            Some(vegas) if self.latency.is_measuring() => (vegas.limit() / 4).max(1),
+            Some(vegas) => vegas.limit(),
+            None => self.concurrency,
         }
     }
 
@@ -111,10 +124,7 @@ impl Pacer {
     pub fn side_turn(&mut self, now: Now) -> Turn {
         let tick = self.tick(now);
         match self.start(tick) {
-            Ok(()) => Turn::Go(Permit {
-                started: tick,
-                in_flight: false,
-            }),
+            Ok(()) => Turn::Go(Permit::new(tick, false)),
             Err(turn) => turn,
         }
     }
@@ -132,8 +142,18 @@ impl Pacer {
             .map(|q| q.earliest(tick))
             .max()
             .unwrap_or(tick);
-        if earliest > tick {
-            return Err(Turn::Wait(self.instant(earliest), Why::Quota));
+        let own = match &self.auto {
+            // In an outage the probes' own schedule is the gate.
+            Some(auto) if self.health.outage.is_none() => auto.earliest(tick),
+            _ => tick,
+        };
+        if own.max(earliest) > tick {
+            if own > earliest
+                && let Some(auto) = &mut self.auto
+            {
+                auto.bound(tick);
+            }
+            return Err(Turn::Wait(self.instant(own.max(earliest)), Why::Quota));
         }
         if !self.ledger.start(tick) {
             return Err(Turn::NeedsLease);
@@ -142,107 +162,10 @@ impl Pacer {
             quota.start(tick);
         }
         self.throttle.start(tick);
-        Ok(())
-    }
-
-    /// Takes a permit back, with what the answer said about the server.
-    /// `item` tells items apart. Errs when the wait would be longer than `max_wait`.
-    pub fn finish(
-        &mut self,
-        permit: Permit,
-        signal: Signal,
-        item: u64,
-        now: Now,
-    ) -> Result<(), GiveUp> {
-        let tick = self.tick(now);
-        if permit.in_flight {
-            self.in_flight = self.in_flight.saturating_sub(1);
-        }
-        let started = permit.started;
-        let random = self.random.f64();
-        let allowed = self.allowed_per_second();
-        match signal {
-            Signal::NotSent => {}
-            Signal::Neutral => {
-                // No outage begins with it, and none ends: a probe like any other.
-                if self.in_outage() {
-                    self.trouble(item, started, now, Weight::Item, random)?;
-                }
-            }
-            Signal::Fine => {
-                if self.health.fine(tick) {
-                    self.throttle.slow_down(tick, tick, allowed, 0.25);
-                }
-            }
-            Signal::RetryAfter(wait) => {
-                if !self.in_outage() {
-                    self.throttle.slow_down(started, tick, allowed, 0.7);
-                }
-                self.pause_for(wait, now)?;
-                self.trouble(item, started, now, Weight::Server, random)?;
-            }
-            Signal::Overloaded => {
-                self.trouble(item, started, now, Weight::Item, random)?;
-                if !self.in_outage() {
-                    self.throttle.slow_down(started, tick, allowed, 0.5);
-                }
-            }
-            Signal::Trouble | Signal::Unreachable => {
-                let weight = match signal {
-                    Signal::Unreachable => Weight::Nobody,
-                    _ => Weight::Item,
-                };
-                self.trouble(item, started, now, weight, random)?;
-                if self.health.is_strained() && !self.in_outage() {
-                    self.throttle.slow_down(started, tick, allowed, 0.5);
-                }
-            }
+        if let Some(auto) = &mut self.auto {
+            auto.start(tick, self.latency.is_measuring());
         }
         Ok(())
-    }
-
-    fn trouble(
-        &mut self,
-        item: u64,
-        started: Tick,
-        now: Now,
-        weight: Weight,
-        random: f64,
-    ) -> Result<(), GiveUp> {
-        let tick = self.tick(now);
-        self.health.trouble(item, started, tick, weight, random);
-        let Some(since) = self.health.down_since(started, weight) else {
-            return Ok(());
-        };
-        // The server can't be asked before both are over.
-        let probe = self.health.next_probe().unwrap_or(tick);
-        let pause = self.pause.map_or(tick, |p| p.0);
-        if probe.max(pause) - since <= nanos(self.max_wait.saturating_add(CUSHION)) {
-            return Ok(());
-        }
-        Err(GiveUp::Outage(Duration::from_nanos(
-            (tick - since).unsigned_abs(),
-        )))
-    }
-
-    fn pause_for(&mut self, wait: Duration, now: Now) -> Result<(), GiveUp> {
-        let tick = self.tick(now);
-        let until = tick.saturating_add(nanos(wait.saturating_add(CUSHION)));
-        if self.pause.is_none_or(|(present, _)| present < until) {
-            self.pause = Some((until, PauseReason::RetryAfter));
-            self.throttle.hold(until);
-        }
-        self.check_pause(now, wait)
-    }
-
-    fn check_pause(&self, now: Now, wait: Duration) -> Result<(), GiveUp> {
-        let tick = self.tick(now);
-        match self.pause {
-            Some((until, _)) if until > tick && wait > self.max_wait.saturating_add(CUSHION) => {
-                Err(GiveUp::RetryAfter(self.wall(now, until)))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Errs when the pause that an earlier run was given is still longer than `max_wait`.
@@ -285,35 +208,6 @@ impl Pacer {
             until: self.wall(now, o.next_probe.max(tick)),
             ends: self.instant(o.next_probe.max(tick)),
         })
-    }
-
-    /// The note for the next commit. With `closing`, nothing is leased on.
-    /// Exactly one of [`Pacer::committed`] follows each note, when it is durable.
-    pub fn note(&mut self, now: Now, up: Option<Uptime>, closing: bool) -> Note {
-        let tick = self.tick(now);
-        let length = self.ledger.lease_length();
-        let most = self
-            .quotas
-            .iter()
-            .map(|q| q.most_within(length))
-            .min()
-            .unwrap_or(0);
-        let (starts, lease) = self.ledger.entry(tick, if closing { 0 } else { most });
-        Note {
-            at_ms: millis(self.wall(now, tick)),
-            up,
-            starts,
-            lease: lease.starts,
-            lease_until_ms: if lease.starts > 0 {
-                millis(self.wall(now, lease.until))
-            } else {
-                0
-            },
-            pause_until_ms: self
-                .pause
-                .filter(|p| p.0 > tick)
-                .map_or(0, |p| millis(self.wall(now, p.0))),
-        }
     }
 
     /// The last note is durable: its lease may be used.
@@ -364,15 +258,8 @@ impl Pacer {
     }
 }
 
-fn millis(at: SystemTime) -> u64 {
-    u64::try_from(
-        at.duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_millis(),
-    )
-    .unwrap_or(u64::MAX)
-}
-
+#[cfg(test)]
+mod auto_tests;
 #[cfg(test)]
 #[path = "pacer_tests.rs"]
 mod tests;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::job::Rate;
+use crate::pace::{Note, Signal, Uptime};
 use proptest::prelude::*;
 
 const WALL0: Duration = Duration::from_secs(1_800_000_000);
@@ -35,7 +36,9 @@ fn limits(rates: &[(u32, u64)], concurrency: usize) -> Limits {
                 window: Duration::from_millis(ms),
             })
             .collect(),
+        rate_auto: false,
         concurrency,
+        concurrency_auto: false,
         max_wait: Duration::from_secs(3600),
         quarantine: None,
     }

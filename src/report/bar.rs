@@ -35,7 +35,7 @@ impl Bar {
         }
         self.bar.set_message(message(now));
         self.bar
-            .set_position(now.done_before + now.records + now.failed);
+            .set_position(now.done_before + now.items + now.failed);
     }
 }
 
@@ -52,27 +52,36 @@ fn style(known: bool) -> ProgressStyle {
 
 /// The line's text, most urgent first.
 pub(super) fn message(now: &Snapshot) -> String {
-    let done = now.done_before + now.records + now.failed;
+    let done = now.done_before + now.items + now.failed;
     let mut parts = vec![match now.total {
         Some(total) => format!("{}/{}", count(done), count(total)),
         None => count(done),
     }];
+    if now.pages > 0 {
+        parts.push(format!("{} records", count(now.records)));
+        parts.push(format!("{} pages", count(now.pages)));
+    }
     if now.stopping {
         parts.push(format!("stopping, {} in flight", now.in_flight));
     } else if let Some(pause) = now.pause {
         let why = match pause.reason {
             PauseReason::RetryAfter => "paused: the server said Retry-After, until",
-            PauseReason::Inherited => "paused: an earlier run was given a Retry-After, until",
+            PauseReason::UsedUp => "paused: the quota that the server announces is used up, until",
+            PauseReason::Inherited => "paused: an earlier run was told to wait, until",
             PauseReason::Outage => "the server is down, next probe",
         };
         parts.push(format!("{why} {}", moment(pause.until)));
     } else if let Some(trouble) = &now.token_trouble {
         parts.push(format!("waiting for a token: {trouble}"));
     }
-    let allowed = match (now.throttled_to, now.allowed) {
-        (Some(cap), _) => format!(" (slowed to {})", rate(cap)),
-        (None, Some(allowed)) => format!(" of {}", rate(allowed)),
-        (None, None) => String::new(),
+    let allowed = match (now.auto, now.throttled_to, now.allowed) {
+        (Some(speed), _, allowed) => {
+            let speed = allowed.map_or(speed, |most| most.min(speed));
+            format!(" of {} (auto)", rate(speed))
+        }
+        (None, Some(cap), _) => format!(" (slowed to {})", rate(cap)),
+        (None, None, Some(allowed)) => format!(" of {}", rate(allowed)),
+        (None, None, None) => String::new(),
     };
     parts.push(format!("{}{allowed}", rate(now.rate)));
     if !now.stopping {
@@ -95,7 +104,7 @@ pub(super) fn message(now: &Snapshot) -> String {
 
 /// Time left at this run's average speed.
 fn eta(now: &Snapshot) -> Option<Duration> {
-    let here = now.records + now.failed;
+    let here = now.items + now.failed;
     let left = now
         .total?
         .saturating_sub(now.done_before.saturating_add(here));

@@ -1,7 +1,7 @@
 //! What the run tells those who watch it.
 
 use crate::outcome::Reason;
-use crate::pace::PauseView;
+use crate::pace::{Found, PauseView};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,8 +34,12 @@ pub struct Plan {
     pub dropped_bytes: u64,
     /// Starts a second that the quotas allow; `None` is unlimited.
     pub allowed: Option<f64>,
+    /// Below that, the pace finds itself.
+    pub auto: bool,
     /// Requests in flight at most.
     pub concurrency: usize,
+    /// Below that, their number finds itself.
+    pub concurrency_auto: bool,
     /// The embedded API's address, when it is used.
     pub sandbox: Option<String>,
 }
@@ -49,6 +53,10 @@ pub struct Snapshot {
     pub done_before: u64,
     /// Records of this run.
     pub records: u64,
+    /// Items of this run that have their records: one each, unless they come in pages.
+    pub items: u64,
+    /// Pages of this run, where items come in pages.
+    pub pages: u64,
     /// Failures of this run.
     pub failed: u64,
     /// Attempts beyond the first.
@@ -61,6 +69,8 @@ pub struct Snapshot {
     pub allowed: Option<f64>,
     /// Starts a second that a throttled run goes at most.
     pub throttled_to: Option<f64>,
+    /// Starts a second at present, where the pace finds itself.
+    pub auto: Option<f64>,
     /// What is left of the token's life.
     pub token_life: Option<Duration>,
     /// Why nothing goes, and until when.
@@ -120,6 +130,10 @@ pub struct Summary {
     pub failures: Option<PathBuf>,
     /// Records of this run.
     pub records: u64,
+    /// Items of this run that have their records.
+    pub items: u64,
+    /// Pages of this run, where items come in pages.
+    pub pages: u64,
     /// Records in the output, earlier runs' counted.
     pub records_in_all: u64,
     /// Failures of this run, by reason, with one message each.
@@ -138,6 +152,8 @@ pub struct Summary {
     pub bytes: u64,
     /// Starts a second that the quotas allow.
     pub allowed: Option<f64>,
+    /// What was found of the server's limits.
+    pub found: Found,
     /// Fields that a CSV's first record did not have.
     pub unexpected_fields: BTreeMap<String, u64>,
     /// Since the start.

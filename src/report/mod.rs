@@ -13,7 +13,7 @@ mod words;
 
 pub use event::{Commands, End, Event, Plan, Snapshot, Summary};
 pub use screen::Screen;
-pub use words::{count, place, span};
+pub use words::{count, place, rate, span};
 
 use bar::Bar;
 use plain::Plain;

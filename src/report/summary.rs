@@ -2,6 +2,7 @@
 
 use super::event::{End, Plan, Summary};
 use super::words::{bytes, count, place, rate, span};
+use crate::pace::Found;
 use std::fmt::Write;
 
 pub(super) fn opening(plan: &Plan) -> String {
@@ -9,8 +10,18 @@ pub(super) fn opening(plan: &Plan) -> String {
     if let Some(output) = &plan.output {
         let _ = write!(text, " → {}", place(output).display());
     }
-    let speed = plan.allowed.map_or("unlimited".into(), rate);
-    let _ = write!(text, " · {speed}, {} in flight at most", plan.concurrency);
+    let speed = match (plan.auto, plan.allowed) {
+        (false, None) => "unlimited".into(),
+        (false, Some(allowed)) => rate(allowed),
+        (true, None) => "auto rate".into(),
+        (true, Some(allowed)) => format!("auto rate up to {}", rate(allowed)),
+    };
+    let auto = if plan.concurrency_auto { "auto, " } else { "" };
+    let _ = write!(
+        text,
+        " · {speed}, {auto}{} in flight at most",
+        plan.concurrency
+    );
     if let Some(address) = &plan.sandbox {
         let _ = write!(text, " · embedded API at {address}");
     }
@@ -38,6 +49,9 @@ pub(super) fn closing(s: &Summary) -> String {
     let failed: u64 = s.failed.values().map(|f| f.0).sum();
     let mut text = String::new();
     let head = match &s.end {
+        End::Finished if s.failed_in_all == 0 && s.pages > 0 => {
+            "finished: every item has its records".to_owned()
+        }
         End::Finished if s.failed_in_all == 0 => "finished: every item has its record".to_owned(),
         End::Finished => "finished: some items failed".to_owned(),
         End::NothingToDo => {
@@ -55,9 +69,13 @@ pub(super) fn closing(s: &Summary) -> String {
         End::Error => "could not go on; what was committed is safe".to_owned(),
     };
     let _ = writeln!(text, "{head}");
-    let here = s.records + failed;
+    let here = s.items + failed;
     if here > 0 || s.starts > 0 {
         let _ = write!(text, "  this run   {} records", count(s.records));
+        if s.pages > 0 {
+            let (items, pages) = (count(s.items), count(s.pages));
+            let _ = write!(text, " of {items} items ({pages} pages)");
+        }
         if failed > 0 {
             let _ = write!(text, ", {} failed", count(failed));
         }
@@ -81,6 +99,9 @@ pub(super) fn closing(s: &Summary) -> String {
             let _ = write!(text, "; {} for tokens", count(s.token_requests));
         }
         let _ = writeln!(text);
+        if let Some(found) = found(&s.found, s.starts) {
+            let _ = writeln!(text, "  pace       {found}");
+        }
     }
     if s.repeats > 0 {
         let _ = writeln!(
@@ -137,6 +158,32 @@ pub(super) fn closing(s: &Summary) -> String {
         let _ = writeln!(text, "  {line}");
     }
     text.trim_end().to_owned()
+}
+
+/// What was found of the server's limits, when anything was.
+fn found(found: &Found, starts: u64) -> Option<String> {
+    let mut parts = Vec::new();
+    if let Some(speed) = found.rate {
+        parts.push(match found.limit_seen {
+            true => format!("the server bears about {}", rate(speed)),
+            false => format!("no limit met up to {}", rate(speed)),
+        });
+    }
+    if let Some(number) = found.concurrency {
+        parts.push(format!("{number} in flight"));
+    }
+    if let Some((limit, window)) = found.announced {
+        parts.push(match window {
+            Some(window) => format!("announced: {} in {}", count(limit), span(window)),
+            None => format!("announced: {}", count(limit)),
+        });
+    }
+    if found.refused > 0 {
+        let share = 100.0 * found.refused as f64 / starts.max(found.refused) as f64;
+        let number = count(found.refused);
+        parts.push(format!("{number} refused as too many ({share:.1} %)"));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// What to type next, and what for.

@@ -42,7 +42,7 @@ pub(crate) fn moment(at: SystemTime) -> String {
 }
 
 /// A rate: `9.8/s`, or `0.116/s` for slow ones.
-pub(crate) fn rate(per_second: f64) -> String {
+pub fn rate(per_second: f64) -> String {
     if per_second >= 100.0 {
         format!("{per_second:.0}/s")
     } else if per_second >= 1.0 {

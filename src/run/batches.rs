@@ -170,7 +170,9 @@ impl Driver<'_> {
                 }
             }
             // What came for a batch is shared out by whoever fetched it.
-            Verdict::Record(_) | Verdict::Shares(_) => self.put_back(works, now.instant),
+            Verdict::Record(_) | Verdict::Page(_) | Verdict::Shares(_) => {
+                self.put_back(works, now.instant);
+            }
         }
         Ok(())
     }

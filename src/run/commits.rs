@@ -67,7 +67,7 @@ impl Driver<'_> {
             }
         }
         let complete = cause.is_none() && cycled.is_ok() && !self.limited;
-        let idle = self.stats.starts == 0 && self.stats.records + self.stats.failed_count == 0;
+        let idle = self.stats.starts == 0 && self.stats.items + self.stats.failed_count == 0;
         let mut broken = match cycled {
             Err(error) => Some(error),
             Ok(()) => {
@@ -139,6 +139,7 @@ impl Driver<'_> {
     fn summary(self, end: End, at_end: bool) -> Result<Summary, RunError> {
         let token_requests = self.token_requests();
         let allowed = self.pacer.allowed_per_second();
+        let found = self.pacer.found();
         let (output, failures) = match &self.job.output.target {
             OutputTarget::Stdout => (None, None),
             OutputTarget::File(path) => (Some(path.clone()), Some(failures_of(path))),
@@ -152,6 +153,8 @@ impl Driver<'_> {
             output,
             failures,
             records: self.stats.records,
+            items: self.stats.items,
+            pages: self.stats.pages,
             records_in_all: left.counts.records,
             failed: self.stats.failed,
             failed_in_all: left.counts.failed,
@@ -161,6 +164,7 @@ impl Driver<'_> {
             token_requests,
             bytes: self.stats.bytes,
             allowed,
+            found,
             unexpected_fields: left.unexpected_fields,
             elapsed,
         })

@@ -27,6 +27,8 @@ use tokio::time::Instant;
 const TICK: Duration = Duration::from_millis(200);
 /// After a signal, so long for what is in flight.
 const GRACE: Duration = Duration::from_secs(4);
+/// At the end, so long for a new refresh token that is on its way: lost, a person would have to get another.
+const TOKEN_GRACE: Duration = Duration::from_secs(10);
 /// Items that wait for another try at most; beyond that no new ones are begun.
 const MOST_WAITING: usize = 2_000;
 /// Redirects and tokens that wait for a permit at most: more than can be in flight.
@@ -40,8 +42,17 @@ impl Driver<'_> {
         stops: &mut mpsc::Receiver<Stop>,
     ) -> Result<Ended, RunError> {
         let cycled = self.cycle(reporter, stops).await;
-        if let Some(keeping) = self.keeping.take() {
-            keeping.abort();
+        if let Some(mut keeping) = self.keeping.take() {
+            if let Some(shared) = self.credentials.shared_token() {
+                shared.end();
+            }
+            // It ends at once, unless a new refresh token is on its way.
+            if tokio::time::timeout(TOKEN_GRACE, &mut keeping)
+                .await
+                .is_err()
+            {
+                keeping.abort();
+            }
         }
         self.close(cycled, reporter).await
     }
@@ -154,7 +165,10 @@ impl Driver<'_> {
         self.in_flight.push(Box::pin(async move {
             let ids: Vec<&str>;
             let ask = match &load {
-                Load::One(work) => Ask::One(&work.id),
+                Load::One(work) => match work.place() {
+                    Some(place) => Ask::Page(&work.id, place),
+                    None => Ask::One(&work.id),
+                },
                 Load::Several(works) => {
                     ids = works.iter().map(|work| work.id.as_str()).collect();
                     Ask::Several(&ids)
@@ -244,7 +258,8 @@ impl Driver<'_> {
             match claim {
                 Claim::New { occurrence } => {
                     self.taken += 1;
-                    self.queue.push(Work::new(item.id, occurrence));
+                    let work = self.on_its_trail(Work::new(item.id, occurrence));
+                    self.queue.push(work);
                 }
                 Claim::Done { .. } => self.stats.done_before += 1,
                 Claim::Repeat => self.stats.repeats += 1,
@@ -258,7 +273,8 @@ impl Driver<'_> {
                 return self.limit_reached();
             }
             self.taken += 1;
-            self.queue.push(Work::again(item));
+            let work = self.on_its_trail(Work::again(item));
+            self.queue.push(work);
         }
     }
 
@@ -275,7 +291,7 @@ impl Driver<'_> {
     /// Hands an outcome on to the writer.
     pub(super) async fn hand_on(&mut self, outcome: Outcome) -> Result<(), RunError> {
         match &outcome.fate {
-            Ok(_) => self.stats.records += 1,
+            Ok(_) => self.stats.record(outcome.pages.as_deref()),
             Err(failure) => {
                 self.stats.failure(failure.reason, &failure.message);
                 tracing::info!(id = outcome.id, reason = %failure.reason, "failed: {}", failure.message);
@@ -297,6 +313,11 @@ impl Driver<'_> {
         let why = match give_up {
             GiveUp::RetryAfter(until) => format!(
                 "the server asked to be left alone until {}, longer than max_wait ({}); run the same command again after that",
+                humantime::format_rfc3339_seconds(until),
+                humantime::format_duration(self.job.limits.max_wait)
+            ),
+            GiveUp::UsedUp(until) => format!(
+                "the quota that the server announces is used up until {}, longer than max_wait ({}); run the same command again after that",
                 humantime::format_rfc3339_seconds(until),
                 humantime::format_duration(self.job.limits.max_wait)
             ),
@@ -330,12 +351,15 @@ impl Driver<'_> {
             total,
             done_before: self.stats.done_before,
             records: self.stats.records,
+            items: self.stats.items,
+            pages: self.stats.pages,
             failed: self.stats.failed_count,
             retries: self.stats.retries,
             in_flight: self.pacer.in_flight(),
             rate: self.stats.rate(now.instant),
             allowed: self.pacer.allowed_per_second(),
             throttled_to: self.pacer.throttled_to(now),
+            auto: self.pacer.auto_speed(now),
             token_life: token.as_ref().and_then(|t| {
                 let expires = t.token.as_ref()?.expires?;
                 Some(expires.saturating_duration_since(now.instant))

@@ -1,7 +1,7 @@
 //! Why a run could not go on (exit 1), or should be resumed later (exit 75).
 
 use super::Stop;
-use crate::auth::{AuthError, CredentialError};
+use crate::auth::{AuthError, CredentialError, StoreError};
 use crate::fetch::FetchSetupError;
 use crate::ids::IdsError;
 use crate::transport::ClientError;
@@ -27,6 +27,9 @@ pub enum RunError {
     /// A credential that can't be sent.
     #[error(transparent)]
     Credential(#[from] CredentialError),
+    /// The kept tokens.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// `retry` of a job that keeps no checkpoint.
     #[error("this job writes to stdout and keeps no checkpoint, so there is nothing to retry")]
     NothingKept,
@@ -37,7 +40,8 @@ pub enum RunError {
     Thread(#[source] io::Error),
     /// The grant was refused.
     #[error(
-        "{0}\n  check client_id, client_secret and token_url in [auth]; nothing was recorded as failed, so the same command goes on from here"
+        "{0}\n  {advice}; nothing was recorded as failed, so the same command goes on from here",
+        advice = .0.advice()
     )]
     Auth(#[source] AuthError),
     /// The API refuses the credentials.

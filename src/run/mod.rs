@@ -9,11 +9,13 @@
 mod batches;
 mod commits;
 mod control;
+mod credentials;
 mod driver;
 mod error;
 mod error_body;
 mod ids_stage;
 mod known;
+mod pages;
 mod quarantine;
 mod refusals;
 mod shape;
@@ -29,15 +31,14 @@ mod writer_stage;
 pub use error::RunError;
 pub use shape::shape;
 
-use crate::auth::{Credentials, SidePermits, TokenKeeper};
+use crate::auth::SidePermits;
 use crate::fetch::Fetcher;
-use crate::job::{Auth, Job, OutputTarget};
+use crate::job::{Job, OutputTarget};
 use crate::outcome::Reason;
 use crate::pace::{Now, Pacer};
 use crate::report::{Commands, Event, Plan, Reporter, Summary};
 use crate::write::{self, FailedItems, Opened};
 use std::path::PathBuf;
-use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// What a run is told beside its job.
@@ -118,7 +119,7 @@ pub async fn run(
 
     let client = crate::transport::client(job.limits.concurrency, options.base.is_some())?;
     let (side_permits, side_requests) = SidePermits::channel();
-    let (credentials, keeper) = credentials(job, &options, &client, &side_permits)?;
+    let (credentials, keeper) = credentials::of(job, &options, &client, &side_permits)?;
     let fetcher = Fetcher::new(
         &job.request,
         options.base.as_deref(),
@@ -137,7 +138,9 @@ pub async fn run(
         done_before: resumed.done,
         dropped_bytes: resumed.dropped_bytes,
         allowed: pacer.allowed_per_second(),
+        auto: job.limits.rate_auto,
         concurrency: job.limits.concurrency,
+        concurrency_auto: job.limits.concurrency_auto,
         sandbox: options.base.clone(),
     }));
 
@@ -235,36 +238,4 @@ fn output_path(job: &Job) -> Option<PathBuf> {
         OutputTarget::Stdout => None,
         OutputTarget::File(path) => Some(path.clone()),
     }
-}
-
-fn credentials(
-    job: &Job,
-    options: &RunOptions,
-    client: &reqwest::Client,
-    side_permits: &SidePermits,
-) -> Result<(Credentials, Option<TokenKeeper>), RunError> {
-    if let Some(fixed) = Credentials::fixed(&job.auth)? {
-        return Ok((fixed, None));
-    }
-    let Auth::ClientCredentials(grant) = &job.auth else {
-        return Ok((Credentials::None, None));
-    };
-    let mut grant = grant.clone();
-    if let Some(base) = &options.base {
-        // The token's request goes to the embedded API too, path and all.
-        let path = grant.token_url.path().to_owned();
-        if let Ok(url) = reqwest::Url::parse(&format!("{base}{path}")) {
-            grant.token_url = url;
-        }
-    }
-    let same_host =
-        options.base.is_some() || grant.token_url.host_str() == Some(job.request.url.host());
-    let (keeper, shared) = TokenKeeper::new(
-        grant,
-        client.clone(),
-        job.request.timeout.min(Duration::from_secs(60)),
-        job.limits.max_wait,
-        same_host.then(|| side_permits.clone()),
-    );
-    Ok((Credentials::Token(shared), Some(keeper)))
 }

@@ -145,6 +145,7 @@ mod tests {
                 attempts: 1,
                 at: UNIX_EPOCH,
             }),
+            pages: None,
         }
     }
 

@@ -59,6 +59,13 @@ pub fn shape(job: &Job) -> Shape {
             fields.push((name.to_owned(), path.to_string()));
         }
     }
+    if let Some(pages) = &request.pages {
+        fields.push(("request.pages".to_owned(), pages.way.told()));
+        fields.push(("request.pages.records".to_owned(), pages.records.told()));
+        if let Some(most) = pages.max_pages {
+            fields.push(("request.pages.max_pages".to_owned(), most.to_string()));
+        }
+    }
     fields.push((
         "output.format".to_owned(),
         match job.output.format {

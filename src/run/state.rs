@@ -6,6 +6,7 @@ use super::control::Control;
 use super::error::RunError;
 use super::ids_stage::IdStream;
 use super::known::FailedBefore;
+use super::pages::Memory;
 use super::quarantine::Quarantine;
 use super::refusals::Refusals;
 use super::stats::Stats;
@@ -14,15 +15,15 @@ use super::work::{Attempted, Queue, Work};
 use super::writer_stage::WriterStage;
 use super::{RunOptions, Stop};
 use crate::auth::{Credentials, SharedToken, SidePermitRequests, TokenKeeper};
-use crate::checkpoint::DoneSet;
+use crate::checkpoint::{DoneSet, ItemKey};
 use crate::fetch::{Fetcher, Trouble};
 use crate::job::Job;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Trail};
 use crate::pace::{Pacer, Permit};
 use crate::write::Resumed;
 use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -63,6 +64,10 @@ pub(super) struct Driver<'j> {
     pub(super) keeping: Option<tokio::task::JoinHandle<()>>,
     pub(super) done: DoneSet,
     pub(super) resumed: Resumed,
+    /// Where items go on of which a part is written.
+    pub(super) trails: BTreeMap<ItemKey, Trail>,
+    /// Of the pages of items in their midst.
+    pub(super) memory: Memory,
     pub(super) ids: IdStream,
     /// The list's end, its error, or the limit has been reached.
     pub(super) ids_ended: bool,
@@ -104,6 +109,8 @@ impl<'j> Driver<'j> {
             keeper: parts.keeper,
             keeping: None,
             done: parts.done,
+            trails: parts.resumed.trails.clone(),
+            memory: Memory::default(),
             resumed: parts.resumed,
             ids: parts.ids,
             ids_ended: false,

@@ -1,6 +1,6 @@
 //! The run's own account of itself: plain numbers, read by the reports.
 
-use crate::outcome::Reason;
+use crate::outcome::{Pages, Reason};
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,7 +12,12 @@ const RATE_SPAN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Stats {
     pub(super) began: Instant,
+    /// Lines of the output.
     pub(super) records: u64,
+    /// Items that have their records.
+    pub(super) items: u64,
+    /// Pages of items that come in pages.
+    pub(super) pages: u64,
     pub(super) failed: BTreeMap<Reason, (u64, String)>,
     pub(super) failed_count: u64,
     pub(super) retries: u64,
@@ -29,6 +34,8 @@ impl Stats {
         Stats {
             began: Instant::now(),
             records: 0,
+            items: 0,
+            pages: 0,
             failed: BTreeMap::new(),
             failed_count: 0,
             retries: 0,
@@ -38,6 +45,16 @@ impl Stats {
             bytes: 0,
             samples: VecDeque::new(),
         }
+    }
+
+    /// An item has its record, or a part or the rest of its pages.
+    pub(super) fn record(&mut self, pages: Option<&Pages>) {
+        let (records, done) = match pages {
+            None => (1, true),
+            Some(pages) => (pages.count(), pages.trail.is_none()),
+        };
+        self.records += records;
+        self.items += u64::from(done);
     }
 
     pub(super) fn failure(&mut self, reason: Reason, message: &str) {

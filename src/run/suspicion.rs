@@ -8,7 +8,7 @@ use super::state::{Cause, Driver};
 use super::verdicts::failed;
 use super::work::Work;
 use crate::fetch::Trouble;
-use crate::outcome::{Outcome, Reason, Record};
+use crate::outcome::{Outcome, Pages, Reason, Record};
 use crate::pace::Now;
 
 impl Driver<'_> {
@@ -46,8 +46,19 @@ impl Driver<'_> {
     /// The item has its record, unless nearly all get an error for one.
     pub(super) async fn record(
         &mut self,
+        work: Work,
+        record: Record,
+        now: Now,
+    ) -> Result<(), RunError> {
+        self.record_of(work, record, None, now).await
+    }
+
+    /// The same; where the item came in pages, its record is one of them.
+    pub(super) async fn record_of(
+        &mut self,
         mut work: Work,
         record: Record,
+        pages: Option<Box<Pages>>,
         now: Now,
     ) -> Result<(), RunError> {
         // A job that says itself what an error is needs no guess.
@@ -59,6 +70,7 @@ impl Driver<'_> {
             id: work.id.clone(),
             occurrence: work.occurrence,
             fate: Ok(record),
+            pages,
         };
         let Some(trouble) = doubt else {
             self.unsuspicious().await?;
@@ -96,7 +108,7 @@ impl Driver<'_> {
         let kind = Kind::of(trouble);
         // That an item is not there is about the item, once others were.
         let own = matches!(kind.reason, Reason::NotFound | Reason::Gone)
-            && self.resumed.records + self.stats.records > 0;
+            && self.resumed.records + self.stats.items > 0;
         for outcome in self.quarantine.other((!own).then_some(kind)) {
             self.hand_on(outcome).await?;
         }
@@ -110,7 +122,7 @@ impl Driver<'_> {
             );
             // It may have failed nearly all that were held.
             for outcome in self.quarantine.release() {
-                let work = Work::new(outcome.id, outcome.occurrence);
+                let work = self.on_its_trail(Work::new(outcome.id, outcome.occurrence));
                 self.queue.push_at(now.instant, work);
             }
             self.pacer.begin_outage(now);

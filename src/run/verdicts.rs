@@ -65,6 +65,10 @@ impl Driver<'_> {
                 self.rescued(&work);
                 self.record(work, record, now).await?;
             }
+            Verdict::Page(page) => {
+                self.let_through(work.begun).await?;
+                self.page(work, *page, now).await?;
+            }
             // Only a batch is shared out.
             Verdict::Shares(_) => self.queue.push_at(now.instant, work),
             Verdict::Failed(trouble) => {
@@ -184,15 +188,17 @@ impl Driver<'_> {
 /// `extra` attempts are added: those that end an item without counting as a try before.
 pub(super) fn failed(work: Work, trouble: Trouble, extra: u32) -> Outcome {
     let sent = trouble.reason != Reason::InvalidId;
+    let written = work.pages.as_ref().and_then(|progress| progress.note());
     Outcome {
         id: work.id,
         occurrence: work.occurrence,
         fate: Err(Failure {
             status: trouble.status,
             reason: trouble.reason,
-            message: trouble.message,
+            message: trouble.message + &written.unwrap_or_default(),
             attempts: if sent { work.attempts + extra } else { 0 },
             at: SystemTime::now(),
         }),
+        pages: None,
     }
 }

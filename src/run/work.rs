@@ -1,8 +1,9 @@
 //! Items on their way: waiting for a permit, in flight, waiting for another try.
 
+use super::pages::Progress;
 use super::refusals::Refusals;
 use super::storm::Waits;
-use crate::fetch::{Answer, Trouble};
+use crate::fetch::{Answer, Place, Trouble};
 use crate::outcome::Reason;
 use crate::pace::Permit;
 use crate::write::FailedItem;
@@ -31,6 +32,8 @@ pub(super) struct Work {
     /// Why it failed before, where that is tried again: when it fails so once
     /// more, nothing has changed and nothing is shown.
     pub(super) before: Option<Reason>,
+    /// Where it stands, when its answer comes in pages and the first is there.
+    pub(super) pages: Option<Box<Progress>>,
     /// Its latest attempt's number among the run's requests.
     pub(super) begun: u64,
     /// Items of a batch that it may be part of, itself included.
@@ -51,6 +54,7 @@ impl Work {
             fines_then: None,
             control: false,
             before: None,
+            pages: None,
             begun: 0,
             most: usize::MAX,
             single: false,
@@ -69,6 +73,11 @@ impl Work {
     /// Whether it fails as it did before.
     pub(super) fn fails_again(&self, trouble: &Trouble) -> bool {
         self.before == Some(trouble.reason)
+    }
+
+    /// The page that is to be asked for, when it is not the first.
+    pub(super) fn place(&self) -> Option<&Place> {
+        self.pages.as_ref().map(|progress| &progress.place)
     }
 
     /// Tells items apart, for the pacer.

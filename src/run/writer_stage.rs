@@ -89,7 +89,10 @@ impl WriterStage {
     /// Takes an outcome, and hands it on with others, at the next commit at the
     /// latest: before that, nobody sees it anyway. Waits while the disk is behind.
     pub(super) async fn outcome(&mut self, outcome: Outcome) -> Result<(), RunError> {
-        self.batch_bytes += outcome.fate.as_ref().map_or(0, |record| record.body.len());
+        self.batch_bytes += match &outcome.pages {
+            None => outcome.fate.as_ref().map_or(0, |record| record.body.len()),
+            Some(pages) => pages.bytes(),
+        };
         self.batch.push(outcome);
         if self.batch.len() >= BATCH || self.batch_bytes >= BATCH_BYTES {
             self.hand_over().await?;

@@ -11,17 +11,30 @@
 //!
 //! A request is judged the moment its head was read (a POST: its body), its
 //! line is written to the log, then the answer waits for
-//! [`latency`](SandboxOptions::latency) and goes out. So a client that hangs up
+//! [`latency`](SandboxOptions::latency) (with fewer
+//! [`workers`](SandboxOptions::workers) than requests, for its turn first) and
+//! goes out. So a client that hangs up
 //! or is killed while it waits is in the log all the same, and a token's
 //! lifetime starts before the client has it.
 //!
-//! **POST**, on any path but `/graphql`, asks for a token (Spotify's path is `/api/token`).
-//! 1. `grant_type` is missing: 400 `invalid_request`; it is not
-//!    `client_credentials`: 400 `unsupported_grant_type`.
+//! **POST** to `/login` logs in with a JSON object or a form in which no value
+//! is `wrong`: the token is `token` in the body, the header `X-Auth-Token` and
+//! the cookie `session`.
+//!
+//! **POST**, on any other path but `/graphql`, asks for a token (Spotify's path is `/api/token`).
+//! 1. `grant_type` is missing: 400 `invalid_request`; it is none of
+//!    `client_credentials`, `refresh_token` and RFC 7523's `jwt-bearer`: 400
+//!    `unsupported_grant_type`.
 //! 2. The client names itself by RFC 6749 2.3.1, with a Basic header or with
 //!    `client_id` and `client_secret` in the form; with both secrets: 400
 //!    `invalid_request`; with neither, or with the secret `wrong`: 400
-//!    `invalid_client`. Any other ID and secret that are not empty will do.
+//!    `invalid_client`. Any other ID and secret that are not empty will do, and
+//!    so will an assertion (RFC 7523 2.2) that is well made and not seen before;
+//!    its signature is not checked. Only client credentials need either: with a
+//!    refresh token the ID is enough, and an assertion needs no client.
+//!    A refresh token is good once, and a new one comes with the answer; one
+//!    that was used, or is `wrong`, is a 400 `invalid_grant`, as is an assertion
+//!    that is not well made, out of date, or not new.
 //! 3. The answer is `{"access_token":"sbx-…","token_type":"Bearer",
 //!    "expires_in":SECONDS}`. Seconds are whole, rounded down, at least 1; the
 //!    token dies after exactly [`token_lifetime`](SandboxOptions::token_lifetime),
@@ -30,8 +43,9 @@
 //!
 //! **GET**, on any path, asks for an item: its ID is the last segment of the
 //! path, percent-decoded. The first rule that fits answers:
-//! 1. Over the [`rate`](SandboxOptions::rate): 429 with `Retry-After` in whole
-//!    seconds.
+//! 1. Over the [`rate`](SandboxOptions::rate), or the one that it has
+//!    [changed to](SandboxOptions::rate_changes): 429 with `Retry-After` in
+//!    whole seconds.
 //! 2. The [`fault_rate`](SandboxOptions::fault_rate) strikes: 500, 502, 503
 //!    (without `Retry-After`), a connection reset (RST), or the answer of the
 //!    rules below cut in the middle of its body (an answer without a body is
@@ -41,18 +55,23 @@
 //!    that starts with `sbx-` has to be live.
 //! 4. `/v1/tracks?ids=…`, up to 50 IDs with commas between them, like
 //!    `/v1/tracks/{id}` without a live token a 401: `{"tracks": […]}` with what
-//!    rules 5 and 6 have for each ID, `null` for a 404; an ID of any other
+//!    rules 6 and 7 have for each ID, `null` for a 404; an ID of any other
 //!    status is the whole answer's, and so is one ID too many (400).
-//! 5. Special IDs: `redirect-ID` is a 302 to the same path with `ID`;
+//! 5. Listings, in pages: `/v1/albums/{id}/tracks` (`offset`, `limit`; `next`
+//!    and `total` in the body) needs a token as tracks do;
+//!    `/v1/me/following` (`after`, `limit`) has a cursor in the body, and
+//!    `/repos/{owner}/{repo}/issues` (`page`, `per_page`) a Link header. What
+//!    ends in `404` is a 404.
+//! 6. Special IDs: `redirect-ID` is a 302 to the same path with `ID`;
 //!    `status-NNN` (200 to 599) is that status with a small JSON error (429 and
 //!    503 with `Retry-After: 1`); `204` is a 204; `empty` is a 200 without a
 //!    body, `html` one with a web page, `malformed` one with half a JSON value,
 //!    `huge` one with a JSON string of 1 MiB.
-//! 6. `/v1/tracks/{id}`: an ID that is not 22 base-62 characters is a 400; one
+//! 7. `/v1/tracks/{id}`: an ID that is not 22 base-62 characters is a 400; one
 //!    with a file in [`bodies`](SandboxOptions::bodies) is that file; one that
 //!    ends in `404` is a 404; any other is a track of about 3 KB, always the
 //!    same bytes for the same ID, whatever the seed.
-//! 7. Other paths: an ID that ends in `404` is a 404; any other is a small
+//! 8. Other paths: an ID that ends in `404` is a 404; any other is a small
 //!    record `{"id", "path", "query", "name"}`.
 //!
 //! GitHub is played by two of its paths:
@@ -70,6 +89,9 @@ mod batch;
 mod bodies;
 mod faults;
 mod github;
+mod grants;
+mod limit;
+mod listings;
 mod log;
 mod routes;
 mod server;
@@ -104,6 +126,11 @@ pub struct SandboxOptions {
     /// Item requests allowed per second, and in one burst; `None` and 0 allow
     /// any number.
     pub rate: Option<u32>,
+    /// Other rates, each from so long after the start on.
+    pub rate_changes: Vec<(Duration, u32)>,
+    /// Requests worked on at a time: each takes the `latency`, and those that
+    /// come meanwhile wait for their turn. `None` is any number.
+    pub workers: Option<usize>,
     /// The share of item requests that fail, from 0 to 1.
     pub fault_rate: f64,
     /// What the faults and the tokens are drawn from.
@@ -126,6 +153,8 @@ impl Default for SandboxOptions {
             latency: Duration::ZERO,
             token_lifetime: Duration::from_secs(3600),
             rate: None,
+            rate_changes: Vec::new(),
+            workers: None,
             fault_rate: 0.0,
             seed: 0,
             log: None,
@@ -204,7 +233,8 @@ impl Sandbox {
         listener.set_nonblocking(true).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
 
-        let server = Server::new(Routes::new(&options, bodies), log, options.latency);
+        let routes = Routes::new(&options, bodies);
+        let server = Server::new(routes, log, options.latency, options.workers);
         let (stop, stopped) = oneshot::channel();
         let (report, ready) = mpsc::channel();
         // The event loop is made on its thread, and so ends there: an event

@@ -9,18 +9,18 @@ use super::batch;
 use super::bodies::Bodies;
 use super::faults::{Fault, Faults};
 use super::github;
+use super::grants;
+use super::limit::Limit;
+use super::listings::Listing;
 use super::special::special;
-use super::token::{PREFIX, Refusal, Tokens, bearer};
+use super::token::{PREFIX, Refusal, Tokens, presented};
 use super::track::{is_track_id, name};
 use super::wire::form_pairs;
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
-use std::num::NonZeroU32;
 
 /// The folder of the tracks; what lies in it needs a token.
 const TRACKS: &str = "/v1/tracks/";
@@ -29,7 +29,7 @@ const TRACKS: &str = "/v1/tracks/";
 #[derive(Debug)]
 pub(super) struct Routes {
     tokens: Tokens,
-    limiter: Option<DefaultDirectRateLimiter>,
+    limit: Limit,
     faults: Faults,
     bodies: Bodies,
 }
@@ -37,10 +37,9 @@ pub(super) struct Routes {
 impl Routes {
     /// The rules with these options.
     pub(super) fn new(options: &SandboxOptions, bodies: Bodies) -> Self {
-        let rate = options.rate.and_then(NonZeroU32::new);
         Self {
             tokens: Tokens::new(options.token_lifetime, options.seed),
-            limiter: rate.map(|rate| RateLimiter::direct(Quota::per_second(rate))),
+            limit: Limit::new(options.rate, &options.rate_changes),
             faults: Faults::new(options.fault_rate, options.seed),
             bodies,
         }
@@ -48,7 +47,7 @@ impl Routes {
 
     /// Answers a POST of a GraphQL document.
     pub(super) fn graphql(&self, head: &Parts, body: &[u8]) -> Answer {
-        if let Some(seconds) = self.over_the_rate() {
+        if let Some(seconds) = self.limit.over() {
             return github::over_the_rate().retry_after(seconds);
         }
         self.or_a_fault(|| match self.admit(head, false) {
@@ -59,12 +58,15 @@ impl Routes {
 
     /// Answers any other POST.
     pub(super) fn token(&self, head: &Parts, body: &[u8]) -> Answer {
-        self.tokens.grant(&head.headers, body)
+        match head.uri.path() {
+            grants::LOGIN => grants::log_in(&self.tokens, body),
+            _ => grants::grant(&self.tokens, &head.headers, body),
+        }
     }
 
     /// Answers a GET.
     pub(super) fn item(&self, head: &Parts) -> Answer {
-        if let Some(seconds) = self.over_the_rate() {
+        if let Some(seconds) = self.limit.over() {
             let status = StatusCode::TOO_MANY_REQUESTS;
             return Answer::error(status, "API rate limit exceeded").retry_after(seconds);
         }
@@ -88,19 +90,15 @@ impl Routes {
         }
     }
 
-    /// How many whole seconds to stay away, if this request is one too many.
-    fn over_the_rate(&self) -> Option<u64> {
-        let limiter = self.limiter.as_ref()?;
-        let early = limiter.check().err()?;
-        let wait = early.wait_time_from(DefaultClock::default().now());
-        // Rounded up: who comes back after that long is not too early again.
-        let part = u64::from(wait.subsec_nanos() > 0);
-        Some((wait.as_secs() + part).max(1))
-    }
-
     /// The answer when nothing goes wrong.
     fn honest(&self, head: &Parts) -> Answer {
         let path = head.uri.path();
+        if let Some(listing) = Listing::of(path) {
+            return match self.admit(head, listing.needs_token()) {
+                Ok(()) => listing.page(head),
+                Err(refusal) => unauthorized(refusal),
+            };
+        }
         let is_track = path
             .strip_prefix(TRACKS)
             .is_some_and(|rest| !rest.contains('/'))
@@ -134,7 +132,7 @@ impl Routes {
     }
 
     fn admit(&self, head: &Parts, required: bool) -> Result<(), Refusal> {
-        match bearer(&head.headers) {
+        match presented(&head.headers) {
             None if required => Err(Refusal::Absent),
             // On the other paths any API may be played, with tokens of its own.
             Some(token) if required || token.starts_with(PREFIX) => self.tokens.check(token),

@@ -8,7 +8,7 @@ use super::faults::Fault;
 use super::github::GRAPHQL;
 use super::log::{Arrival, Log};
 use super::routes::Routes;
-use super::token::bearer;
+use super::token::presented;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -24,6 +24,7 @@ use std::sync::mpsc::Sender;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::sync::oneshot::Receiver;
 
 /// The largest form a token request may send.
@@ -38,6 +39,8 @@ pub(super) struct Server {
     routes: Routes,
     log: Log,
     latency: Duration,
+    /// A place for each request that is worked on; `None` has room for all.
+    workers: Option<Semaphore>,
 }
 
 /// The service's way to say: no answer, reset the connection.
@@ -47,11 +50,12 @@ struct Reset;
 
 impl Server {
     /// A server that is not running yet.
-    pub(super) fn new(routes: Routes, log: Log, latency: Duration) -> Self {
+    pub(super) fn new(routes: Routes, log: Log, latency: Duration, workers: Option<usize>) -> Self {
         Self {
             routes,
             log,
             latency,
+            workers: workers.map(|n| Semaphore::new(n.clamp(1, Semaphore::MAX_PERMITS))),
         }
     }
 
@@ -140,9 +144,14 @@ impl Server {
             at,
             head.method.as_str(),
             path,
-            bearer(&head.headers),
+            presented(&head.headers),
             &answer,
         );
+        // Fair: who came first is first. Closed it never is.
+        let _turn = match &self.workers {
+            Some(places) => places.acquire().await.ok(),
+            None => None,
+        };
         if !self.latency.is_zero() {
             tokio::time::sleep(self.latency).await;
         }

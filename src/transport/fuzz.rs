@@ -1,8 +1,8 @@
 //! What must hold for any `Retry-After`, and for any server's words.
 
-use super::{holds, redact, retry_after as read};
+use super::{budget, holds, redact, retry_after as read};
 use crate::fuzzing::first_line;
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The time now in Unix seconds, then the header's value: a wait is over zero and at most a year.
@@ -29,8 +29,39 @@ pub fn retry_after(bytes: &[u8]) {
         .ok()
         .filter(|text| text.bytes().all(|b| b.is_ascii_digit()))
         .and_then(|text| text.parse().ok());
-    if let Some(seconds) = plain.filter(|seconds| *seconds > 0) {
+    // Ten digits and more may be a Unix time.
+    if let Some(seconds) = plain.filter(|seconds| (1..1_000_000_000).contains(seconds)) {
         assert_eq!(wait, Some(Duration::from_secs(seconds).min(longest)));
+    }
+}
+
+/// The time now in Unix seconds, then header lines `name: value`: what is
+/// announced is over no sooner than now and no later than in a year.
+pub fn rate_headers(bytes: &[u8]) {
+    let Some((now, lines)) = first_line(bytes) else {
+        return;
+    };
+    let seconds: u64 = now.parse().unwrap_or(0);
+    let now = UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+    let mut headers = HeaderMap::new();
+    for line in lines.split(|byte| *byte == b'\n').take(40) {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+            continue;
+        };
+        let (name, value) = line.split_at(colon);
+        let name = HeaderName::from_bytes(name);
+        let value = HeaderValue::from_bytes(value.get(1..).unwrap_or_default());
+        if let (Ok(name), Ok(value)) = (name, value) {
+            headers.append(name, value);
+        }
+    }
+    if let Some(said) = budget(&headers, now.unwrap_or(SystemTime::now())) {
+        let longest = Duration::from_secs(366 * 24 * 3600);
+        assert!(said.reset.is_none_or(|r| !r.is_zero() && r <= longest));
+        assert!(said.window.is_none_or(|w| !w.is_zero() && w <= longest));
+        if let (Some(left), Some(limit)) = (said.left, said.limit) {
+            assert!(left <= limit || limit == 0);
+        }
     }
 }
 

@@ -1,14 +1,18 @@
 //! The one HTTP client, and how its errors and the server's wishes are read.
 //!
-//! Owns TLS, connection reuse and the reading of `Retry-After`. Must never
+//! Owns TLS, connection reuse and the reading of `Retry-After` and of what
+//! servers announce of their quotas. Must never
 //! follow a redirect or try again by itself: both cost a permit, and the pacer
 //! alone gives those. No message from here holds a URL: it may carry a key.
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
+mod rate_headers;
 mod redact;
 mod retry_after;
+mod server_time;
 
+pub use rate_headers::budget;
 pub use redact::{holds, redact};
 pub use retry_after::retry_after;
 

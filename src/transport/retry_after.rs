@@ -1,57 +1,47 @@
-//! `Retry-After` (RFC 9110 section 10.2.3): seconds, or an HTTP date.
+//! `Retry-After` (RFC 9110 section 10.2.3): seconds, or an HTTP date. And its
+//! dialects: a Unix time, and `Retry-After-Ms` in milliseconds beside it.
 
-use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use super::server_time::{Clocks, number, seconds};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use std::time::{Duration, SystemTime};
 
-/// Longer than any server means: a year.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Milliseconds (Azure, OpenAI).
+const IN_MILLIS: [&str; 2] = ["retry-after-ms", "x-ms-retry-after-ms"];
 
 /// How long the server wants to be left alone, from `now`. `None` when it says
 /// nothing usable: no header, a negative number, garbage, or a time of nothing.
 /// Said several times, the longest holds.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    // An HTTP date is a date of the server's clock, which need not be ours.
-    let servers_now = headers
-        .get(DATE)
-        .and_then(|date| httpdate::parse_http_date(date.to_str().ok()?.trim()).ok());
-    headers
-        .get_all(RETRY_AFTER)
+    let mut clocks = None;
+    let in_words = headers.get_all(RETRY_AFTER).iter().filter_map(|value| {
+        let clocks = clocks.get_or_insert_with(|| Clocks::at(headers, now));
+        parse(value.to_str().ok()?.trim(), clocks)
+    });
+    let longest = in_words.max();
+    let in_millis = IN_MILLIS
         .iter()
-        .filter_map(|value| parse(value.to_str().ok()?.trim(), now, servers_now))
+        .flat_map(|name| headers.get_all(*name))
+        .filter_map(|value| number(value.to_str().ok()?.trim()))
+        .map(|millis| seconds(millis / 1e3));
+    in_millis
+        .chain(longest)
         .max()
         .filter(|wait| !wait.is_zero())
 }
 
-fn parse(text: &str, now: SystemTime, servers_now: Option<SystemTime>) -> Option<Duration> {
-    if let Ok(until) = httpdate::parse_http_date(text) {
-        let wait = match servers_now.map(|then| until.duration_since(then)) {
-            // A server whose clock is years off says nothing by it.
-            Some(Ok(wait)) if wait >= LONGEST => until.duration_since(now).unwrap_or_default(),
-            Some(wait) => wait.unwrap_or_default(),
-            None => until.duration_since(now).unwrap_or_default(),
-        };
-        return Some(wait.min(LONGEST));
+fn parse(text: &str, clocks: &Clocks) -> Option<Duration> {
+    if let Some(wait) = clocks.until_text(text) {
+        return Some(wait);
     }
     // Gateways join repeated headers with commas.
-    text.split(',').map(|part| seconds(part.trim())).max()?
-}
-
-/// A whole number, or the fraction that some servers send.
-fn seconds(text: &str) -> Option<Duration> {
-    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        // A number too long for u64 is still a very long time.
-        let seconds = text.parse().unwrap_or(u64::MAX);
-        return Some(Duration::from_secs(seconds).min(LONGEST));
-    }
-    let seconds: f64 = text.parse().ok()?;
-    if !(seconds.is_finite() && seconds > 0.0) {
-        return None;
-    }
-    Some(Duration::from_secs_f64(seconds.min(LONGEST.as_secs_f64())))
+    text.split(',')
+        .map(|part| number(part.trim()).map(seconds))
+        .max()?
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::server_time::LONGEST;
     use super::*;
     use proptest::prelude::*;
 
@@ -94,6 +84,23 @@ mod tests {
     }
 
     #[test]
+    fn unix_times_and_milliseconds_are_read() {
+        // 1795514400 is Tue, 24 Nov 2026 10:00:00 GMT.
+        assert_eq!(read("1795514430"), Some(Duration::from_secs(30)));
+        assert_eq!(read("1795514430000"), Some(Duration::from_secs(30)));
+        assert_eq!(read("1795514370"), None);
+        let mut headers = HeaderMap::new();
+        headers.insert("retry-after-ms", "1500".parse().unwrap());
+        let wait = |headers: &HeaderMap| retry_after(headers, SystemTime::now());
+        assert_eq!(wait(&headers), Some(Duration::from_millis(1500)));
+        headers.insert(RETRY_AFTER, "2".parse().unwrap());
+        assert_eq!(wait(&headers), Some(Duration::from_secs(2)));
+        headers.insert("retry-after-ms", "-5".parse().unwrap());
+        headers.remove(RETRY_AFTER);
+        assert_eq!(wait(&headers), None);
+    }
+
+    #[test]
     fn repeated_the_longest_holds() {
         assert_eq!(read("5, 30"), Some(Duration::from_secs(30)));
         let mut headers = HeaderMap::new();
@@ -108,7 +115,7 @@ mod tests {
     fn a_date_is_read_by_the_servers_own_clock() {
         let mut headers = HeaderMap::new();
         let mut at = |date: &str, until: &str| {
-            headers.insert(DATE, date.parse().unwrap());
+            headers.insert(reqwest::header::DATE, date.parse().unwrap());
             headers.insert(RETRY_AFTER, until.parse().unwrap());
             let day = Duration::from_secs(86_400);
             let now = httpdate::parse_http_date("Tue, 24 Nov 2026 10:00:00 GMT").unwrap();

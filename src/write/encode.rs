@@ -15,7 +15,7 @@ use std::io;
 #[derive(Debug)]
 pub(super) enum Encoder {
     Ndjson(RecordForm, IdForm),
-    Delimited(Delimited),
+    Delimited(Box<Delimited>),
 }
 
 /// What became of a record.
@@ -39,7 +39,7 @@ impl Encoder {
         match format {
             OutputFormat::Ndjson => Encoder::Ndjson(record, id_form),
             OutputFormat::Delimited { delimiter } => {
-                Encoder::Delimited(Delimited::new(delimiter, record, columns, found))
+                Encoder::Delimited(Box::new(Delimited::new(delimiter, record, columns, found)))
             }
         }
     }

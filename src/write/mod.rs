@@ -35,6 +35,7 @@ pub use crate::checkpoint::{Closing, Files, Inspection, inspect};
 pub use error::WriteError;
 pub use failures::{FailedItem, FailedItems};
 pub use open::{OpenOptions, Opened, Resumed, open};
+pub(crate) use writer::in_the_output;
 pub use writer::{Counts, Writer, stdout};
 
 #[cfg(test)]

@@ -11,11 +11,12 @@ use super::rewrite;
 use super::sink::{Sink, Target};
 use super::writer::Writer;
 use crate::checkpoint::{
-    CheckpointError, Closing, DoneSet, Files, Journal, Known, Loading, Shape, State, compact,
-    mtime_ns, scan, sync_folder, verify,
+    CheckpointError, Closing, DoneSet, Files, ItemKey, Journal, Known, Loading, Shape, State,
+    compact, mtime_ns, scan, sync_folder, verify,
 };
 use crate::fail_point::fail_point;
 use crate::job::{IdForm, OutputFormat, RecordForm};
+use crate::outcome::Trail;
 use crate::pace::Note;
 use serde_json_path::JsonPath;
 use std::collections::BTreeMap;
@@ -76,6 +77,8 @@ pub struct Resumed {
     pub finished: bool,
     /// Items with a fate.
     pub done: u64,
+    /// Items of which a part is in the output, and where each goes on.
+    pub trails: BTreeMap<ItemKey, Trail>,
 }
 
 /// Opens the output for writing; the caller holds its lock.
@@ -262,6 +265,7 @@ fn resume(
         dropped_bytes: dropped + dropped_failures,
         finished: state.closing == Closing::Finished,
         done: state.keys,
+        trails: state.trails,
     };
     Ok(Opened {
         writer,

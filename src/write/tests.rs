@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 mod kills;
+mod pages;
 mod refusals;
 mod retries;
 
@@ -71,6 +72,7 @@ fn outcome(n: u32) -> Outcome {
         id: n.to_string(),
         occurrence: 0,
         fate,
+        pages: None,
     }
 }
 
@@ -234,6 +236,7 @@ fn csv_columns_survive_a_kill() {
             id: "d".to_owned(),
             occurrence: 0,
             fate: Ok(record),
+            pages: None,
         })
         .unwrap();
     writer.commit(note(1), Closing::Finished).unwrap();

@@ -4,7 +4,11 @@
 //! the last good commit stands, and the next run goes on from it.
 
 mod commit;
+mod pages;
 
+pub(crate) use pages::in_the_output;
+
+use self::pages::Trails;
 use super::encode::{Encoded, Encoder, odd};
 use super::error::WriteError;
 use super::failures;
@@ -45,6 +49,8 @@ pub struct Writer {
     journal: Option<(Journal, PathBuf)>,
     /// Done since the last commit.
     keys: Vec<ItemKey>,
+    /// Items in their midst.
+    trails: Trails,
     /// Failed since the last commit.
     added: BTreeMap<&'static str, u64>,
     /// Failed in all.
@@ -101,6 +107,7 @@ impl Writer {
             rewrite: None,
             journal,
             keys: Vec::new(),
+            trails: Trails::default(),
             added: BTreeMap::new(),
             failed: BTreeMap::new(),
             records: 0,
@@ -136,6 +143,7 @@ impl Writer {
             Err(path) => Failures::Later(path),
         };
         let mut writer = Writer::new(encoder, options.id_form, output, failures, Some(journal));
+        writer.trails = Trails::known(state.trails.clone());
         writer.failed = state.failed.clone();
         writer.records = state.records;
         writer.committed_records = state.records;
@@ -144,7 +152,8 @@ impl Writer {
         writer
     }
 
-    /// Appends a record, or a failure. Nothing is durable before the next
+    /// Appends a record, a failure, or the records of an item's pages (with a
+    /// trail, the item is not done with them). Nothing is durable before the next
     /// [`commit`](Writer::commit). In CSV, a body that can't be read (nested
     /// deeper than 128 levels, say) becomes a failure of the reason
     /// `malformed_body`: [`counts`](Writer::counts) has the truth.
@@ -215,11 +224,19 @@ impl Writer {
         if let Some((journal, _)) = &mut self.journal {
             journal.open_again()?;
         }
-        match &outcome.fate {
-            Ok(record) => self.record(outcome, record)?,
-            Err(failure) => self.failure(outcome, failure)?,
-        }
         let key = ItemKey::of(&outcome.id, outcome.occurrence);
+        if self.trails.has_failed(key) {
+            return Ok(());
+        }
+        match (&outcome.fate, &outcome.pages) {
+            (Ok(record), None) => self.record(outcome, record)?,
+            (Ok(_), Some(pages)) => {
+                if !self.pages(outcome, pages, key)? {
+                    return Ok(());
+                }
+            }
+            (Err(failure), _) => self.failure(outcome, failure)?,
+        }
         match &mut self.rewrite {
             // Its key is in the checkpoint since it failed.
             Some(rewrite) => rewrite.leaves(key),

@@ -93,7 +93,7 @@ fn neither_errors_nor_jobs_show_secrets() {
 fn the_command_line_wins() {
     let options = LoadOptions {
         rates: Some(Vec::new()),
-        concurrency: Some(3),
+        concurrency: Some(Concurrency::AtMost(3)),
         output: Some("here/out.tsv".to_owned()),
         ..options()
     };
@@ -113,21 +113,21 @@ fn the_command_line_wins() {
 
 #[test]
 fn impossible_options_are_told_too() {
-    let zero = Rate {
+    let zero = crate::job::Rate {
         count: 0,
         window: std::time::Duration::ZERO,
     };
     for (change, part) in [
         (
             LoadOptions {
-                concurrency: Some(0),
+                concurrency: Some(Concurrency::AtMost(0)),
                 ..options()
             },
             "--concurrency must be from 1",
         ),
         (
             LoadOptions {
-                rates: Some(vec![zero]),
+                rates: Some(vec![Pace::Quota(zero)]),
                 ..options()
             },
             "--rate must be over 0",

@@ -14,7 +14,27 @@ fn is_public(path: &[&str]) -> bool {
     match path {
         ["auth", key] => matches!(
             *key,
-            "type" | "token_url" | "client_auth" | "scope" | "in" | "name" | "allow_http"
+            "type"
+                | "issuer"
+                | "token_url"
+                | "authorization_url"
+                | "device_authorization_url"
+                | "redirect_port"
+                | "client_auth"
+                | "key_file"
+                | "algorithm"
+                | "lifetime"
+                | "scope"
+                | "login_url"
+                | "token_path"
+                | "token_header"
+                | "token_cookie"
+                | "expires"
+                | "expires_in_path"
+                | "send_as"
+                | "in"
+                | "name"
+                | "allow_http"
         ),
         ["request", key] => matches!(
             *key,

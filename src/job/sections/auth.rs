@@ -1,11 +1,15 @@
 //! `[auth]`: whose credentials go along.
 
+mod endpoints;
+mod grant;
+mod key;
+mod login;
+
 use super::reader::{Field, Reader, Section, StandIn, list};
 use crate::job::diagnostic::Diagnostic;
-use crate::job::{ApiKeyPlace, Auth, ClientAuth, ClientCredentials};
+use crate::job::{ApiKeyPlace, Auth};
 use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
-use secrecy::SecretString;
 use std::ops::Range;
 use toml::de::DeTable;
 
@@ -13,155 +17,155 @@ use toml::de::DeTable;
 enum Kind {
     None,
     ClientCredentials,
+    RefreshToken,
+    AuthorizationCode,
+    DeviceCode,
+    JwtBearer,
+    Login,
     Bearer,
     Basic,
     ApiKey,
 }
 
-/// Every `type`, with the keys that are its own.
-const KINDS: [(&str, Kind, &[&str]); 5] = [
-    ("none", Kind::None, &[]),
-    (
-        "client_credentials",
-        Kind::ClientCredentials,
-        &[
-            "token_url",
-            "client_id",
-            "client_secret",
-            "client_auth",
-            "scope",
-            "params",
-        ],
-    ),
-    ("bearer", Kind::Bearer, &["token"]),
-    ("basic", Kind::Basic, &["username", "password"]),
-    ("api_key", Kind::ApiKey, &["in", "name", "value"]),
+impl Kind {
+    /// The keys that go with this type, beside `type` and `allow_http`.
+    fn keys(self) -> Vec<&'static str> {
+        let (own, shared): (&[&str], &[&str]) = match self {
+            Kind::None => (&[], &[]),
+            Kind::ClientCredentials => (&[], &GRANT_KEYS),
+            Kind::RefreshToken => (&["refresh_token"], &GRANT_KEYS),
+            Kind::AuthorizationCode => (
+                &["authorization_url", "redirect_port", "authorization_params"],
+                &GRANT_KEYS,
+            ),
+            Kind::DeviceCode => (
+                &["device_authorization_url", "authorization_params"],
+                &GRANT_KEYS,
+            ),
+            Kind::JwtBearer => (&["key_file"], &GRANT_KEYS),
+            Kind::Login => (&login::KEYS, &[]),
+            Kind::Bearer => (&["token"], &[]),
+            Kind::Basic => (&["username", "password"], &[]),
+            Kind::ApiKey => (&["in", "name", "value"], &[]),
+        };
+        own.iter().chain(shared).copied().collect()
+    }
+
+    fn name(self) -> &'static str {
+        let mut kinds = KINDS.iter();
+        kinds
+            .find(|(_, kind)| *kind == self)
+            .map_or("none", |(name, _)| name)
+    }
+}
+
+/// Every `type`.
+const KINDS: [(&str, Kind); 10] = [
+    ("none", Kind::None),
+    ("client_credentials", Kind::ClientCredentials),
+    ("refresh_token", Kind::RefreshToken),
+    ("authorization_code", Kind::AuthorizationCode),
+    ("device_code", Kind::DeviceCode),
+    ("jwt_bearer", Kind::JwtBearer),
+    ("login", Kind::Login),
+    ("bearer", Kind::Bearer),
+    ("basic", Kind::Basic),
+    ("api_key", Kind::ApiKey),
 ];
 
-/// Form parameters that the grant itself sets.
-const GRANT_PARAMS: [&str; 4] = ["grant_type", "client_id", "client_secret", "scope"];
+/// What every OAuth2 grant takes.
+const GRANT_KEYS: [&str; 12] = [
+    "issuer",
+    "token_url",
+    "client_id",
+    "client_secret",
+    "client_auth",
+    "key",
+    "key_id",
+    "algorithm",
+    "claims",
+    "lifetime",
+    "scope",
+    "params",
+];
 
 /// The credentials, and what decides where they may go.
 pub(super) struct AuthPart {
     pub(super) value: Auth,
     pub(super) allow_http: bool,
-    /// Where `token_url` stands in the file.
-    pub(super) token_url: Option<Range<usize>>,
+    /// Every address that credentials go to: its key, itself, and where it stands in the file.
+    pub(super) addresses: Vec<Address>,
     /// Where an API key's `name` stands in the file.
     pub(super) key_name: Option<Range<usize>>,
+}
+
+/// An address that credentials go to.
+pub(super) struct Address {
+    pub(super) key: &'static str,
+    pub(super) url: Url,
+    pub(super) span: Range<usize>,
 }
 
 pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<AuthPart> {
     let section = reader.section(root, "auth");
     let allow_http = section.optional("allow_http", false, |field| reader.boolean(field));
-    let kind = section.optional("type", Kind::None, |field| {
-        reader.choice(field, &KINDS.map(|(name, kind, _)| (name, kind)))
-    })?;
+    let kind = section.optional("type", Kind::None, |field| reader.choice(field, &KINDS))?;
     check_keys(reader, &section, kind);
+    let mut addresses = Vec::new();
     let value = match kind {
         Kind::None => Some(Auth::None),
-        Kind::ClientCredentials => client_credentials(reader, &section),
         Kind::Bearer => bearer(reader, &section),
         Kind::Basic => basic(reader, &section),
         Kind::ApiKey => api_key(reader, &section),
+        Kind::Login => login::read(reader, &section, &mut addresses).map(Auth::Login),
+        grant => {
+            let grant = grant::read(reader, &section, grant, &mut addresses);
+            grant.map(|grant| {
+                Auth::Grant(crate::job::Grant {
+                    allow_http: allow_http.unwrap_or(false),
+                    ..grant
+                })
+            })
+        }
     };
     Some(AuthPart {
         value: value?,
         allow_http: allow_http?,
-        token_url: section.get("token_url").map(Field::span),
+        addresses,
         key_name: section.get("name").map(Field::span),
     })
 }
 
 /// Tells the keys that belong to another type.
 fn check_keys(reader: &mut Reader, section: &Section<'_>, kind: Kind) {
+    let keys = kind.keys();
     for field in section.fields() {
-        let owner = KINDS.iter().find(|(_, _, keys)| keys.contains(&field.name));
-        let Some((owner, _, _)) = owner.filter(|(_, owner, _)| *owner != kind) else {
+        if keys.contains(&field.name) {
+            continue;
+        }
+        let owners: Vec<&str> = KINDS
+            .iter()
+            .filter(|(_, owner)| owner.keys().contains(&field.name))
+            .map(|(name, _)| *name)
+            .collect();
+        let Some(first) = owners.first() else {
             continue;
         };
-        let this = KINDS.iter().find(|(_, other, _)| *other == kind);
-        let (this, keys) = this.map_or(("none", &[][..]), |(name, _, keys)| (name, keys));
+        let this = kind.name();
         let message = format!("`{}` does not belong to `type = \"{this}\"`", field.name);
+        let owners: Vec<String> = owners.iter().map(|name| format!("\"{name}\"")).collect();
         let help = match section.get("type") {
-            None => format!("add `type = \"{owner}\"`"),
-            Some(_) if keys.is_empty() => format!("it is for `type = \"{owner}\"`"),
+            None if owners.len() == 1 => format!("add `type = \"{first}\"`"),
+            None => format!("add a `type`: {}", owners.join(" or ")),
+            Some(_) if keys.is_empty() => format!("it is for `type = {}`", owners.join(" or ")),
             Some(_) => format!(
-                "it is for `type = \"{owner}\"`; \"{this}\" takes {}",
-                list(keys)
+                "it is for `type = {}`; \"{this}\" takes {}",
+                owners.join(" or "),
+                list(&keys)
             ),
         };
         reader.push(Diagnostic::new(message).at(field.key.clone()).help(help));
     }
-}
-
-fn client_credentials(reader: &mut Reader, section: &Section<'_>) -> Option<Auth> {
-    let example = "token_url = \"https://auth.example.com/token\"";
-    let token_url = reader.required(section, "token_url", example);
-    let token_url = token_url.and_then(|field| read_token_url(reader, field));
-    let client_id = secret(reader, section, "client_id", "client_id = \"${CLIENT_ID}\"");
-    let example = "client_secret = \"${CLIENT_SECRET}\"";
-    let client_secret = secret(reader, section, "client_secret", example);
-    let words = [("basic", ClientAuth::Basic), ("post", ClientAuth::Post)];
-    let client_auth = section.optional("client_auth", ClientAuth::Basic, |field| {
-        reader.choice(field, &words)
-    });
-    let scope = section.optional("scope", String::new(), |field| {
-        let text = reader.text(field, StandIn::InSandbox)?;
-        Some(text.value().trim().to_owned())
-    });
-    let params = section.optional("params", Vec::new(), |field| read_params(reader, field));
-    Some(Auth::ClientCredentials(ClientCredentials {
-        token_url: token_url?,
-        client_id: client_id?.into(),
-        client_secret: client_secret?.into(),
-        client_auth: client_auth?,
-        scope: scope?,
-        params: params?,
-    }))
-}
-
-fn read_params(reader: &mut Reader, field: &Field<'_>) -> Option<Vec<(String, SecretString)>> {
-    let mut params = Vec::new();
-    let mut whole = true;
-    for param in reader.table(field)? {
-        if GRANT_PARAMS.contains(&param.name) {
-            let message = format!("`{}` is not one of `params`", param.name);
-            let help = "the grant sets it itself; `scope` is a key of [auth]";
-            reader.push(Diagnostic::new(message).at(param.key.clone()).help(help));
-        }
-        match reader.text(&param, StandIn::InSandbox) {
-            Some(text) => params.push((param.name.to_owned(), text.value().into())),
-            None => whole = false,
-        }
-    }
-    whole.then_some(params)
-}
-
-fn read_token_url(reader: &mut Reader, field: &Field<'_>) -> Option<Url> {
-    let text = reader.full_text(field, StandIn::InSandbox)?;
-    // The sandbox has its own token endpoint: a missing URL does not matter there.
-    let value = match text.has_stand_in() {
-        true => "https://sandbox.invalid/token".to_owned(),
-        false => text.value(),
-    };
-    let mistake = match Url::parse(&value) {
-        Err(error) => format!("`token_url` is not a URL: {error}"),
-        Ok(url) if !matches!(url.scheme(), "http" | "https") => {
-            "`token_url` must begin with `https://` or `http://`".to_owned()
-        }
-        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            "`token_url` holds a user or password; they are `client_id` and `client_secret`"
-                .to_owned()
-        }
-        Ok(url) if url.fragment().is_some() => {
-            "`token_url` has a fragment (`#…`), which is never sent".to_owned()
-        }
-        Ok(url) => return Some(url),
-    };
-    let help = "the token endpoint's full address, such as `https://auth.example.com/token`";
-    reader.impossible(field, &mistake, help);
-    None
 }
 
 fn bearer(reader: &mut Reader, section: &Section<'_>) -> Option<Auth> {

@@ -5,9 +5,8 @@ use super::auth::AuthPart;
 use super::reader::Reader;
 use super::request::RequestPart;
 use crate::job::diagnostic::Diagnostic;
-use crate::job::{ApiKeyPlace, Auth, Body, UrlTemplate};
+use crate::job::{ApiKeyPlace, Auth, Body, TokenUse, UrlTemplate, in_clear};
 use reqwest::Url;
-use std::net::IpAddr;
 use std::ops::Range;
 
 const ALLOW: &str = "use https, or say `allow_http = true` in [auth] when the network is yours";
@@ -18,13 +17,11 @@ pub(super) fn check(reader: &mut Reader, request: &RequestPart, auth: &AuthPart)
     if reader.sandbox() || auth.allow_http {
         return;
     }
-    if let (Auth::ClientCredentials(grant), Some(span)) = (&auth.value, &auth.token_url)
-        && is_exposed(&grant.token_url)
-    {
-        tell_exposed(reader, "token_url", span);
+    for address in auth.addresses.iter().filter(|a| in_clear(&a.url)) {
+        tell_exposed(reader, address.key, &address.span);
     }
     let origin = Url::parse(&request.value.url.origin());
-    if origin.is_ok_and(|origin| is_exposed(&origin)) && has_credentials(request, auth) {
+    if origin.is_ok_and(|origin| in_clear(&origin)) && has_credentials(request, auth) {
         tell_exposed(reader, "url", &request.url);
     }
 }
@@ -37,14 +34,6 @@ fn tell_exposed(reader: &mut Reader, name: &str, span: &Range<usize>) {
             .label("everybody on the way can read them")
             .help(ALLOW),
     );
-}
-
-/// Plain http that leaves this machine.
-fn is_exposed(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
-    let loopback = host == "localhost" || address.is_some_and(|address| address.is_loopback());
-    url.scheme() == "http" && !loopback
 }
 
 fn has_credentials(request: &RequestPart, auth: &AuthPart) -> bool {
@@ -71,6 +60,19 @@ fn check_doubles(reader: &mut Reader, request: &RequestPart, auth: &AuthPart) {
         let message = format!("header `{name}` and [auth] are both credentials");
         let mistake = Diagnostic::new(message).at(span.clone());
         reader.push(mistake.help("leave the header out: [auth] sets it"));
+    }
+    if let Auth::Login(login) = &auth.value {
+        let name = match &login.send {
+            TokenUse::Header { name, .. } => name.as_str(),
+            TokenUse::Cookie(_) => "cookie",
+        };
+        let headers = request.value.headers.iter().zip(&request.headers);
+        let double = |header: &str| header.eq_ignore_ascii_case(name) && !is_authorization(header);
+        for ((header, _), span) in headers.filter(|((header, _), _)| double(header)) {
+            let message = format!("header `{header}` is where [auth] puts its token");
+            let mistake = Diagnostic::new(message).at(span.clone());
+            reader.push(mistake.help("leave the header out: [auth] sets it"));
+        }
     }
     let Auth::ApiKey { place, name, .. } = &auth.value else {
         return;

@@ -4,7 +4,7 @@ use super::reader::{Field, Reader};
 use super::{DEFAULT_QUARANTINE, DEFAULT_RATE};
 use crate::job::diagnostic::Diagnostic;
 use crate::job::units::LONGEST;
-use crate::job::{Limits, LoadOptions, Quarantine, Rate};
+use crate::job::{Concurrency, Limits, LoadOptions, MOST_AUTO_CONCURRENCY, Pace, Quarantine};
 use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
@@ -16,10 +16,12 @@ pub(super) fn read(
     options: &LoadOptions,
 ) -> Option<Limits> {
     let section = reader.section(root, "limits");
-    let rates = section.optional("rate", vec![DEFAULT_RATE], |field| {
+    let rates = section.optional("rate", vec![Pace::Quota(DEFAULT_RATE)], |field| {
         read_rates(reader, field)
     });
-    let concurrency = section.optional("concurrency", 8, |field| reader.integer(field, 1, MOST));
+    let concurrency = section.optional("concurrency", Concurrency::AtMost(8), |field| {
+        read_concurrency(reader, field)
+    });
     let range = Duration::ZERO..=LONGEST;
     let max_wait = section.optional("max_wait", Duration::from_secs(3600), |field| {
         reader.duration(field, range, "at most 366 days")
@@ -27,21 +29,34 @@ pub(super) fn read(
     let quarantine = section.optional("quarantine", Some(DEFAULT_QUARANTINE), |field| {
         read_quarantine(reader, field)
     });
-    if options
-        .concurrency
-        .is_some_and(|n| !(1..=MOST).contains(&n))
+    if let Some(Concurrency::AtMost(number)) = options.concurrency
+        && !(1..=MOST).contains(&number)
     {
         reader.push(Diagnostic::new(format!(
             "--concurrency must be from 1 to {MOST}"
         )));
     }
-    let is_impossible = |rate: &Rate| rate.count == 0 || rate.window.is_zero();
+    let is_impossible = |pace: &Pace| match pace {
+        Pace::Auto => false,
+        Pace::Quota(rate) => rate.count == 0 || rate.window.is_zero(),
+    };
     if options.rates.iter().flatten().any(is_impossible) {
         reader.push(Diagnostic::new("--rate must be over 0"));
     }
+    let paces = options.rates.clone().or(rates)?;
+    let quota = |pace: &Pace| match pace {
+        Pace::Auto => None,
+        Pace::Quota(rate) => Some(*rate),
+    };
+    let concurrency = options.concurrency.or(concurrency)?;
     Some(Limits {
-        rates: options.rates.clone().or(rates)?,
-        concurrency: options.concurrency.or(concurrency)?,
+        rates: paces.iter().filter_map(quota).collect(),
+        rate_auto: paces.contains(&Pace::Auto),
+        concurrency: match concurrency {
+            Concurrency::Auto => MOST_AUTO_CONCURRENCY,
+            Concurrency::AtMost(number) => number,
+        },
+        concurrency_auto: concurrency == Concurrency::Auto,
         max_wait: max_wait?,
         quarantine: quarantine?,
     })
@@ -55,8 +70,20 @@ fn read_quarantine(reader: &mut Reader, field: &Field<'_>) -> Option<Option<Quar
     }
 }
 
+/// A number in flight, or `"auto"`.
+fn read_concurrency(reader: &mut Reader, field: &Field<'_>) -> Option<Concurrency> {
+    match field.value.get_ref() {
+        DeValue::String(text) if text == "auto" => Some(Concurrency::Auto),
+        DeValue::Integer(_) => reader.integer(field, 1, MOST).map(Concurrency::AtMost),
+        _ => {
+            reader.wrong_type(field, "an integer or \"auto\"");
+            None
+        }
+    }
+}
+
 /// One rate, several that hold together, or `"unlimited"` (none).
-fn read_rates(reader: &mut Reader, field: &Field<'_>) -> Option<Vec<Rate>> {
+fn read_rates(reader: &mut Reader, field: &Field<'_>) -> Option<Vec<Pace>> {
     match field.value.get_ref() {
         DeValue::String(text) if text == "unlimited" => Some(Vec::new()),
         DeValue::String(_) => Some(vec![reader.unit(field, str::parse)?]),
@@ -66,7 +93,7 @@ fn read_rates(reader: &mut Reader, field: &Field<'_>) -> Option<Vec<Rate>> {
             None
         }
         DeValue::Array(elements) => {
-            let rates: Vec<Option<Rate>> = elements
+            let rates: Vec<Option<Pace>> = elements
                 .iter()
                 .map(|value| {
                     let element = Field {

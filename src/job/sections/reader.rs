@@ -7,7 +7,7 @@ use super::SECTIONS;
 use crate::job::diagnostic::{Diagnostic, nearest};
 use crate::job::interpolate::{Filler, Text};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -81,6 +81,11 @@ impl Reader {
 
     pub(super) fn sandbox(&self) -> bool {
         self.sandbox
+    }
+
+    /// The job file's folder: paths are relative to it.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub(super) fn push(&mut self, mistake: Diagnostic) {
@@ -266,6 +271,21 @@ impl Reader {
                 10_000 => format!("`{}` must be from {min} to {max}", field.name),
                 _ => format!("`{}` must be at least {min}, and fit 32 bits", field.name),
             };
+            self.push(Diagnostic::new(message).at(field.span()));
+        }
+        value
+    }
+
+    /// A TCP port.
+    pub(super) fn port(&mut self, field: &Field<'_>) -> Option<u16> {
+        let Some(value) = field.value.get_ref().as_integer() else {
+            self.wrong_type(field, "an integer");
+            return None;
+        };
+        let value = u16::from_str_radix(value.as_str(), value.radix()).ok();
+        let value = value.filter(|port| *port > 0);
+        if value.is_none() {
+            let message = format!("`{}` must be from 1 to 65535", field.name);
             self.push(Diagnostic::new(message).at(field.span()));
         }
         value

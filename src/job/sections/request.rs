@@ -2,6 +2,7 @@
 
 use super::batch;
 use super::body;
+use super::pages;
 use super::reader::{Field, Reader, Section, StandIn};
 use crate::job::diagnostic::Diagnostic;
 use crate::job::template::{IDS, Template, UrlMistake};
@@ -76,6 +77,15 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
     if let (Some(field), Some(Some(batch))) = (section.get("batch"), &batch) {
         batch::check_single(reader, field, &url, batch);
     }
+    let pages = section.optional("pages", None, |field| {
+        let names: Vec<&str> = query.iter().map(|pair| pair.name.as_str()).collect();
+        pages::read(reader, field, &names).map(Some)
+    });
+    if let (Some(field), Some(_)) = (section.get("pages"), section.get("batch")) {
+        let message = "[request.batch] and [request.pages] can't go together";
+        let help = "leave one of them out: the answer to a batch is one page";
+        reader.push(Diagnostic::new(message).at(field.key.clone()).help(help));
+    }
     variables.extend(values(&headers).map(str::to_owned));
     // Each of a batch's items is called by its ID.
     if variables.remove(IDS) {
@@ -103,6 +113,7 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
             timeout: timeout?,
             max_body: max_body?,
             batch: batch?,
+            pages: pages?,
         },
     })
 }
@@ -144,7 +155,7 @@ fn check_holes(reader: &mut Reader, url: &Field<'_>, holes: &Holes, batch: bool)
         (false, false, false) => (
             "there is no `{id}` in `url` or in the values of `query`",
             match holes.body {
-                false => URL_EXAMPLE,
+                false => "put it in, or leave [ids] out: a plain listing is one item",
                 true => "nor a hole in the body; a value's whole text may be one: `\"{id}\"`",
             },
         ),

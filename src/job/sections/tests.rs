@@ -269,20 +269,121 @@ const CLIENT: &str = "[auth]\ntype = \"client_credentials\"\ntoken_url = \"https
                       client_id = \"me\"\nclient_secret = \"${SECRET}\"\n";
 
 #[test]
+fn pages_of_every_way() {
+    let told = |pages: &str| {
+        let job = good(&format!("{REQUEST}[request.pages]\n{pages}"));
+        let pages = job.request.pages.unwrap();
+        format!("{} | {}", pages.way.told(), pages.records.told())
+    };
+    for (pages, want) in [
+        ("next = \"$.next\"", "next = $.next | each page"),
+        ("next = \"link\"\nitems = \"$\"", "next = link | items = $"),
+        (
+            "cursor = \"$.c\"\nparam = \"after\"\nmerge = \"$.i\"",
+            "cursor = $.c, param = after | merge = $.i",
+        ),
+        (
+            "offset = \"from\"\nlimit = \"n\"\ntotal = \"$.t\"\nitems = \"$.i\"",
+            "offset = from, limit = n, page_size = 50, total = $.t | items = $.i",
+        ),
+        (
+            "page = \"p\"\nfirst = 0\nlimit = \"per_page\"\npage_size = 100\nitems = \"$\"",
+            "page = p, first = 0, limit = per_page, page_size = 100 | items = $",
+        ),
+    ] {
+        assert_eq!(told(pages), want);
+    }
+    let job = good(&format!(
+        "{REQUEST}pages = {{ next = \"link\", max_pages = 3, other_origins = true }}"
+    ));
+    let pages = job.request.pages.unwrap();
+    assert_eq!((pages.max_pages, pages.other_origins), (Some(3), true));
+    assert!(good("").request.pages.is_none());
+}
+
+#[test]
+fn impossible_pages() {
+    let bad_pages = |pages: &str, parts: &[&str]| {
+        expect(
+            &format!("{REQUEST}query = {{ page = \"1\" }}\n[request.pages]\n{pages}"),
+            parts,
+        );
+    };
+    bad_pages("items = \"$.i\"", &["does not say how", "next = "]);
+    bad_pages(
+        "next = \"$.n\"\ncursor = \"$.c\"",
+        &["`next` and `cursor` are two ways"],
+    );
+    bad_pages("next = \"next\"", &["JSONPath or \"link\""]);
+    bad_pages("next = \"$.\"", &["is not a JSONPath"]);
+    bad_pages("cursor = \"$.c\"", &["`param` is missing"]);
+    bad_pages(
+        "cursor = \"$.c\"\nparam = \"page\"",
+        &["`page` is set in [request] `query`"],
+    );
+    bad_pages("cursor = \"$.c\"\nparam = \"$.c\"", &["no JSONPath here"]);
+    bad_pages("offset = \"o\"", &["`items` or `merge` is missing"]);
+    bad_pages(
+        "offset = \"o\"\nitems = \"$\"\npage_size = 5",
+        &["`limit` is missing"],
+    );
+    bad_pages("page = \"\"\nitems = \"$\"", &["`page` is empty"]);
+    bad_pages(
+        "next = \"link\"\ntotal = \"$.t\"",
+        &["`total` goes with `offset` and `page`"],
+    );
+    bad_pages(
+        "next = \"link\"\nitems = \"$\"\nmerge = \"$\"",
+        &["both there"],
+    );
+    bad_pages(
+        "next = \"link\"\nmerge = \"$.i[*]\"",
+        &["one array", "merge = "],
+    );
+    bad_pages(
+        "next = \"link\"\nmax_pages = 0",
+        &["`max_pages` must be at least 1"],
+    );
+    bad_pages(
+        "page = \"p\"\nitems = \"$\"\nother_origins = true",
+        &["goes with `next` only"],
+    );
+    bad_pages(
+        "nxt = \"link\"\nnext = \"link\"",
+        &["unknown key `nxt`", "did you mean `next`"],
+    );
+    expect(
+        &format!("{REQUEST}pages = \"$.next\""),
+        &["`pages` must be a table"],
+    );
+    let both = "batch = { size = 2, key = \"$.id\" }\npages = { next = \"link\" }";
+    expect(
+        &format!("[request]\nurl = \"https://h/{{ids}}\"\n{both}"),
+        &["[request.batch] and [request.pages] can't go together"],
+    );
+}
+
+#[test]
+fn a_job_without_a_hole_is_one_item() {
+    let job = job(&format!("[request]\nurl = \"https://h/list\"\n{OUTPUT}")).unwrap();
+    assert_eq!(job.ids.list, [LISTING]);
+}
+
+#[test]
 fn every_type_of_auth() {
-    let Auth::ClientCredentials(grant) = good(CLIENT).auth else {
-        panic!("not client credentials");
+    let grant = |text: &str| match good(text).auth {
+        Auth::Grant(grant) => grant,
+        other => panic!("not a grant: {other:?}"),
     };
-    assert_eq!(grant.client_id.expose_secret(), "me");
-    assert_eq!(grant.client_secret.expose_secret(), "hunter2");
-    assert_eq!(grant.client_auth, ClientAuth::Basic);
-    assert_eq!(grant.scope, "");
+    let plain = grant(CLIENT);
+    assert!(matches!(plain.kind, GrantKind::ClientCredentials));
+    assert_eq!(plain.client.id.unwrap().expose_secret(), "me");
+    assert!(matches!(plain.client.auth, ClientAuth::Basic(s) if s.expose_secret() == "hunter2"));
+    assert_eq!(plain.scope, "");
     let more = "client_auth = \"post\"\nscope = \"a b\"\nparams = { audience = \"x\" }";
-    let Auth::ClientCredentials(grant) = good(&format!("{CLIENT}{more}")).auth else {
-        panic!("not client credentials");
-    };
-    assert_eq!(grant.client_auth, ClientAuth::Post);
-    assert_eq!(grant.params[0].1.expose_secret(), "x");
+    let posted = grant(&format!("{CLIENT}{more}"));
+    assert!(matches!(posted.client.auth, ClientAuth::Post(_)));
+    assert_eq!(posted.params[0].1.expose_secret(), "x");
     assert!(matches!(good("[auth]\ntype = \"none\"").auth, Auth::None));
     let bearer = good("[auth]\ntype = \"bearer\"\ntoken = \"${SECRET}\"").auth;
     assert!(matches!(bearer, Auth::Bearer { token } if token.expose_secret() == "hunter2"));
@@ -295,6 +396,358 @@ fn every_type_of_auth() {
     };
     assert_eq!(place(key), ApiKeyPlace::Header);
     assert_eq!(place(&format!("{key}in = \"query\"")), ApiKeyPlace::Query);
+}
+
+/// A P-256 key, made for this run.
+fn pem() -> String {
+    use base64::prelude::{BASE64_STANDARD, Engine};
+    use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+    let random = ring::rand::SystemRandom::new();
+    let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+    let body = BASE64_STANDARD.encode(key.as_ref());
+    format!(
+        "-----BEGIN {0}-----\n{body}\n-----END {0}-----\n",
+        "PRIVATE KEY"
+    )
+}
+
+/// `[auth]` in a job beside a `key.pem` and a `service.json`.
+fn signed(auth: &str) -> Result<Auth, JobError> {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("key.pem", &pem());
+    let file = serde_json::json!({
+        "type": "service_account", "private_key_id": "kid-1", "private_key": pem(),
+        "client_email": "robot@project.example", "token_uri": "https://oauth.example/token",
+    });
+    write("service.json", &file.to_string());
+    let clear = file.to_string().replace("https://oauth", "http://oauth");
+    write("clear.json", &clear);
+    write(
+        "other.json",
+        "{\"installed\": {\"client_secret\": \"hunter2\"}}",
+    );
+    write(
+        "locked.pem",
+        &pem().replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY"),
+    );
+    let path = folder.path().join("x.toml");
+    decode(&path, &with(&format!("[auth]\n{auth}")), &options()).map(|job| job.auth)
+}
+
+fn claims(assertion: &Assertion) -> Vec<(&str, &str)> {
+    let claims = assertion.claims.iter();
+    claims
+        .map(|(name, value)| (&**name, value.expose_secret()))
+        .collect()
+}
+
+const SERVER: &str = "issuer = \"https://a.example\"\nclient_id = \"me\"\n";
+
+#[test]
+fn every_grant() {
+    let grant = |auth: &str| match signed(auth) {
+        Ok(Auth::Grant(grant)) => grant,
+        other => panic!("{other:?}"),
+    };
+    let refresh = grant(&format!(
+        "type = \"refresh_token\"\n{SERVER}refresh_token = \"${{SECRET}}\""
+    ));
+    assert!(
+        matches!(refresh.kind, GrantKind::RefreshToken { refresh_token }
+        if refresh_token.expose_secret() == "hunter2")
+    );
+    assert_eq!(refresh.endpoints.issuer.unwrap().text, "https://a.example");
+    assert!(matches!(refresh.client.auth, ClientAuth::None));
+
+    let code = grant(&format!(
+        "type = \"authorization_code\"\n{SERVER}client_secret = \"s\"\nredirect_port = 8123\n\
+         authorization_params = {{ prompt = \"consent\" }}"
+    ));
+    assert!(code.needs_login());
+    assert!(matches!(code.client.auth, ClientAuth::Basic(_)));
+    assert!(matches!(code.kind, GrantKind::AuthorizationCode {
+        redirect_port: Some(8123), authorization_params } if authorization_params.len() == 1));
+
+    let device = grant(
+        "type = \"device_code\"\nclient_id = \"me\"\ntoken_url = \"https://a.example/t\"\n\
+         device_authorization_url = \"https://a.example/d\"",
+    );
+    let place = device.endpoints.device_authorization.unwrap();
+    assert_eq!(place.as_str(), "https://a.example/d");
+    assert!(matches!(device.kind, GrantKind::DeviceCode { .. }));
+
+    let google = grant("type = \"jwt_bearer\"\nkey_file = \"service.json\"\nscope = \"read\"");
+    let token = google.endpoints.token.unwrap();
+    assert_eq!(token.as_str(), "https://oauth.example/token");
+    assert!(google.client.id.is_none());
+    let GrantKind::JwtBearer(assertion) = google.kind else {
+        panic!("{:?}", google.kind);
+    };
+    assert_eq!(assertion.key.key_id(), Some("kid-1"));
+    let expected = [("iss", "robot@project.example"), ("scope", "read")];
+    assert_eq!(claims(&assertion), expected);
+    assert_eq!(assertion.lifetime, Duration::from_secs(300));
+
+    let own = grant(&format!(
+        "type = \"jwt_bearer\"\n{SERVER}key = \"${{file:key.pem}}\"\nkey_id = \"k\"\n\
+         lifetime = \"1m\"\nclaims = {{ sub = \"someone\", aud = \"them\" }}"
+    ));
+    let GrantKind::JwtBearer(assertion) = own.kind else {
+        panic!("{:?}", own.kind);
+    };
+    assert_eq!(
+        claims(&assertion),
+        [("sub", "someone"), ("aud", "them"), ("iss", "me")]
+    );
+    assert_eq!(assertion.key.algorithm(), Algorithm::Es256);
+
+    let client = grant(&format!(
+        "type = \"client_credentials\"\n{SERVER}client_auth = \"private_key_jwt\"\n\
+         key = \"${{file:key.pem}}\""
+    ));
+    let ClientAuth::PrivateKeyJwt(assertion) = client.client.auth else {
+        panic!("{:?}", client.client.auth);
+    };
+    assert_eq!(claims(&assertion), [("iss", "me"), ("sub", "me")]);
+}
+
+#[test]
+fn impossible_grants() {
+    let told = |auth: &str, parts: &[&str]| {
+        let error = signed(auth).unwrap_err();
+        let shown = error.to_string();
+        assert_eq!(error.diagnostics().len(), 1, "{shown}");
+        for part in parts {
+            assert!(shown.contains(part), "{part} in\n{shown}");
+        }
+        assert!(!shown.contains("hunter2"), "{shown}");
+    };
+    let of = |kind: &str, more: &str| format!("type = \"{kind}\"\n{SERVER}{more}");
+    let jwt = "client_auth = \"private_key_jwt\"\n";
+    told(&of("refresh_token", ""), &["`refresh_token` is missing"]);
+    told(
+        &of("client_credentials", ""),
+        &["`client_secret` is missing"],
+    );
+    told(
+        &of("client_credentials", "client_auth = \"none\""),
+        &["authenticates itself", "RFC 6749 section 4.4"],
+    );
+    told(
+        &of(
+            "device_code",
+            "client_auth = \"none\"\nclient_secret = \"hunter2\"",
+        ),
+        &["not sent with `client_auth = \"none\"`"],
+    );
+    told(
+        &of("device_code", "client_auth = \"post\""),
+        &["`client_secret` is missing"],
+    );
+    told(
+        &of(
+            "device_code",
+            &format!("{jwt}key = \"${{file:key.pem}}\"\nclient_secret = \"hunter2\""),
+        ),
+        &["not sent with `client_auth = \"private_key_jwt\"`"],
+    );
+    told(&of("device_code", jwt), &["`key` is missing"]);
+    told(
+        &of("device_code", "key = \"hunter2\""),
+        &["`key` is for an assertion", "private_key_jwt"],
+    );
+    told(
+        &of("device_code", &format!("{jwt}key = \"${{SECRET}}\"")),
+        &["not a private key in PEM form", "${file:service.pem}"],
+    );
+    told(
+        &of(
+            "device_code",
+            &format!("{jwt}key = \"${{file:locked.pem}}\""),
+        ),
+        &["is an encrypted private key", "openssl pkcs8"],
+    );
+    told(
+        &of(
+            "device_code",
+            &format!("{jwt}key = \"${{file:key.pem}}\"\nalgorithm = \"RS256\""),
+        ),
+        &[
+            "is a P-256 key, and RS256 takes an RSA key",
+            "leave `algorithm` out",
+        ],
+    );
+    told(
+        &of(
+            "device_code",
+            &format!("{jwt}key = \"${{file:key.pem}}\"\nclaims = {{ sub = \"x\" }}"),
+        ),
+        &["`sub` is not one of `claims`", "client_id"],
+    );
+    told(
+        &of("device_code", "key_file = \"service.json\""),
+        &["does not belong", "\"jwt_bearer\""],
+    );
+    told(
+        &of("refresh_token", "refresh_token = \"x\"\nredirect_port = 1"),
+        &["`redirect_port` does not belong", "\"authorization_code\""],
+    );
+    told(
+        &of("authorization_code", "redirect_port = 0"),
+        &["from 1 to 65535"],
+    );
+    told(
+        &of(
+            "authorization_code",
+            "authorization_params = { state = \"hunter2\" }",
+        ),
+        &["`state` is not one of `authorization_params`"],
+    );
+    told(
+        &of("authorization_code", "params = { code = \"hunter2\" }"),
+        &["`code` is not one of `params`"],
+    );
+    told(
+        "type = \"authorization_code\"\nclient_id = \"me\"\ntoken_url = \"https://a.example/t\"",
+        &["`authorization_url` is missing", "or `issuer ="],
+    );
+    told(
+        "type = \"device_code\"\nclient_id = \"me\"\nissuer = \"https://a.example/?x\"",
+        &["`issuer` has a query"],
+    );
+    told(
+        "type = \"device_code\"\nclient_id = \"me\"\n\
+         issuer = \"https://a.example/.well-known/openid-configuration\"",
+        &["leave out `/.well-known/"],
+    );
+    told(
+        "type = \"device_code\"\nclient_id = \"me\"\nissuer = \"http://a.example\"",
+        &["`issuer` would send credentials over plain http"],
+    );
+    told(
+        "type = \"jwt_bearer\"\nkey_file = \"clear.json\"",
+        &["`key_file` would send credentials over plain http"],
+    );
+    told(
+        "type = \"jwt_bearer\"\nkey_file = \"nowhere.json\"",
+        &["cannot read `key_file`"],
+    );
+    told(
+        "type = \"jwt_bearer\"\nkey_file = \"other.json\"",
+        &["not a service account's key file", "client_email"],
+    );
+    told(
+        "type = \"jwt_bearer\"\nkey_file = \"service.json\"\nkey = \"hunter2\"",
+        &["both the private key"],
+    );
+    told(
+        "type = \"jwt_bearer\"\ntoken_url = \"https://a.example/t\"\nkey = \"${file:key.pem}\"",
+        &["no issuer", "claims = { iss"],
+    );
+    told(
+        "type = \"jwt_bearer\"\ntoken_url = \"https://a.example/t\"",
+        &["`key` is missing", "key_file"],
+    );
+}
+
+const LOGIN: &str = "[auth]\ntype = \"login\"\nlogin_url = \"https://h.example/login\"\n";
+
+#[test]
+fn every_login() {
+    let login = |more: &str| match good(&format!("{LOGIN}{more}")).auth {
+        Auth::Login(login) => login,
+        other => panic!("{other:?}"),
+    };
+    let header = |name: &'static str, prefix: &str| TokenUse::Header {
+        name: reqwest::header::HeaderName::from_static(name),
+        prefix: prefix.to_owned(),
+    };
+    let json = "json = { key = \"${SECRET}\", n = 1, deep = { on = true, list = [1.5, \"x\"] } }\n";
+    let plain = login(&format!("{json}token_path = \"$.t\"\nexpires = \"30m\""));
+    let LoginBody::Json { text, secrets } = plain.body else {
+        panic!("no JSON");
+    };
+    let body: serde_json::Value = serde_json::from_str(text.expose_secret()).unwrap();
+    let expected =
+        serde_json::json!({"key": "hunter2", "n": 1, "deep": {"on": true, "list": [1.5, "x"]}});
+    assert_eq!(body, expected);
+    assert_eq!(secrets.len(), 2);
+    assert_eq!(plain.send, header("authorization", "Bearer "));
+    assert!(
+        matches!(plain.life, Some(LoginLife::Fixed(life)) if life == Duration::from_secs(1800))
+    );
+
+    let form = "form = { user = \"u\" }\n";
+    let sent = |more: &str| login(&format!("{form}{more}")).send;
+    assert_eq!(
+        sent("token_header = \"X-Session\""),
+        header("x-session", "")
+    );
+    assert_eq!(
+        sent("token_cookie = \"sid\""),
+        TokenUse::Cookie("sid".to_owned())
+    );
+    assert_eq!(
+        sent("token_path = \"$.t\"\nname = \"Authorization\"\nprefix = \"JWT \""),
+        header("authorization", "JWT ")
+    );
+    assert_eq!(
+        sent("token_path = \"$.t\"\nsend_as = \"cookie\"\nname = \"s\""),
+        TokenUse::Cookie("s".to_owned())
+    );
+    assert_eq!(
+        sent("token_cookie = \"s\"\nsend_as = \"bearer\""),
+        header("authorization", "Bearer ")
+    );
+}
+
+#[test]
+fn impossible_logins() {
+    let form = "form = { user = \"u\" }\n";
+    let at = "token_path = \"$.t\"\n";
+    let told = |more: &str, parts: &[&str]| expect(&format!("{LOGIN}{more}"), parts);
+    told(at, &["`json` is missing"]);
+    told(form, &["`token_path` is missing", "token_cookie"]);
+    told(
+        &format!("{form}{at}json = {{ a = \"hunter2\" }}"),
+        &["both what is posted"],
+    );
+    told(
+        &format!("{form}{at}token_header = \"x\""),
+        &["both where the token is"],
+    );
+    told(
+        &format!("{form}{at}expires = \"1h\"\nexpires_in_path = \"$.e\""),
+        &["both how long"],
+    );
+    told(
+        &format!("{form}{at}send_as = \"bearer\"\nname = \"X\""),
+        &["`name` does not go with `send_as = \"bearer\"`"],
+    );
+    told(
+        &format!("{form}{at}send_as = \"header\""),
+        &["`name` is missing"],
+    );
+    told(
+        &format!("{form}{at}send_as = \"header\"\nname = \"Cookie\""),
+        &["not a header that a token is in", "send_as = \"cookie\""],
+    );
+    told(
+        &format!("{form}token_cookie = \"a b\""),
+        &["not a cookie's name"],
+    );
+    told(
+        &format!("json = {{ at = 2024-01-01 }}\n{at}"),
+        &["JSON has no dates"],
+    );
+    told(
+        &format!("{form}{at}client_id = \"hunter2\""),
+        &["`client_id` does not belong", "\"device_code\""],
+    );
+    let header = "[request]\nurl = \"https://h.example/{id}\"\nheaders = { Cookie = \"a=b\" }\n";
+    let job = format!("{header}{LOGIN}{form}token_cookie = \"s\"");
+    expect(&job, &["`Cookie` is where [auth] puts its token"]);
 }
 
 #[test]
@@ -405,10 +858,10 @@ fn a_missing_variable_says_what_to_do() {
     };
     let job = decode(Path::new("x.toml"), &text, &options).unwrap();
     assert!(job.sandbox);
-    let Auth::ClientCredentials(grant) = job.auth else {
+    let Auth::Grant(grant) = job.auth else {
         panic!("not client credentials");
     };
-    assert_eq!(grant.client_secret.expose_secret(), "sandbox");
+    assert!(matches!(grant.client.auth, ClientAuth::Basic(s) if s.expose_secret() == "sandbox"));
     let with_url = |url: &str| {
         with(&format!(
             "[request]\nurl = \"{url}\"\nheaders = {{ a = \"${{NOPE}}\" }}"
@@ -485,6 +938,13 @@ fn limits_retry_and_checkpoint() {
     assert_eq!(limits("rate = [\"10/s\", \"180/30s\"]").rates.len(), 2);
     assert_eq!(limits("rate = \"unlimited\"").rates, []);
     assert_eq!(limits("concurrency = 10000").concurrency, 10_000);
+    let auto = limits("rate = \"auto\"\nconcurrency = \"auto\"");
+    assert!(auto.rate_auto && auto.concurrency_auto && auto.rates.is_empty());
+    assert_eq!(auto.concurrency, MOST_AUTO_CONCURRENCY);
+    let below = limits("rate = [\"auto\", \"5000/h\"]");
+    assert!(below.rate_auto && !below.concurrency_auto);
+    assert_eq!(below.rates, ["5000/h".parse().unwrap()]);
+    assert!(!limits("rate = \"5000/h\"").rate_auto);
     assert_eq!(limits("max_wait = \"0s\"").max_wait, Duration::ZERO);
     let bad_limits = |text: &str, part: &str| expect(&format!("[limits]\n{text}"), &[part]);
     bad_limits("rate = \"0/s\"", "a rate of 0 would never send anything");
@@ -495,12 +955,18 @@ fn limits_retry_and_checkpoint() {
     );
     bad_limits("rate = []", "names no rate");
     bad_limits("rate = [\"unlimited\"]", "expected requests per window");
+    bad_limits("rate = \"Auto\"", "or `auto`");
+    bad_limits(
+        "concurrency = \"fast\"",
+        "an integer or \"auto\", found a string",
+    );
+    bad_limits("concurrency = [8]", "an integer or \"auto\"");
     bad_limits("concurrency = 0", "must be from 1 to 10000");
     bad_limits("concurrency = -1", "must be from 1 to 10000");
     bad_limits("concurrency = 10001", "must be from 1 to 10000");
     bad_limits(
         "concurrency = \"8\"",
-        "`concurrency` must be an integer, found a string",
+        "`concurrency` must be an integer or \"auto\", found a string",
     );
     bad_limits("max_wait = \"soon\"", "expected a length of time");
     let quarantine = |text: &str| limits(text).quarantine.map(|q| (q.failures, q.items));
@@ -919,4 +1385,6 @@ fn the_schema_and_the_reader_know_the_same_keys() {
             "[{section}]"
         );
     }
+    let pages = &schema["properties"]["request"]["properties"]["pages"];
+    assert_eq!(keys(pages), owned(&super::pages::KEYS));
 }

@@ -46,6 +46,7 @@ impl Writer {
         }
         self.committed_records = self.records;
         self.keys.clear();
+        self.trails.committed();
         self.added.clear();
         Ok(())
     }
@@ -82,6 +83,7 @@ impl Writer {
             notes: vec![note],
             failed,
             columns: found.map(<[String]>::to_vec),
+            trails: self.trails.news(),
             rewrites_failures: draft.is_some(),
         };
         self.append_block(&commit)?;

@@ -1,0 +1,98 @@
+//! The job's credentials, and where its tokens come from.
+//!
+//! Owns what `--sandbox` puts in the place of a job's endpoints: the embedded
+//! API grants tokens at any path, and logs in anybody in a way of its own.
+
+use super::RunOptions;
+use super::error::RunError;
+use crate::auth::{
+    Credentials, MemoryStore, SidePermits, Source, StoredTokens, TokenKeeper, TokenStore,
+};
+use crate::job::{Auth, Grant, Job, Login, LoginLife, LoginToken, json_path};
+use reqwest::Url;
+use reqwest::header::HeaderName;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// The credentials, and the keeper of the token where they have one.
+pub(super) fn of(
+    job: &Job,
+    options: &RunOptions,
+    client: &reqwest::Client,
+    side_permits: &SidePermits,
+) -> Result<(Credentials, Option<TokenKeeper>), RunError> {
+    if let Some(fixed) = Credentials::fixed(&job.auth)? {
+        return Ok((fixed, None));
+    }
+    let timeout = job.request.timeout.min(Duration::from_secs(60));
+    let base = options.base.as_deref();
+    let client = client.clone();
+    let (source, host) = match job.auth.clone() {
+        Auth::Login(mut login) => {
+            if let Some(base) = base {
+                log_in_at(base, &mut login);
+            }
+            let host = login.url.host_str().map(str::to_owned);
+            (Source::log_in(login, client, timeout), host)
+        }
+        Auth::Grant(mut grant) => {
+            let store: Arc<dyn TokenStore> = match base {
+                Some(base) => {
+                    ask_at(base, &mut grant);
+                    Arc::new(signed_in(&grant)?)
+                }
+                None => crate::auth::open_store(&grant)?,
+            };
+            let host = grant.endpoints.host().map(str::to_owned);
+            (
+                Source::grant(grant, store, &job.path, client, timeout),
+                host,
+            )
+        }
+        _ => return Ok((Credentials::None, None)),
+    };
+    let same_host = base.is_some() || host.as_deref() == Some(job.request.url.host());
+    let permits = same_host.then(|| side_permits.clone());
+    let (keeper, shared) = TokenKeeper::new(source, job.limits.max_wait, permits);
+    Ok((Credentials::Token(shared), Some(keeper)))
+}
+
+/// The grant's requests go to the embedded API, path and all.
+fn ask_at(base: &str, grant: &mut Grant) {
+    let token = grant.endpoints.token.as_ref();
+    let path = token.map_or("/api/token", |url| url.path());
+    if let Ok(url) = Url::parse(&format!("{base}{path}")) {
+        grant.endpoints.token = Some(url);
+        grant.endpoints.issuer = None;
+    }
+}
+
+/// The log-in is the embedded API's, which has the token in places of its own.
+fn log_in_at(base: &str, login: &mut Login) {
+    if let Ok(url) = Url::parse(&format!("{base}/login")) {
+        login.url = url;
+    }
+    login.token = match &login.token {
+        LoginToken::Header(_) => LoginToken::Header(HeaderName::from_static("x-auth-token")),
+        LoginToken::Cookie(_) => LoginToken::Cookie("session".to_owned()),
+        LoginToken::Body(path) => {
+            LoginToken::Body(json_path("$.token").unwrap_or_else(|_| path.clone()))
+        }
+    };
+    login.life = json_path("$.expires_in").ok().map(LoginLife::Body);
+}
+
+/// What nobody has to log in for: the embedded API takes any refresh token.
+fn signed_in(grant: &Grant) -> Result<MemoryStore, RunError> {
+    let store = MemoryStore::default();
+    if grant.needs_login() {
+        let tokens = StoredTokens {
+            refresh_token: Some("sandbox".into()),
+            access_token: "sandbox".into(),
+            expires: Some(SystemTime::UNIX_EPOCH),
+            seed: None,
+        };
+        store.lock()?.save(&tokens)?;
+    }
+    Ok(store)
+}

@@ -1,0 +1,339 @@
+//! An item in its midst: its pages so far, and what the next one changes.
+//!
+//! Owns an item's progress from page to page. Its pages are kept in memory and
+//! handed on together at its end; an item that is too long for that hands them
+//! on page by page, each with the trail that says where to go on. Must never
+//! send or write.
+
+use super::error::RunError;
+use super::error_body::error_body;
+use super::state::Driver;
+use super::work::Work;
+use crate::checkpoint::ItemKey;
+use crate::fail_point::limit;
+use crate::fetch::{Next, PageAnswer, Place, Trouble};
+use crate::job::PageRecords;
+use crate::outcome::{Outcome, Page, Pages, Reason, Record, Trail};
+use crate::pace::{Now, Signal};
+use bytes::Bytes;
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::ops::Range;
+use std::rc::Rc;
+
+/// An item with more pages than this is handed on page by page …
+const PAGES: usize = 1_000;
+/// … and one whose bodies are longer than this together.
+const BYTES: usize = 32 << 20;
+/// When the items of the run together have more in memory than this, each is handed on so.
+const ALL_BYTES: usize = 256 << 20;
+/// So often may a page that tells no element from another be the same as the one before.
+const SAME: u32 = 8;
+
+/// An item that goes on.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    pub(super) place: Place,
+    /// Not handed on yet.
+    pages: Vec<Page>,
+    /// Of those, where the arrays are that are merged.
+    arrays: Vec<Option<Range<usize>>>,
+    bytes: Held,
+    /// Records that were handed on, in this run and before.
+    records: u64,
+    /// Pages that were handed on.
+    handed_on: u64,
+    /// The places so far.
+    seen: HashSet<u64>,
+    marker: u64,
+    /// The last page's elements, and how often the pages before it had the same.
+    last: (u64, u32),
+}
+
+/// The bytes of pages that all items of the run hold together.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Memory(Rc<Cell<usize>>);
+
+/// One item's share of it; given back when the item is dropped.
+#[derive(Debug, Default)]
+struct Held {
+    bytes: usize,
+    all: Memory,
+}
+
+impl Held {
+    fn add(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        self.all.0.set(self.all.0.get() + bytes);
+    }
+
+    fn give_back(&mut self) {
+        let left = self.all.0.get().saturating_sub(self.bytes);
+        self.all.0.set(left);
+        self.bytes = 0;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+/// What a page means for its item.
+enum Step {
+    /// It goes on; what is to be handed on before that.
+    GoOn(Option<Pages>),
+    /// That was the last page.
+    Done(Pages),
+}
+
+impl Progress {
+    fn new(all: &Memory) -> Progress {
+        let mut progress = Progress::default();
+        progress.bytes.all = all.clone();
+        progress
+    }
+
+    /// Goes on after what is in the output.
+    fn resume(trail: &Trail, all: &Memory) -> Progress {
+        Progress {
+            place: Place {
+                // What is not ours fits no way of asking, and is told there.
+                next: Next::from_kept(&trail.next).or(Some(Next::Cursor(String::new()))),
+                pages: trail.pages,
+                elements: trail.elements,
+            },
+            records: trail.records,
+            handed_on: trail.pages,
+            marker: trail.marker,
+            ..Progress::new(all)
+        }
+    }
+
+    /// What a failure has to say of the part that is in the output.
+    pub(super) fn note(&self) -> Option<String> {
+        (self.handed_on > 0).then(|| crate::write::in_the_output(self.records, self.handed_on))
+    }
+
+    /// Takes a page in; `merge`: the longest record that may come of them.
+    fn take(&mut self, page: PageAnswer, merge: Option<usize>) -> Result<Step, Trouble> {
+        let status = Some(page.record.status);
+        let trouble = |reason, message: String| Trouble {
+            status,
+            reason,
+            message,
+        };
+        if let Some(looped) = self.looped(&page) {
+            return Err(trouble(Reason::PageLoop, looped));
+        }
+        self.place.pages += 1;
+        self.place.elements += page.elements.as_ref().map_or(0, Vec::len) as u64;
+        self.bytes.add(page.record.body.len());
+        if let Some(most) = merge.filter(|most| self.bytes.bytes > *most) {
+            let message = format!(
+                "the merged pages are longer than {most} bytes; `items` in [request.pages] records element by element"
+            );
+            return Err(trouble(Reason::BodyTooLarge, message));
+        }
+        self.arrays.push(page.array);
+        self.pages.push(Page {
+            status: page.record.status,
+            fetched_at: page.record.fetched_at,
+            body: page.record.body,
+            elements: page.elements,
+        });
+        self.place.next = page.next;
+        let Some(next) = &self.place.next else {
+            return Ok(Step::Done(self.last_part(merge.is_some())));
+        };
+        let long = self.handed_on > 0
+            || self.pages.len() >= limit!("PAGES", PAGES)
+            || self.bytes.bytes >= BYTES
+            || self.bytes.all.0.get() >= ALL_BYTES;
+        if merge.is_some() || !long {
+            return Ok(Step::GoOn(None));
+        }
+        let next = next.kept();
+        let pages = self.part();
+        let trail = Trail {
+            pages: self.place.pages,
+            elements: self.place.elements,
+            records: self.records,
+            marker: self.marker,
+            next,
+        };
+        Ok(Step::GoOn(Some(Pages {
+            pages,
+            trail: Some(trail),
+        })))
+    }
+
+    /// What is in memory, to be handed on.
+    fn part(&mut self) -> Vec<Page> {
+        self.bytes.give_back();
+        self.arrays.clear();
+        self.handed_on = self.place.pages;
+        let pages = std::mem::take(&mut self.pages);
+        self.records += pages.iter().map(|page| page.len() as u64).sum::<u64>();
+        pages
+    }
+
+    fn last_part(&mut self, merge: bool) -> Pages {
+        let arrays = std::mem::take(&mut self.arrays);
+        let mut pages = self.part();
+        if merge {
+            pages = merged(pages, &arrays).into_iter().collect();
+        }
+        Pages { pages, trail: None }
+    }
+
+    /// Whether the pages go round and round, in words.
+    fn looped(&mut self, page: &PageAnswer) -> Option<String> {
+        let there = "the pages never end:";
+        let next = page.next.as_ref()?;
+        let hash = next.hash();
+        if self.seen.is_empty() {
+            self.seen.insert(page.here);
+        }
+        if hash == self.marker || !self.seen.insert(hash) {
+            return Some(format!("{there} the next page was there before"));
+        }
+        // Brent: the mark moves on at each power of two, so it is behind every
+        // loop at last, also when the rest is forgotten between two runs.
+        if (self.place.pages + 1).is_power_of_two() {
+            self.marker = hash;
+        }
+        let (Next::Number(_), Some(elements)) = (next, &page.elements) else {
+            return None;
+        };
+        let (last, times) = self.last;
+        self.last = match (elements.first(), last == page.content) {
+            (None, _) => return None,
+            (Some(_), false) => (page.content, 0),
+            (Some(_), true) => (last, times + 1),
+        };
+        // Records that are the same again, or numbers that may well be.
+        let object = elements
+            .first()
+            .and_then(|first| page.record.body.get(first.start));
+        let most = if object == Some(&b'{') { 0 } else { SAME };
+        (self.last.1 > most).then(|| {
+            format!("{there} this one is the same as the one before; does the API know the parameter that counts?")
+        })
+    }
+}
+
+/// The first page, with the elements of all in its array.
+fn merged(pages: Vec<Page>, arrays: &[Option<Range<usize>>]) -> Option<Page> {
+    let last = pages.last()?.fetched_at;
+    let inside = |page: &Page, array: &Option<Range<usize>>| {
+        let array = page.body.get(array.clone()?)?;
+        let inside = array.strip_prefix(b"[")?.strip_suffix(b"]")?;
+        (!inside.is_empty()).then(|| inside.to_vec())
+    };
+    let parts: Vec<Vec<u8>> = pages
+        .iter()
+        .zip(arrays)
+        .filter_map(|(page, array)| inside(page, array))
+        .collect();
+    let mut first = pages.into_iter().next()?;
+    let place = arrays.first().cloned().flatten();
+    if let Some((before, after)) =
+        place.and_then(|place| Some((first.body.get(..place.start)?, first.body.get(place.end..)?)))
+    {
+        let all = [before, b"[", &parts.join(&b','), b"]", after].concat();
+        first.body = Bytes::from(all);
+    }
+    first.elements = None;
+    first.fetched_at = last;
+    Some(first)
+}
+
+impl Driver<'_> {
+    /// The item's work, where it stands: at its start, or after the part of it
+    /// that is in the output.
+    pub(super) fn on_its_trail(&self, mut work: Work) -> Work {
+        if !self.trails.is_empty()
+            && let Some(trail) = self.trails.get(&ItemKey::of(&work.id, work.occurrence))
+        {
+            work.pages = Some(Box::new(Progress::resume(trail, &self.memory)));
+        }
+        work
+    }
+
+    /// A page of the item has come.
+    pub(super) async fn page(
+        &mut self,
+        mut work: Work,
+        page: PageAnswer,
+        now: Now,
+    ) -> Result<(), RunError> {
+        self.stats.pages += 1;
+        let later = work.pages.as_ref().is_some_and(|p| p.place.pages > 0);
+        // An error in the place of the last page would pass for the end.
+        if later
+            && page.next.is_none()
+            && let Some(trouble) = error_body(&page.record)
+        {
+            return self.again(work, Signal::Neutral, trouble, now).await;
+        }
+        // Its first page tells whether it is a later one that is bad, or the server.
+        self.remember_good(&work.id);
+        let record = page.record.clone();
+        let merge = self.longest_merge();
+        let begun = work.pages.take();
+        let mut progress = begun.unwrap_or_else(|| Box::new(Progress::new(&self.memory)));
+        let step = progress.take(page, merge);
+        work.pages = Some(progress);
+        match step {
+            Err(trouble) => self.fail(work, trouble, 1, now).await,
+            Ok(Step::Done(pages)) => {
+                self.record_of(work, record, Some(Box::new(pages)), now)
+                    .await
+            }
+            Ok(Step::GoOn(part)) => {
+                if let Some(pages) = part {
+                    self.part(&work, record, pages).await?;
+                }
+                // Each page has tries of its own.
+                let next = Work {
+                    pages: work.pages,
+                    weighed: work.weighed,
+                    before: work.before,
+                    ..Work::new(work.id, work.occurrence)
+                };
+                self.queue.push_at(now.instant, next);
+                Ok(())
+            }
+        }
+    }
+
+    /// Hands on what there is of a long item.
+    async fn part(&mut self, work: &Work, record: Record, pages: Pages) -> Result<(), RunError> {
+        if let Some(trail) = &pages.trail {
+            let key = ItemKey::of(&work.id, work.occurrence);
+            self.trails.insert(key, trail.clone());
+        }
+        self.hand_on(Outcome {
+            id: work.id.clone(),
+            occurrence: work.occurrence,
+            fate: Ok(record),
+            pages: Some(Box::new(pages)),
+        })
+        .await
+    }
+
+    /// The longest record that may be merged; `None` when nothing is.
+    fn longest_merge(&self) -> Option<usize> {
+        let request = &self.job.request;
+        let merges = request
+            .pages
+            .as_ref()
+            .is_some_and(|pages| matches!(pages.records, PageRecords::Merge(_)));
+        merges.then(|| usize::try_from(request.max_body).map_or(BYTES, |most| most.max(BYTES)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

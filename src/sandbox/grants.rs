@@ -1,0 +1,378 @@
+//! The token endpoint and the log-in: who gets a token.
+//!
+//! Owns the rules for grants and clients. Any client, refresh token, assertion
+//! and password will do, but for a few that never do; what is checked is that
+//! the request is well made. Must never keep or log a client's secret.
+
+use super::answer::Answer;
+use super::token::{Tokens, scheme};
+use super::wire::{base64, form_pairs, form_word};
+use ::base64::Engine;
+use ::base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use hyper::StatusCode;
+use hyper::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
+use serde_json::{Value, json};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The secret, the refresh token and the password that are always refused.
+const WRONG: &str = "wrong";
+
+/// Where a log-in is posted to.
+pub(super) const LOGIN: &str = "/login";
+
+/// RFC 7523 section 8.
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// An assertion's clock may be so many seconds ahead of ours.
+const SKEW: u64 = 60;
+
+type Form = [(String, String)];
+/// RFC 6749 `error` and `error_description`.
+type Refused = (&'static str, &'static str);
+
+/// Answers a token request.
+pub(super) fn grant(tokens: &Tokens, headers: &HeaderMap, body: &[u8]) -> Answer {
+    let form = form_pairs(&String::from_utf8_lossy(body));
+    match granted(tokens, headers, &form) {
+        Ok(refresh_token) => {
+            let token = tokens.issue();
+            let mut body = json!({
+                "access_token": token,
+                "token_type": "Bearer",
+                "expires_in": tokens.expires_in(),
+            });
+            if let Some(refresh_token) = refresh_token {
+                body["refresh_token"] = refresh_token.into();
+            }
+            let mut answer = Answer::json(StatusCode::OK, body.to_string())
+                .with(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            answer.issued = Some(token);
+            answer
+        }
+        Err((error, description)) => refused(error, description),
+    }
+}
+
+/// The new refresh token, where the grant has one.
+fn granted(tokens: &Tokens, headers: &HeaderMap, form: &Form) -> Result<Option<String>, Refused> {
+    match field(form, "grant_type") {
+        None => Err(("invalid_request", "grant_type is missing")),
+        Some("client_credentials") => match client(tokens, headers, form)? {
+            Client::Known => Ok(None),
+            Client::Named | Client::Unnamed => Err(("invalid_client", "Invalid client")),
+        },
+        Some("refresh_token") => {
+            if client(tokens, headers, form)? == Client::Unnamed {
+                return Err(("invalid_client", "Invalid client"));
+            }
+            let token = field(form, "refresh_token").filter(|token| !token.is_empty());
+            let token = token.ok_or(("invalid_request", "refresh_token is missing"))?;
+            if token == WRONG {
+                return Err(("invalid_grant", "Invalid refresh token"));
+            }
+            if !tokens.spend(token) {
+                return Err(("invalid_grant", "Refresh token revoked"));
+            }
+            Ok(Some(tokens.issue_refresh(token)))
+        }
+        Some(JWT_BEARER) => {
+            client(tokens, headers, form)?;
+            let text = field(form, "assertion").unwrap_or_default();
+            match assertion(tokens, text) {
+                Some(_) => Ok(None),
+                None => Err(("invalid_grant", "Invalid JWT")),
+            }
+        }
+        Some(_) => Err(("unsupported_grant_type", "grant_type is not supported")),
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Client {
+    /// By a secret or an assertion.
+    Known,
+    /// By its ID alone.
+    Named,
+    /// Not at all.
+    Unnamed,
+}
+
+fn client(tokens: &Tokens, headers: &HeaderMap, form: &Form) -> Result<Client, Refused> {
+    let (in_header, in_form) = (
+        headers.contains_key(AUTHORIZATION),
+        field(form, "client_secret").is_some(),
+    );
+    let signed = field(form, "client_assertion");
+    if u8::from(in_header) + u8::from(in_form) + u8::from(signed.is_some()) > 1 {
+        let why = "The client must not authenticate in two ways";
+        return Err(("invalid_request", why));
+    }
+    if let Some(text) = signed {
+        let is_ours = |claims: &Value| {
+            let (issuer, subject) = (&claims["iss"], &claims["sub"]);
+            let named = field(form, "client_id");
+            issuer == subject && named.is_none_or(|id| issuer == id)
+        };
+        let is_jwt = field(form, "client_assertion_type") == Some(ASSERTION_TYPE);
+        return match assertion(tokens, text).filter(is_ours) {
+            Some(_) if is_jwt => Ok(Client::Known),
+            _ => Err(("invalid_client", "Invalid client assertion")),
+        };
+    }
+    if !in_header && !in_form {
+        let id = field(form, "client_id").filter(|id| !id.is_empty());
+        return Ok(id.map_or(Client::Unnamed, |_| Client::Named));
+    }
+    match credentials(headers, form) {
+        Some((id, secret)) if !id.is_empty() && !secret.is_empty() => match secret.as_str() {
+            WRONG => Err(("invalid_client", "Invalid client secret")),
+            _ => Ok(Client::Known),
+        },
+        _ => Err(("invalid_client", "Invalid client")),
+    }
+}
+
+/// The claims of a JWT that is well made and new: an algorithm and a signature
+/// (which nobody here can check), `iss`, `aud`, an `exp` that is yet to come,
+/// an `iat` that is not, and no `jti` that was seen before.
+fn assertion(tokens: &Tokens, text: &str) -> Option<Value> {
+    let mut parts = text
+        .split('.')
+        .map(|part| BASE64_URL_SAFE_NO_PAD.decode(part));
+    let mut part = || parts.next()?.ok();
+    let (header, claims, signature) = (part()?, part()?, part()?);
+    let header: Value = serde_json::from_slice(&header).ok()?;
+    let claims: Value = serde_json::from_slice(&claims).ok()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+    let is_word = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
+    let is_whole = parts.next().is_none()
+        && signature.len() >= 64
+        && is_word(&header["alg"])
+        && header["alg"] != "none"
+        && is_word(&claims["iss"])
+        && is_word(&claims["aud"])
+        && claims["exp"].as_u64()? > now
+        && claims["iat"].as_u64()? <= now + SKEW;
+    let is_new = match claims["jti"].as_str() {
+        Some(jti) => tokens.spend(&format!("jti {jti}")),
+        None => true,
+    };
+    (is_whole && is_new).then_some(claims)
+}
+
+/// Answers a log-in: a JSON object or a form, in which nothing is `wrong`. The
+/// token is in the body, in a header and in a cookie.
+pub(super) fn log_in(tokens: &Tokens, body: &[u8]) -> Answer {
+    let values: Vec<Value> = match serde_json::from_slice::<Value>(body) {
+        Ok(Value::Object(members)) => members.into_iter().map(|(_, value)| value).collect(),
+        _ => form_pairs(&String::from_utf8_lossy(body))
+            .into_iter()
+            .map(|(_, value)| value.into())
+            .collect(),
+    };
+    if values.is_empty() || values.iter().any(|value| value == WRONG) {
+        return Answer::error(StatusCode::UNAUTHORIZED, "Invalid credentials");
+    }
+    let token = tokens.issue();
+    let body = json!({"token": token, "expires_in": tokens.expires_in()});
+    let mut answer = Answer::json(StatusCode::OK, body.to_string())
+        .with(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let cookie = format!("session={token}; Path=/; HttpOnly");
+    let own = HeaderName::from_static("x-auth-token");
+    for (name, value) in [(own, &token), (SET_COOKIE, &cookie)] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            answer = answer.with(name, value);
+        }
+    }
+    answer.issued = Some(token);
+    answer
+}
+
+/// The client's ID and secret, from the header or from the form.
+fn credentials(headers: &HeaderMap, form: &Form) -> Option<(String, String)> {
+    if headers.contains_key(AUTHORIZATION) {
+        let decoded = String::from_utf8(base64(scheme(headers, "basic")?)?).ok()?;
+        let (id, secret) = decoded.split_once(':')?;
+        return Some((form_word(id), form_word(secret)));
+    }
+    let id = field(form, "client_id")?.to_owned();
+    let secret = field(form, "client_secret")?.to_owned();
+    Some((id, secret))
+}
+
+fn field<'a>(form: &'a Form, name: &str) -> Option<&'a str> {
+    form.iter()
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.as_str())
+}
+
+/// A refusal as RFC 6749 5.2 words it. Always a 400: Spotify has no 401 here.
+fn refused(error: &str, description: &str) -> Answer {
+    let body = json!({"error": error, "error_description": description});
+    Answer::json(StatusCode::BAD_REQUEST, body.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::token::PREFIX;
+    use super::*;
+    use std::time::Duration;
+
+    fn ask(tokens: &Tokens, basic: Option<&str>, form: &str) -> (u16, Value, Option<String>) {
+        let mut headers = HeaderMap::new();
+        if let Some(basic) = basic {
+            headers.insert(AUTHORIZATION, basic.parse().unwrap());
+        }
+        let answer = grant(tokens, &headers, form.as_bytes());
+        let body = serde_json::from_slice(&answer.body).unwrap();
+        (answer.status.as_u16(), body, answer.issued)
+    }
+
+    #[test]
+    fn both_ways_to_authenticate_work() {
+        let tokens = Tokens::new(Duration::from_millis(2_700), 3);
+        let grant = "grant_type=client_credentials";
+        // a%3Ab:c%2Bd, the form-encoded "a:b" and "c+d"
+        let (status, body, issued) = ask(&tokens, Some("Basic YSUzQWI6YyUyQmQ="), grant);
+        assert_eq!((status, &body["token_type"]), (200, &json!("Bearer")));
+        assert_eq!(body["expires_in"], 2, "rounded down");
+        let token = issued.unwrap();
+        assert_eq!(body["access_token"], token.as_str());
+        assert!(token.starts_with(PREFIX), "{token}");
+        let posted = format!("{grant}&client_id=a&client_secret=b");
+        let (status, _, second) = ask(&tokens, None, &posted);
+        assert_eq!(status, 200);
+        assert_ne!(second.as_ref(), Some(&token));
+        assert_eq!(tokens.check(&token), Ok(()));
+        assert_eq!(tokens.check(&second.unwrap()), Ok(()));
+
+        let again = Tokens::new(Duration::ZERO, 3);
+        assert_eq!(ask(&again, None, &posted).2, Some(token), "from the seed");
+    }
+
+    #[test]
+    fn the_rest_is_refused() {
+        let tokens = Tokens::new(Duration::from_secs(1), 0);
+        let grant_type = "grant_type=client_credentials";
+        for (basic, form, error) in [
+            (None, "", "invalid_request"),
+            (None, "grant_type=password", "unsupported_grant_type"),
+            (None, grant_type, "invalid_client"),
+            (Some("Bearer YTpi"), grant_type, "invalid_client"),
+            (Some("Basic YTpi="), grant_type, "invalid_client"),
+            (Some("Basic YTo="), grant_type, "invalid_client"), // a:
+            (Some("Basic YTp3cm9uZw=="), grant_type, "invalid_client"), // a:wrong
+            (
+                Some("Basic YTpi"),
+                "grant_type=client_credentials&client_secret=b",
+                "invalid_request",
+            ),
+        ] {
+            let (status, body, issued) = ask(&tokens, basic, form);
+            assert_eq!(
+                (status, &body["error"]),
+                (400, &json!(error)),
+                "{basic:?} {form}"
+            );
+            assert_eq!(issued, None);
+        }
+        let (_, body, _) = ask(&tokens, Some("basic YTp3cm9uZw=="), grant_type);
+        assert_eq!(body["error_description"], "Invalid client secret");
+    }
+    fn jwt(claims: &Value) -> String {
+        let part = |text: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(text);
+        let header = json!({"alg": "ES256", "typ": "JWT"}).to_string();
+        let claims = claims.to_string();
+        let (header, claims) = (part(header.as_bytes()), part(claims.as_bytes()));
+        format!("{header}.{claims}.{}", part(&[7; 64]))
+    }
+
+    #[test]
+    fn a_refresh_token_is_good_once_and_turns_into_another() {
+        let tokens = Tokens::new(Duration::from_secs(9), 0);
+        let refresh = |token: &str| {
+            let form = format!("grant_type=refresh_token&client_id=a&refresh_token={token}");
+            ask(&tokens, None, &form)
+        };
+        let (status, body, _) = refresh("first");
+        assert_eq!(status, 200);
+        let second = body["refresh_token"].as_str().unwrap().to_owned();
+        assert_eq!(refresh("first").1["error"], "invalid_grant");
+        let (status, body, _) = refresh(&second);
+        assert_eq!(status, 200);
+        assert_ne!(body["refresh_token"], second.as_str());
+        assert_eq!(refresh(WRONG).1["error"], "invalid_grant");
+        assert_eq!(refresh("").1["error"], "invalid_request");
+        let unnamed = "grant_type=refresh_token&refresh_token=x";
+        assert_eq!(ask(&tokens, None, unnamed).1["error"], "invalid_client");
+    }
+
+    #[test]
+    fn assertions_are_looked_at() {
+        let tokens = Tokens::new(Duration::from_secs(9), 0);
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_secs();
+        let good = |jti: &str| json!({"iss": "c", "sub": "c", "aud": "h", "exp": now + 60, "iat": now, "jti": jti});
+        let bear = |claims: &Value| {
+            let form = format!("grant_type={JWT_BEARER}&assertion={}", jwt(claims));
+            ask(&tokens, None, &form).0
+        };
+        assert_eq!(bear(&good("1")), 200);
+        assert_eq!(bear(&good("1")), 400, "seen before");
+        for (name, value) in [
+            ("exp", json!(now - 1)),
+            ("exp", json!(null)),
+            ("iat", json!(now + 600)),
+            ("aud", json!("")),
+            ("iss", json!(null)),
+        ] {
+            let mut claims = good("2");
+            claims[name] = value;
+            assert_eq!(bear(&claims), 400, "{claims}");
+            tokens.spend("jti 2");
+        }
+        let client = |claims: &Value, id: &str| {
+            let form = format!(
+                "grant_type=client_credentials&client_id={id}&client_assertion={}\
+                 &client_assertion_type={ASSERTION_TYPE}",
+                jwt(claims)
+            );
+            ask(&tokens, None, &form).0
+        };
+        assert_eq!(client(&good("3"), "c"), 200);
+        assert_eq!(client(&good("4"), "another"), 400);
+        let mut other = good("5");
+        other["sub"] = json!("d");
+        assert_eq!(client(&other, "c"), 400);
+    }
+
+    #[test]
+    fn a_login_has_its_token_in_three_places() {
+        let tokens = Tokens::new(Duration::from_secs(9), 0);
+        for body in [&b"{\"user\":\"u\",\"n\":1}"[..], b"user=u&password=p"] {
+            let answer = log_in(&tokens, body);
+            let token = answer.issued.unwrap();
+            let body: Value = serde_json::from_slice(&answer.body).unwrap();
+            assert_eq!(body, json!({"token": token, "expires_in": 9}));
+            let header = |name: &str| {
+                let mut headers = answer.headers.iter();
+                headers
+                    .find(|(n, _)| n == name)
+                    .unwrap()
+                    .1
+                    .to_str()
+                    .unwrap()
+                    .to_owned()
+            };
+            assert_eq!(header("x-auth-token"), token);
+            assert!(header("set-cookie").starts_with(&format!("session={token};")));
+        }
+        for body in ["", "{}", "{\"password\":\"wrong\"}", "user=wrong"] {
+            assert_eq!(log_in(&tokens, body.as_bytes()).status, 401, "{body}");
+        }
+    }
+}

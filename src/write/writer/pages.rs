@@ -1,0 +1,130 @@
+//! An item's pages: its records together, or part by part.
+//!
+//! Owns the trails: where items stand of which a part is in the output. A part
+//! and its trail are covered by the same commit (promise 1), so an item goes on
+//! exactly after its last record, whatever was killed. Must never count a part
+//! as done.
+
+use super::Writer;
+use crate::checkpoint::ItemKey;
+use crate::outcome::{Failure, Outcome, Pages, Reason, Trail};
+use crate::write::encode::Encoded;
+use crate::write::error::WriteError;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+/// A buffer that a long item has grown is given back.
+const BUFFER: usize = 1 << 20;
+
+/// The items in their midst.
+#[derive(Debug, Default)]
+pub(super) struct Trails {
+    /// Where each goes on.
+    latest: BTreeMap<ItemKey, Trail>,
+    /// Those that the next commit has to tell.
+    news: BTreeSet<ItemKey>,
+    /// Those that failed in a part: nothing more is written of them.
+    failed: HashSet<ItemKey>,
+}
+
+impl Trails {
+    /// Those that the checkpoint tells.
+    pub(super) fn known(latest: BTreeMap<ItemKey, Trail>) -> Trails {
+        Trails {
+            latest,
+            ..Trails::default()
+        }
+    }
+
+    /// What the next commit has to tell.
+    pub(super) fn news(&self) -> Vec<(ItemKey, Option<Trail>)> {
+        let told = |key: &ItemKey| (*key, self.latest.get(key).cloned());
+        self.news.iter().map(told).collect()
+    }
+
+    pub(super) fn committed(&mut self) {
+        self.news.clear();
+    }
+
+    /// Whether the item has failed in one of its parts.
+    pub(super) fn has_failed(&self, key: ItemKey) -> bool {
+        !self.failed.is_empty() && self.failed.contains(&key)
+    }
+
+    /// The item goes on there; `None` when it is done.
+    fn set(&mut self, key: ItemKey, trail: Option<&Trail>) {
+        if let Some(trail) = trail {
+            self.latest.insert(key, trail.clone());
+            self.news.insert(key);
+        } else if self.latest.remove(&key).is_some() {
+            self.news.insert(key);
+        }
+    }
+}
+
+impl Writer {
+    /// Appends the records of an item's pages, all or none; with a trail, more
+    /// of it will come. Returns whether the item has its fate.
+    pub(super) fn pages(
+        &mut self,
+        outcome: &Outcome,
+        pages: &Pages,
+        key: ItemKey,
+    ) -> Result<bool, WriteError> {
+        let columns_known = self.encoder.found().is_some();
+        self.line.clear();
+        let mut records = 0;
+        for record in pages.records() {
+            match self.encoder.record(&outcome.id, &record, &mut self.line)? {
+                Encoded::Line => records += 1,
+                Encoded::Unreadable(message) => {
+                    let failure = Failure {
+                        status: Some(record.status),
+                        reason: Reason::MalformedBody,
+                        message,
+                        attempts: 1,
+                        at: record.fetched_at,
+                    };
+                    self.unreadable(outcome, failure, key, columns_known)?;
+                    return Ok(true);
+                }
+            }
+        }
+        self.records += records;
+        self.output.append(&self.line)?;
+        if self.line.capacity() > BUFFER {
+            self.line = Vec::new();
+        }
+        self.trails.set(key, pages.trail.as_ref());
+        Ok(pages.trail.is_none())
+    }
+
+    /// One of the records has no row: the item has failed, and what was
+    /// encoded of these pages is not written.
+    fn unreadable(
+        &mut self,
+        outcome: &Outcome,
+        mut failure: Failure,
+        key: ItemKey,
+        columns_known: bool,
+    ) -> Result<(), WriteError> {
+        self.line.clear();
+        if !columns_known && self.encoder.found().is_some() {
+            // The header row stays: these are the columns from here on.
+            self.encoder.header(&mut self.line);
+            self.output.append(&self.line)?;
+        }
+        if let Some(trail) = self.trails.latest.get(&key) {
+            let note = in_the_output(trail.records, trail.pages);
+            failure.message.push_str(&note);
+        }
+        self.trails.failed.insert(key);
+        self.failure(outcome, &failure)
+    }
+}
+
+/// What a failure says of the part that is written: ends a message.
+pub(crate) fn in_the_output(records: u64, pages: u64) -> String {
+    format!(
+        " (the {records} records of the item's first {pages} pages are in the output; `retry` goes on after them)"
+    )
+}
