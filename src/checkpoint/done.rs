@@ -265,6 +265,13 @@ impl DoneSet {
         }
     }
 
+    /// Adds items that are done, few or many. Adding one twice changes nothing.
+    pub(crate) fn add(&mut self, keys: &[ItemKey]) {
+        for key in keys {
+            self.insert(*key, 0);
+        }
+    }
+
     /// Distinct items that are done or claimed.
     pub fn len(&self) -> usize {
         self.len

@@ -5,6 +5,7 @@ use super::ask::{Ask, Target};
 use super::batch::{self, Sharing};
 use super::body;
 use super::classify::{self, Answer, Refused, Trouble, Verdict};
+use super::conditional;
 use super::head::{equip, header_value, load, with_key};
 use super::pages::{Ended, Pages, Paging, Place};
 use super::redirect::{MOST_HOPS, next_hop, next_method};
@@ -12,7 +13,7 @@ use super::sent::Sent;
 use crate::auth::{Credentials, Presented, SidePermits, Token};
 use crate::job::{Body, Filling, IdForm, Request, Template, TemplateError, Values, object_values};
 use crate::json::compact_json;
-use crate::outcome::{Reason, Record};
+use crate::outcome::{Reason, Record, Validators};
 use crate::pace::{Permit, Signal};
 use crate::transport::{
     budget, certificate_problem, connection_failure, holds, redact, retry_after,
@@ -56,6 +57,17 @@ pub struct Fetcher {
     pages: Option<Pages>,
     permits: SidePermits,
     credentials: Credentials,
+}
+
+/// How an item is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// At its own URL.
+    Plainly,
+    /// The same, with the validators of the body that is there.
+    ForNews,
+    /// Where a redirect led: what is said there of versions is about another URL.
+    Elsewhere,
 }
 
 enum Step {
@@ -115,7 +127,14 @@ impl Fetcher {
 
     /// Makes one attempt for what is asked. The permit is the leave to send its first
     /// request, now; further hops ask for their own, and take the token anew.
-    pub async fn attempt(&self, ask: Ask<'_>, presented: Presented, leave: &Permit) -> Answer {
+    /// With `known` validators, one item is asked for news only; those of a batch never are.
+    pub async fn attempt(
+        &self,
+        ask: Ask<'_>,
+        presented: Presented,
+        known: Option<&Validators>,
+        leave: &Permit,
+    ) -> Answer {
         let (Ask::Several(ids), Some((target, sharing))) = (ask, &self.several) else {
             let object;
             let filling = match self.id_form {
@@ -133,7 +152,7 @@ impl Fetcher {
             };
             let place = ask.place();
             return self
-                .send_all(&self.one, &filling, place, presented, leave)
+                .send_all(&self.one, &filling, place, presented, known, leave)
                 .await;
         };
         if let Err(answer) = sharing.check(ids) {
@@ -141,7 +160,7 @@ impl Fetcher {
         }
         let filling = Filling::several(ids, sharing.separator());
         let mut answer = self
-            .send_all(target, &filling, None, presented, leave)
+            .send_all(target, &filling, None, presented, None, leave)
             .await;
         if let Verdict::Record(record) = answer.verdict {
             answer.verdict = sharing.share_out(ids, &record);
@@ -156,6 +175,7 @@ impl Fetcher {
         filling: &Filling<'_>,
         place: Option<&Place>,
         presented: Presented,
+        known: Option<&Validators>,
         leave: &Permit,
     ) -> Answer {
         let home = match target.url.fill(filling, &target.query) {
@@ -207,7 +227,14 @@ impl Fetcher {
             let mut request = reqwest::Request::new(method.clone(), url.clone());
             let token = equip(&mut request, &headers, &presented, trusted);
             load(&mut request, payload.as_ref());
-            let sent = self.send(request, token, trusted.then_some(leave), deadline);
+            let asked = if hop > 0 {
+                Asked::Elsewhere
+            } else if conditional::ask(request.headers_mut(), known) {
+                Asked::ForNews
+            } else {
+                Asked::Plainly
+            };
+            let sent = self.send(request, token, asked, trusted.then_some(leave), deadline);
             let step = match tokio::time::timeout_at(deadline, sent).await {
                 Ok(step) => step,
                 Err(_) => return self.too_slow(trusted),
@@ -292,6 +319,7 @@ impl Fetcher {
         &self,
         request: reqwest::Request,
         token: Option<&Token>,
+        asked: Asked,
         home: Option<&Permit>,
         deadline: Instant,
     ) -> Step {
@@ -339,13 +367,23 @@ impl Fetcher {
             .as_ref()
             .map(|pages| pages.links(response.headers()));
         let answer = if (200..300).contains(&status) {
-            let answer = self.success(status, &mut response).await;
+            let validators = match asked {
+                Asked::Elsewhere => Validators::default(),
+                _ => conditional::validators(response.headers()),
+            };
+            let answer = self.success(status, validators, &mut response).await;
             if let (Verdict::Again(trouble), Some(leave)) = (&answer.verdict, home)
                 && trouble.reason == Reason::RateLimited
             {
                 leave.over_the_limit();
             }
             answer
+        } else if status == 304 && asked == Asked::ForNews {
+            Answer {
+                signal: Signal::Fine,
+                verdict: Verdict::NotModified(conditional::validators(response.headers())),
+                bytes: 0,
+            }
         } else {
             let after = retry_after(response.headers(), now).or_else(|| announced?.refuses(status));
             if let Some(leave) =
@@ -377,7 +415,12 @@ impl Fetcher {
         Step::Answer(answer, links.unwrap_or_default())
     }
 
-    async fn success(&self, status: u16, response: &mut reqwest::Response) -> Answer {
+    async fn success(
+        &self,
+        status: u16,
+        validators: Validators,
+        response: &mut reqwest::Response,
+    ) -> Answer {
         let trouble = |reason, message: String| Trouble::new(Some(status), reason, message);
         if matches!(status, 204 | 205) {
             return Answer {
@@ -433,6 +476,7 @@ impl Fetcher {
                     status,
                     fetched_at: SystemTime::now(),
                     body,
+                    validators,
                 }),
                 bytes,
             },

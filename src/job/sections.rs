@@ -13,6 +13,7 @@ mod output;
 mod pages;
 mod reader;
 mod request;
+mod update;
 mod values;
 mod variables;
 
@@ -26,7 +27,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 /// Every section, with every key it may hold.
-const SECTIONS: [(&str, &[&str]); 7] = [
+const SECTIONS: [(&str, &[&str]); 8] = [
     (
         "ids",
         &["list", "file", "column", "field", "variables", "repeats"],
@@ -93,6 +94,7 @@ const SECTIONS: [(&str, &[&str]); 7] = [
     ("retry", &["attempts", "backoff"]),
     ("output", &["path", "record", "order", "columns"]),
     ("checkpoint", &["every"]),
+    ("update", &["older_than"]),
 ];
 
 /// The job that the parsed file describes, or every mistake in it.
@@ -114,12 +116,22 @@ pub(super) fn read(
     let retry = read_retry(&mut reader, root);
     let output = output::read(&mut reader, root, options.output.as_deref());
     let checkpoint = read_checkpoint(&mut reader, root);
+    let pages = request.as_ref().is_some_and(|r| r.value.pages.is_some());
+    let update = update::read(
+        &mut reader,
+        root,
+        output.as_ref(),
+        options.output.is_some(),
+        pages,
+    );
     if let (Some(request), Some(auth)) = (&request, &auth) {
         credentials::check(&mut reader, request, auth);
     }
 
     let mistakes = reader.into_mistakes();
-    match (ids, request, auth, limits, retry, output, checkpoint) {
+    match (
+        ids, request, auth, limits, retry, output, checkpoint, update,
+    ) {
         (
             Some(ids),
             Some(request),
@@ -128,6 +140,7 @@ pub(super) fn read(
             Some(retry),
             Some(output),
             Some(checkpoint),
+            Some(update),
         ) if mistakes.is_empty() => Ok(Job {
             path: path.to_owned(),
             ids,
@@ -137,6 +150,7 @@ pub(super) fn read(
             retry,
             output,
             checkpoint,
+            update,
             sandbox: options.sandbox,
         }),
         _ => Err(mistakes),

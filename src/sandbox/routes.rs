@@ -7,6 +7,7 @@ use super::SandboxOptions;
 use super::answer::Answer;
 use super::batch;
 use super::bodies::Bodies;
+use super::etag::conditional;
 use super::faults::{Fault, Faults};
 use super::github;
 use super::grants;
@@ -115,7 +116,7 @@ impl Routes {
             return answer;
         }
         if is_track {
-            return self.track(&id);
+            return conditional(&head.headers, self.track(&id));
         }
         if let Some(answer) = github::rest(path) {
             return answer;

@@ -22,7 +22,10 @@ pub(super) enum Encoder {
 #[derive(Debug)]
 pub(super) enum Encoded {
     /// Its line was appended.
-    Line,
+    Line {
+        /// Where it begins: behind the header row, if it brought that along.
+        begin: usize,
+    },
     /// The format has no line for it: why not, for people.
     Unreadable(String),
 }
@@ -61,15 +64,15 @@ impl Encoder {
     ) -> Result<Encoded, WriteError> {
         match self {
             Encoder::Ndjson(form, id_form) => {
+                let begin = out.len();
                 ndjson::line(*form, *id_form, id, record, out).map_err(odd)?;
+                Ok(Encoded::Line { begin })
             }
-            Encoder::Delimited(delimited) => {
-                if let Err(error) = delimited.row(id, record, out) {
-                    return Ok(Encoded::Unreadable(error.to_string()));
-                }
-            }
+            Encoder::Delimited(delimited) => Ok(match delimited.row(id, record, out) {
+                Ok(begin) => Encoded::Line { begin },
+                Err(error) => Encoded::Unreadable(error.to_string()),
+            }),
         }
-        Ok(Encoded::Line)
     }
 
     /// The columns that a first record brought.

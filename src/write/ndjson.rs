@@ -44,6 +44,7 @@ mod tests {
             status: 200,
             fetched_at: UNIX_EPOCH + Duration::from_millis(5),
             body: (&br#"{"n":1.50}"#[..]).into(),
+            validators: Default::default(),
         };
         let mut out = Vec::new();
         let id = r#"{"a":"b"}"#;

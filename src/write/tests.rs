@@ -18,6 +18,7 @@ mod kills;
 mod pages;
 mod refusals;
 mod retries;
+mod updates;
 
 /// In memory where that exists: these tests fsync thousands of times.
 fn quick_folder() -> tempfile::TempDir {
@@ -66,6 +67,7 @@ fn outcome(n: u32) -> Outcome {
             status: 200,
             fetched_at: UNIX_EPOCH,
             body,
+            validators: Default::default(),
         })
     };
     Outcome {
@@ -230,6 +232,7 @@ fn csv_columns_survive_a_kill() {
         status: 200,
         fetched_at: UNIX_EPOCH,
         body: deep.into_bytes().into(),
+        validators: Default::default(),
     };
     writer
         .append(&Outcome {
@@ -250,7 +253,7 @@ fn csv_columns_survive_a_kill() {
 fn onto(folder: &Path, file: fs::File) -> (Writer, PathBuf) {
     let path = folder.join("out.ndjson");
     let checkpoint = Files::of(&path).unwrap().checkpoint;
-    let journal = Journal::create(&checkpoint, &Shape::default(), vec![]).unwrap();
+    let journal = Journal::create(&checkpoint, &Shape::default(), 0, vec![]).unwrap();
     let sink = Sink::new(Target::File(file), &path, 0);
     let (options, state) = (options(&path), State::default());
     (
@@ -259,6 +262,7 @@ fn onto(folder: &Path, file: fs::File) -> (Writer, PathBuf) {
             &state,
             sink,
             Err(folder.join("f")),
+            super::versions::Versions::later(folder.join("v"), 0),
             (journal, checkpoint),
         ),
         path,

@@ -202,6 +202,7 @@ fn records(times: u64, folder: &Path, output: &str, every: u64) -> Result<()> {
             id,
             occurrence: 0,
             fate: Ok(Record {
+                validators: Default::default(),
                 status: 200,
                 fetched_at: UNIX_EPOCH,
                 body: body.clone(),
