@@ -156,11 +156,12 @@ pub(super) fn connection_signal(reason: Reason) -> Signal {
 }
 
 /// The server's own words in an error body, as APIs commonly put them:
-/// `error.message`, `message`, `error_description`, `error`, `detail`, `title`.
+/// `error.message`, `errors[0].message`, `message`, `error_description`, `error`, `detail`, `title`.
 pub(super) fn server_words(body: &[u8]) -> Option<String> {
     let value: serde_json::Value = serde_json::from_slice(body).ok()?;
     let text = [
         "/error/message",
+        "/errors/0/message",
         "/message",
         "/error_description",
         "/error",
