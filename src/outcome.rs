@@ -25,15 +25,53 @@ pub struct Outcome {
     pub pages: Option<Box<Pages>>,
 }
 
-/// A body that the API gave for an item.
+/// A body that the API gave for an item; or, in an update, its word that the
+/// one of before still holds.
 #[derive(Debug, Clone)]
 pub struct Record {
-    /// HTTP status, 200 to 299.
+    /// HTTP status, 200 to 299; 304 when the body of before still holds.
     pub status: u16,
     /// When the body was complete.
     pub fetched_at: SystemTime,
     /// Valid JSON in UTF-8 without insignificant white space: one line, no newline at its end.
+    /// Empty with a 304.
     pub body: Bytes,
+    /// What to ask with the next time.
+    pub validators: Validators,
+}
+
+impl Record {
+    /// The body of before still holds, as of `at`.
+    pub fn unchanged(at: SystemTime, validators: Validators) -> Record {
+        Record {
+            status: 304,
+            fetched_at: at,
+            body: Bytes::new(),
+            validators,
+        }
+    }
+
+    /// Whether there is no body, since the one of before still holds.
+    pub fn is_unchanged(&self) -> bool {
+        self.status == 304
+    }
+}
+
+/// What a server calls one version of a body (RFC 9110 section 8.8), byte for
+/// byte as it came: a weak ETag stays weak.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Validators {
+    /// `ETag`.
+    pub etag: Option<Box<[u8]>>,
+    /// `Last-Modified`.
+    pub last_modified: Option<Box<[u8]>>,
+}
+
+impl Validators {
+    /// Whether nothing can be asked with them.
+    pub fn is_empty(&self) -> bool {
+        self.etag.is_none() && self.last_modified.is_none()
+    }
 }
 
 /// Why an item has no record, for good.

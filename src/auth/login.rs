@@ -115,8 +115,8 @@ fn word(path: &JsonPath, body: &Value) -> Option<String> {
 
 /// The last `Set-Cookie` of this name (RFC 6265 section 5.2): its value, and its Max-Age.
 fn cookie(headers: &HeaderMap, name: &str) -> Option<(String, Option<Duration>)> {
-    let cookies = headers.get_all(SET_COOKIE).iter();
-    let cookies = cookies.filter_map(|cookie| {
+    let mut cookies = headers.get_all(SET_COOKIE).iter().rev();
+    cookies.find_map(|cookie| {
         let mut parts = cookie.to_str().ok()?.split(';');
         let (own, value) = parts.next()?.split_once('=')?;
         let age = parts.find_map(|part| {
@@ -125,8 +125,7 @@ fn cookie(headers: &HeaderMap, name: &str) -> Option<(String, Option<Duration>)>
             is_age.then(|| believable(Some(&Value::from(value.trim()))))
         });
         (own.trim() == name).then(|| (value.trim().to_owned(), age.flatten()))
-    });
-    cookies.last()
+    })
 }
 
 #[cfg(test)]

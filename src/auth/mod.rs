@@ -2,8 +2,11 @@
 //!
 //! [`Credentials`] is what a request needs; [`TokenKeeper`] is the one owner
 //! of the access token (promise 5): at most one token request is in flight, it
-//! is made ahead of the expiry, and a refused token is dropped once. Must
-//! never show a secret: what leaves this module is a sensitive header value.
+//! is made ahead of the expiry, and a refused token is dropped once. It asks a
+//! [`Source`], which hides how tokens are come by: [`token_request`] for every
+//! OAuth2 grant, an API's own log-in, and the [`TokenStore`] for what a refresh
+//! token turns into. Must never show a secret: what leaves this module is a
+//! sensitive header value.
 
 mod assertion;
 pub mod consent;

@@ -37,9 +37,9 @@ pub struct Source {
 
 enum Way {
     /// An API's own log-in.
-    LogIn(Login),
+    LogIn(Box<Login>),
     /// A grant that needs nothing but the job file.
-    Fresh(Grant, OnceLock<Url>),
+    Fresh(Box<(Grant, OnceLock<Url>)>),
     /// A grant that lives by its refresh token.
     Refresh(Box<Refresh>),
 }
@@ -70,7 +70,7 @@ impl Source {
     /// Tokens by an API's own log-in.
     pub fn log_in(login: Login, client: reqwest::Client, timeout: Duration) -> Source {
         Source {
-            way: Way::LogIn(login),
+            way: Way::LogIn(Box::new(login)),
             client,
             timeout,
         }
@@ -87,7 +87,7 @@ impl Source {
     ) -> Source {
         let way = match grant.kind {
             GrantKind::ClientCredentials | GrantKind::JwtBearer(_) => {
-                Way::Fresh(grant, OnceLock::new())
+                Way::Fresh(Box::new((grant, OnceLock::new())))
             }
             GrantKind::RefreshToken { .. }
             | GrantKind::AuthorizationCode { .. }
@@ -126,7 +126,8 @@ impl Source {
     pub(super) async fn request(&self) -> Result<Granted, GrantError> {
         match &self.way {
             Way::LogIn(login) => log_in(login, &self.client, self.timeout).await,
-            Way::Fresh(grant, token_url) => {
+            Way::Fresh(fresh) => {
+                let (grant, token_url) = &**fresh;
                 let token_url = self.token_url(grant, token_url).await?;
                 let exchange = match &grant.kind {
                     GrantKind::JwtBearer(assertion) => Exchange::JwtBearer(assertion),

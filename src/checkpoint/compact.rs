@@ -46,7 +46,26 @@ pub(crate) fn compact(
         known.ranges = joined(&known.ranges);
     }
     let base = done.len().div_ceil(keys_a_block).max(1) as u64;
-    let mut draft = Draft::begin(path, &state.shape, state.created.clone(), base)?;
+    let journal = replace(path, state, done)?;
+    (state.base, state.blocks, state.keys) = (base, base, done.len() as u64);
+    tracing::debug!(blocks = before, bytes, now = base, "checkpoint compacted");
+    Ok(Some(journal))
+}
+
+/// Puts a checkpoint that says what `state` and `done` say in the place of
+/// whatever is there, in one step.
+///
+/// # Errors
+/// [`CheckpointError::Io`]; the old checkpoint is untouched then, or wholly replaced.
+pub(crate) fn replace(
+    path: &Path,
+    state: &State,
+    done: &DoneSet,
+) -> Result<Journal, CheckpointError> {
+    let keys_a_block = limit!("KEYS", KEYS);
+    let base = done.len().div_ceil(keys_a_block).max(1) as u64;
+    let created = state.created.clone();
+    let mut draft = Draft::begin(path, &state.shape, state.generation, created, base)?;
     let mut keys: Vec<ItemKey> = Vec::with_capacity(keys_a_block.min(done.len()));
     let mut commit = whole(state);
     for key in done.keys() {
@@ -59,10 +78,7 @@ pub(crate) fn compact(
     }
     draft.commit(&commit, &keys)?;
     fail_point!("compaction: written");
-    let journal = draft.publish()?;
-    (state.base, state.blocks, state.keys) = (base, base, done.len() as u64);
-    tracing::debug!(blocks = before, bytes, now = base, "checkpoint compacted");
-    Ok(Some(journal))
+    draft.publish()
 }
 
 /// All that the state knows, as one commit.

@@ -173,7 +173,11 @@ impl Shard {
         reason = "`find` returns places that are there"
     )]
     fn grow(&mut self) {
-        let places = (self.places.len() + self.places.len() / 3).max(FEWEST);
+        let places = match self.places.len() {
+            // So small that doubling saves more time than it costs memory.
+            few @ 0..64 => (few * 2).max(FEWEST),
+            many => many + many / 3,
+        };
         let old = std::mem::replace(&mut self.places, vec![FREE; places]);
         // Its keys are in the order of their places: this goes through memory once.
         for stored in old.into_iter().filter(|stored| *stored != FREE) {
@@ -258,6 +262,13 @@ impl DoneSet {
             None => Claim::New { occurrence },
             Some(0) => Claim::Done { occurrence },
             Some(_) => Claim::Repeat,
+        }
+    }
+
+    /// Adds items that are done, few or many. Adding one twice changes nothing.
+    pub(crate) fn add(&mut self, keys: &[ItemKey]) {
+        for key in keys {
+            self.insert(*key, 0);
         }
     }
 

@@ -22,6 +22,8 @@ pub struct Files {
     pub checkpoint: PathBuf,
     /// `<output>.failed.ndjson`: one line a failed item.
     pub failures: PathBuf,
+    /// `<output>.versions`: where each record is, and what to ask with for a newer one.
+    pub versions: PathBuf,
     /// `<output>.lock`: there while a run works on the output.
     pub lock: PathBuf,
 }
@@ -35,25 +37,39 @@ impl Files {
     pub fn of(output: &Path) -> Result<Files, CheckpointError> {
         let output =
             resolve(output).map_err(CheckpointError::io(output, "find the output's folder"))?;
-        let beside = |ending: &str| {
-            let mut name = OsString::from(&output);
-            name.push(ending);
-            PathBuf::from(name)
-        };
-        Ok(Files {
-            checkpoint: beside(".checkpoint"),
-            failures: beside(".failed.ndjson"),
-            lock: beside(".lock"),
+        Ok(Files::named(output))
+    }
+
+    fn named(output: PathBuf) -> Files {
+        Files {
+            checkpoint: beside(&output, ".checkpoint"),
+            failures: beside(&output, ".failed.ndjson"),
+            versions: beside(&output, ".versions"),
+            lock: beside(&output, ".lock"),
             output,
-        })
+        }
+    }
+
+    /// `<output>.updating` and its own files: what an update has brought so far.
+    pub(crate) fn updating(&self) -> Files {
+        Files::named(beside(&self.output, ".updating"))
+    }
+
+    /// `<output>.next` and its own files: what is to take these files' place.
+    pub(crate) fn next(&self) -> Files {
+        Files::named(beside(&self.output, ".next"))
     }
 
     /// Where a checkpoint is written before it gets its name.
     pub(crate) fn temporary(checkpoint: &Path) -> PathBuf {
-        let mut name = OsString::from(checkpoint);
-        name.push(".tmp");
-        PathBuf::from(name)
+        beside(checkpoint, ".tmp")
     }
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(ending);
+    PathBuf::from(name)
 }
 
 /// Follows the last component's links, also dangling ones, and canonicalizes its folder.
@@ -100,6 +116,11 @@ mod tests {
         assert_eq!(files.checkpoint, folder.join("a.ndjson.checkpoint"));
         assert_eq!(files.failures, folder.join("a.ndjson.failed.ndjson"));
         assert_eq!(files.lock, folder.join("a.ndjson.lock"));
+        assert_eq!(files.versions, folder.join("a.ndjson.versions"));
+        let update = files.updating();
+        assert_eq!(update.output, folder.join("a.ndjson.updating"));
+        let checkpoint = folder.join("a.ndjson.updating.checkpoint");
+        assert_eq!(update.checkpoint, checkpoint);
     }
 
     #[cfg(unix)]

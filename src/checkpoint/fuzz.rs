@@ -77,6 +77,7 @@ fn header(base: u64) -> Vec<u8> {
         harvest: "0.1.0".to_owned(),
         base,
         shape: vec![("request.url".to_owned(), "http://x/{id}".to_owned())],
+        generation: 0,
     };
     serde_json::to_vec(&header).unwrap()
 }

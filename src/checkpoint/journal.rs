@@ -45,18 +45,20 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// Makes a checkpoint without items, in the place of whatever is there, in
-    /// one step. `notes`: what the pacer has to know of earlier runs.
+    /// one step. `notes`: what the pacer has to know of earlier runs;
+    /// `generation`: which update the output comes from.
     ///
     /// # Errors
     /// [`CheckpointError::Io`].
     pub(crate) fn create(
         path: &Path,
         shape: &Shape,
+        generation: u64,
         notes: Vec<Note>,
     ) -> Result<Journal, CheckpointError> {
         let now = SystemTime::now();
         let base = u64::from(!notes.is_empty());
-        let mut draft = Draft::begin(path, shape, rfc3339(now), base)?;
+        let mut draft = Draft::begin(path, shape, generation, rfc3339(now), base)?;
         if base > 0 {
             let commit = Commit {
                 at_ms: unix_ms(now),
@@ -260,6 +262,7 @@ impl Draft {
     pub(super) fn begin(
         path: &Path,
         shape: &Shape,
+        generation: u64,
         created: String,
         base: u64,
     ) -> Result<Draft, CheckpointError> {
@@ -278,6 +281,7 @@ impl Draft {
             harvest: env!("CARGO_PKG_VERSION").to_owned(),
             base,
             shape: shape.fields.clone(),
+            generation,
         };
         let header = serde_json::to_vec(&header)
             .map_err(io::Error::from)

@@ -1,7 +1,7 @@
 //! What is done, kept so that no kill and no power loss can make it wrong.
 //!
 //! Owns the files beside an output: the checkpoint (a journal of commits), the
-//! lock, and the names of all four. Owns the done set too, which answers
+//! lock, and the names of all of them. Owns the done set too, which answers
 //! "is this item still to be fetched?". Keeps promise 1 (exactly once: a block
 //! counts wholly or not at all, a damaged checkpoint and an edited output are
 //! refused), promise 2 ("done" is a hash of the ID, never a place in the list)
@@ -40,7 +40,7 @@ pub use shape::{Difference, Shape};
 
 pub(crate) use clock::{rfc3339, unix_ms};
 pub(crate) use commit::{Commit, Extent, Range};
-pub(crate) use compact::compact;
+pub(crate) use compact::{compact, replace};
 pub(crate) use error::advice;
 pub(crate) use files::sync_folder;
 pub(crate) use journal::Journal;

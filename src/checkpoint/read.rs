@@ -39,6 +39,8 @@ pub(crate) struct State {
     /// RFC 3339.
     pub(crate) created: String,
     pub(crate) shape: Shape,
+    /// Which update the output came from; 0 before the first.
+    pub(crate) generation: u64,
     /// Commit blocks that were made in one go.
     pub(crate) base: u64,
     /// Blocks after the header.
@@ -175,6 +177,7 @@ pub(super) fn scan_bytes(
         fields: header.shape,
     };
     state.base = header.base;
+    state.generation = header.generation;
     loop {
         let offset = state.end;
         match step(&mut file, size, &mut state, &mut payload)? {

@@ -59,7 +59,7 @@ fn key(n: u64) -> ItemKey {
 
 /// A checkpoint with `n` commits.
 fn make(path: &Path, n: u64) -> Journal {
-    let mut journal = Journal::create(path, &shape(), vec![]).unwrap();
+    let mut journal = Journal::create(path, &shape(), 0, vec![]).unwrap();
     for n in 0..n {
         journal.append_commit(&commit(n), &[key(n)]).unwrap();
     }
@@ -274,7 +274,7 @@ fn the_latest_trail_counts_until_the_item_is_done_and_a_short_checkpoint_has_it_
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("c");
     let (one, other) = (ItemKey::of("one", 0), ItemKey::of("other", 0));
-    let mut journal = Journal::create(&path, &shape(), vec![]).unwrap();
+    let mut journal = Journal::create(&path, &shape(), 0, vec![]).unwrap();
     let with = |n: u64, trails: Vec<(ItemKey, Option<Trail>)>| Commit {
         trails,
         ..commit(n)

@@ -23,6 +23,7 @@ use std::path::PathBuf;
   harvest jobs/tracks.toml          run it; run it again to resume
   harvest retry jobs/tracks.toml    run again only what failed
   harvest login jobs/spotify_login.toml   log in once, where an API wants a person
+  harvest jobs/tracks.toml --update    ask again for what is there; replaces what has changed
 
 Exit codes:
   0 every item has its record · 1 the run could not go on · 2 wrong command line or job file
@@ -62,6 +63,10 @@ pub(super) struct RunArgs {
     /// Start over: remove what earlier runs fetched (asks first)
     #[arg(long)]
     pub(super) fresh: bool,
+    /// Ask again for the records that are there (those older than [update] older_than; without that
+    /// section, all), and replace what has changed
+    #[arg(long, conflicts_with = "fresh")]
+    pub(super) update: bool,
     /// With --fresh: don't ask
     #[arg(long, short)]
     pub(super) yes: bool,

@@ -2,6 +2,7 @@
 
 use super::args::CheckArgs;
 use super::run::quoted;
+use super::status::words_of_age;
 use super::{Exit, show};
 use crate::auth::{FileStore, LoginId};
 use crate::checkpoint::{CheckpointError, Claim, DoneSet, Files, Loading, scan};
@@ -11,6 +12,7 @@ use crate::job::{
     load,
 };
 use crate::report::{count, place, span};
+use crate::write::{WriteError, ages};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -20,6 +22,8 @@ enum CheckError {
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     Ids(#[from] IdsError),
+    #[error(transparent)]
+    Versions(#[from] WriteError),
 }
 
 pub(super) fn check(args: &CheckArgs) -> Exit {
@@ -36,7 +40,7 @@ pub(super) fn check(args: &CheckArgs) -> Exit {
             show::err(&error);
             match error {
                 CheckError::Ids(_) => Exit::Usage,
-                CheckError::Checkpoint(_) => Exit::Error,
+                CheckError::Checkpoint(_) | CheckError::Versions(_) => Exit::Error,
             }
         }
     }
@@ -102,6 +106,12 @@ fn plan(job: &Job) -> Result<String, CheckError> {
         }
         line("items", items);
         line("done", count(tally.done));
+        if let Some(update) = &job.update
+            && let OutputTarget::File(output) = &job.output.target
+            && let Some(ages) = ages(output, update.older_than)?
+        {
+            line("older", words_of_age(&ages, update));
+        }
         line("left", count(left));
         let mut time = time(job, left);
         if job.request.pages.is_some() && !job.limits.rates.is_empty() {

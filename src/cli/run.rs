@@ -15,14 +15,18 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Mode {
     /// Begin or resume it.
-    Run { fresh: bool },
+    Run { fresh: bool, update: bool },
     /// Try what failed again, for these reasons; none named is all.
     Retry { reasons: Vec<Reason> },
 }
 
 pub(super) fn run(args: &RunArgs) -> Exit {
     let ask = args.fresh && !args.yes;
-    harvest_after(&args.harvest, &Mode::Run { fresh: args.fresh }, |jobs| {
+    let mode = Mode::Run {
+        fresh: args.fresh,
+        update: args.update,
+    };
+    harvest_after(&args.harvest, &mode, |jobs| {
         let mut asked = jobs.iter().filter(|_| ask);
         asked.try_for_each(ask_to_start_over)
     })
@@ -106,7 +110,8 @@ async fn run_all(args: &HarvestArgs, mode: &Mode, jobs: &[Job], screen: &Screen)
     let mut worst = Exit::Done;
     for job in jobs {
         let options = RunOptions {
-            fresh: *mode == Mode::Run { fresh: true },
+            fresh: matches!(mode, Mode::Run { fresh: true, .. }),
+            update: matches!(mode, Mode::Run { update: true, .. }),
             retry: match mode {
                 Mode::Run { .. } => None,
                 Mode::Retry { reasons } => Some(reasons.clone()),
@@ -192,6 +197,7 @@ fn commands(args: &HarvestArgs, mode: &Mode, job: &Path) -> Commands {
     let run = format!("harvest {words}");
     let mut retry = format!("harvest retry {words}");
     let again = match mode {
+        Mode::Run { update: true, .. } => format!("{run} --update"),
         Mode::Run { .. } => run.clone(),
         Mode::Retry { reasons } => {
             for reason in reasons {

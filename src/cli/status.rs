@@ -3,8 +3,9 @@
 use super::args::StatusArgs;
 use super::{Exit, show};
 use crate::checkpoint::{Closing, inspect};
-use crate::job::{LoadOptions, OutputTarget, load};
+use crate::job::{LoadOptions, OutputTarget, Update, load};
 use crate::report::{count, place};
+use crate::write::{Ages, ages, under_way};
 use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -73,6 +74,17 @@ pub(super) fn status(args: &StatusArgs) -> Exit {
             format!("{} ({})", count(failed), reasons.join(", ")),
         );
     }
+    let aged = job.update.map(|update| ages(output, update.older_than));
+    if let (Some(update), Some(Ok(Some(ages)))) = (&job.update, aged) {
+        line("older", words_of_age(&ages, update));
+    }
+    if let Some(asked) = under_way(output) {
+        let asked = count(asked);
+        line(
+            "update",
+            format!("under way: {asked} items asked so far; --update goes on"),
+        );
+    }
     if let Some(at) = state.committed_at {
         line(
             "committed",
@@ -101,4 +113,14 @@ pub(super) fn status(args: &StatusArgs) -> Exit {
         }
     }
     show::out(&text)
+}
+
+/// `12 of 5,000 records are older than 7days`.
+pub(super) fn words_of_age(ages: &Ages, update: &Update) -> String {
+    format!(
+        "{} of {} records are older than {}",
+        count(ages.older),
+        count(ages.records),
+        humantime::format_duration(update.older_than)
+    )
 }

@@ -4,6 +4,7 @@ use super::ask::{Ask, Target};
 use super::batch::{self, Sharing};
 use super::body;
 use super::classify::{self, Answer, Refused, Trouble, Verdict};
+use super::conditional;
 use super::head::{equip, header_value, with_key};
 use super::pages::{Ended, Pages, Paging, Place};
 use super::redirect::{MOST_HOPS, next_hop, next_method};
@@ -11,7 +12,7 @@ use super::sent::Sent;
 use crate::auth::{Credentials, Presented, SidePermits, Token};
 use crate::job::{Filling, Method, Request, Template, TemplateError};
 use crate::json::compact_json;
-use crate::outcome::{Reason, Record};
+use crate::outcome::{Reason, Record, Validators};
 use crate::pace::{Permit, Signal};
 use crate::transport::{
     budget, certificate_problem, connection_failure, holds, redact, retry_after,
@@ -54,6 +55,17 @@ pub struct Fetcher {
     pages: Option<Pages>,
     permits: SidePermits,
     credentials: Credentials,
+}
+
+/// How an item is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// At its own URL.
+    Plainly,
+    /// The same, with the validators of the body that is there.
+    ForNews,
+    /// Where a redirect led: what is said there of versions is about another URL.
+    Elsewhere,
 }
 
 enum Step {
@@ -116,12 +128,19 @@ impl Fetcher {
 
     /// Makes one attempt for what is asked. The permit is the leave to send its first
     /// request, now; further hops ask for their own, and take the token anew.
-    pub async fn attempt(&self, ask: Ask<'_>, presented: Presented, leave: &Permit) -> Answer {
+    /// With `known` validators, one item is asked for news only; those of a batch never are.
+    pub async fn attempt(
+        &self,
+        ask: Ask<'_>,
+        presented: Presented,
+        known: Option<&Validators>,
+        leave: &Permit,
+    ) -> Answer {
         let (Ask::Several(ids), Some((target, sharing))) = (ask, &self.several) else {
             let filling = Filling::one(ask.first());
             let place = ask.place();
             return self
-                .send_all(&self.one, &filling, place, presented, leave)
+                .send_all(&self.one, &filling, place, presented, known, leave)
                 .await;
         };
         if let Err(answer) = sharing.check(ids) {
@@ -129,7 +148,7 @@ impl Fetcher {
         }
         let filling = Filling::several(ids, sharing.separator());
         let mut answer = self
-            .send_all(target, &filling, None, presented, leave)
+            .send_all(target, &filling, None, presented, None, leave)
             .await;
         if let Verdict::Record(record) = answer.verdict {
             answer.verdict = sharing.share_out(ids, &record);
@@ -144,6 +163,7 @@ impl Fetcher {
         filling: &Filling<'_>,
         place: Option<&Place>,
         presented: Presented,
+        known: Option<&Validators>,
         leave: &Permit,
     ) -> Answer {
         let home = match target.url.fill(filling, &target.query) {
@@ -191,7 +211,14 @@ impl Fetcher {
             let deadline = Instant::now() + self.timeout;
             let mut request = reqwest::Request::new(method.clone(), url.clone());
             let token = equip(&mut request, &headers, &presented, trusted);
-            let sent = self.send(request, token, trusted.then_some(leave), deadline);
+            let asked = if hop > 0 {
+                Asked::Elsewhere
+            } else if conditional::ask(request.headers_mut(), known) {
+                Asked::ForNews
+            } else {
+                Asked::Plainly
+            };
+            let sent = self.send(request, token, asked, trusted.then_some(leave), deadline);
             let step = match tokio::time::timeout_at(deadline, sent).await {
                 Ok(step) => step,
                 Err(_) => return self.too_slow(trusted),
@@ -273,6 +300,7 @@ impl Fetcher {
         &self,
         request: reqwest::Request,
         token: Option<&Token>,
+        asked: Asked,
         home: Option<&Permit>,
         deadline: Instant,
     ) -> Step {
@@ -320,7 +348,17 @@ impl Fetcher {
             .as_ref()
             .map(|pages| pages.links(response.headers()));
         let answer = if (200..300).contains(&status) {
-            self.success(status, &mut response).await
+            let validators = match asked {
+                Asked::Elsewhere => Validators::default(),
+                _ => conditional::validators(response.headers()),
+            };
+            self.success(status, validators, &mut response).await
+        } else if status == 304 && asked == Asked::ForNews {
+            Answer {
+                signal: Signal::Fine,
+                verdict: Verdict::NotModified(conditional::validators(response.headers())),
+                bytes: 0,
+            }
         } else {
             let after = retry_after(response.headers(), now).or_else(|| announced?.refuses(status));
             if let Some(leave) =
@@ -352,7 +390,12 @@ impl Fetcher {
         Step::Answer(answer, links.unwrap_or_default())
     }
 
-    async fn success(&self, status: u16, response: &mut reqwest::Response) -> Answer {
+    async fn success(
+        &self,
+        status: u16,
+        validators: Validators,
+        response: &mut reqwest::Response,
+    ) -> Answer {
         let trouble = |reason, message: String| Trouble::new(Some(status), reason, message);
         if matches!(status, 204 | 205) {
             return Answer {
@@ -399,6 +442,7 @@ impl Fetcher {
                     status,
                     fetched_at: SystemTime::now(),
                     body,
+                    validators,
                 }),
                 bytes,
             },

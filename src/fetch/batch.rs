@@ -8,7 +8,7 @@
 use super::classify::{Answer, Share, Trouble, Verdict};
 use crate::job::{Batch, Matching};
 use crate::json::{self, Query};
-use crate::outcome::{Reason, Record};
+use crate::outcome::{Reason, Record, Validators};
 use crate::pace::Signal;
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -80,6 +80,7 @@ impl Sharing {
         let shares = owned.iter().map(|owned| match owned {
             Some(element) => match elements.get(*element) {
                 Some(element) if !json::is_null(element) => Share::Record(Record {
+                    validators: Validators::default(),
                     status: answer.status,
                     fetched_at: answer.fetched_at,
                     // Its own bytes: a slice would keep the whole answer in memory.
@@ -194,6 +195,7 @@ mod tests {
 
     fn shares(sharing: &Sharing, ids: &[&str], items: &str) -> Vec<String> {
         let record = Record {
+            validators: Validators::default(),
             status: 200,
             fetched_at: UNIX_EPOCH,
             body: format!("{{\"items\":{items}}}").into(),
@@ -261,6 +263,7 @@ mod tests {
     #[test]
     fn an_answer_without_the_path_or_the_key_is_malformed() {
         let elsewhere = Record {
+            validators: Validators::default(),
             status: 200,
             fetched_at: UNIX_EPOCH,
             body: "{\"error\":1}".into(),

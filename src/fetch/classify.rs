@@ -1,7 +1,7 @@
 //! What an answer means for the item, and what it says about the server.
 
 use super::pages::PageAnswer;
-use crate::outcome::{Reason, Record};
+use crate::outcome::{Reason, Record, Validators};
 use crate::pace::Signal;
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub enum Verdict {
     Record(Record),
     /// A page of an item that comes in pages.
     Page(Box<PageAnswer>),
+    /// 304 to a conditional request: the body of before still holds, and what it is called now.
+    NotModified(Validators),
     /// A batch's answer came whole: each item has a share, in the order of the IDs.
     Shares(Vec<Share>),
     /// Failed for good.
@@ -41,7 +43,10 @@ impl Verdict {
     /// The trouble, where there is one.
     pub fn trouble(&self) -> Option<&Trouble> {
         match self {
-            Verdict::Record(_) | Verdict::Page(_) | Verdict::Shares(_) => None,
+            Verdict::Record(_)
+            | Verdict::Page(_)
+            | Verdict::NotModified(_)
+            | Verdict::Shares(_) => None,
             Verdict::Failed(trouble)
             | Verdict::Forbidden(trouble)
             | Verdict::Again(trouble)
@@ -53,7 +58,10 @@ impl Verdict {
     /// The same, to be changed.
     pub(super) fn trouble_mut(&mut self) -> Option<&mut Trouble> {
         match self {
-            Verdict::Record(_) | Verdict::Page(_) | Verdict::Shares(_) => None,
+            Verdict::Record(_)
+            | Verdict::Page(_)
+            | Verdict::NotModified(_)
+            | Verdict::Shares(_) => None,
             Verdict::Failed(trouble)
             | Verdict::Forbidden(trouble)
             | Verdict::Again(trouble)

@@ -10,6 +10,7 @@ mod attempt;
 mod batch;
 mod body;
 mod classify;
+mod conditional;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod head;

@@ -35,9 +35,9 @@ pub enum Auth {
         value: SecretString,
     },
     /// Access tokens by an OAuth2 grant (RFC 6749).
-    Grant(Grant),
+    Grant(Box<Grant>),
     /// Tokens by an API's own log-in.
-    Login(Login),
+    Login(Box<Login>),
 }
 
 /// `[auth] in` for an API key.

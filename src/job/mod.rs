@@ -61,6 +61,8 @@ pub struct Job {
     pub output: Output,
     /// How often work is made durable.
     pub checkpoint: Checkpoint,
+    /// How old a record may get; `None`: it is kept until someone asks for an update.
+    pub update: Option<Update>,
     /// Every request goes to the embedded API instead of the named hosts.
     pub sandbox: bool,
 }
@@ -269,4 +271,11 @@ pub enum RecordForm {
 pub struct Checkpoint {
     /// `every`: the most work that a crash can cost.
     pub every: Duration,
+}
+
+/// `[update]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Update {
+    /// `older_than`: only records of this age are asked for again.
+    pub older_than: Duration,
 }

@@ -12,6 +12,7 @@ mod output;
 mod pages;
 mod reader;
 mod request;
+mod update;
 mod values;
 
 use self::reader::Reader;
@@ -24,7 +25,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 /// Every section, with every key it may hold.
-const SECTIONS: [(&str, &[&str]); 7] = [
+const SECTIONS: [(&str, &[&str]); 8] = [
     ("ids", &["list", "file", "column", "field", "repeats"]),
     (
         "request",
@@ -77,6 +78,7 @@ const SECTIONS: [(&str, &[&str]); 7] = [
     ("retry", &["attempts", "backoff"]),
     ("output", &["path", "record", "order", "columns"]),
     ("checkpoint", &["every"]),
+    ("update", &["older_than"]),
 ];
 
 /// The job that the parsed file describes, or every mistake in it.
@@ -105,12 +107,22 @@ pub(super) fn read(
     let retry = read_retry(&mut reader, root);
     let output = output::read(&mut reader, root, options.output.as_deref());
     let checkpoint = read_checkpoint(&mut reader, root);
+    let pages = request.as_ref().is_some_and(|r| r.value.pages.is_some());
+    let update = update::read(
+        &mut reader,
+        root,
+        output.as_ref(),
+        options.output.is_some(),
+        pages,
+    );
     if let (Some(request), Some(auth)) = (&request, &auth) {
         credentials::check(&mut reader, request, auth);
     }
 
     let mistakes = reader.into_mistakes();
-    match (ids, request, auth, limits, retry, output, checkpoint) {
+    match (
+        ids, request, auth, limits, retry, output, checkpoint, update,
+    ) {
         (
             Some(ids),
             Some(request),
@@ -119,6 +131,7 @@ pub(super) fn read(
             Some(retry),
             Some(output),
             Some(checkpoint),
+            Some(update),
         ) if mistakes.is_empty() => Ok(Job {
             path: path.to_owned(),
             ids,
@@ -128,6 +141,7 @@ pub(super) fn read(
             retry,
             output,
             checkpoint,
+            update,
             sandbox: options.sandbox,
         }),
         _ => Err(mistakes),

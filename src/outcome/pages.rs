@@ -4,7 +4,7 @@
 //! which a part is written already. Must never hold a credential: a trail ends
 //! in the checkpoint.
 
-use super::Record;
+use super::{Record, Validators};
 use bytes::Bytes;
 use std::ops::Range;
 use std::time::SystemTime;
@@ -89,6 +89,7 @@ impl Page {
                 status: self.status,
                 fetched_at: self.fetched_at,
                 body,
+                validators: Validators::default(),
             })
         })
     }

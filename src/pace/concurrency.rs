@@ -118,9 +118,6 @@ mod tests {
             let capacity = workers as f64 * 1000.0 / work;
             // What it takes to keep all workers busy.
             let ideal = (workers as f64 * (work + 10.0) / work).ceil() as usize;
-            println!(
-                "{workers} × {work} ms: limit {limit}, ideal {ideal}, {speed:.0}/s of {capacity:.0}/s"
-            );
             assert!(speed > 0.9 * capacity, "{workers}: {speed} of {capacity}");
             assert!(
                 limit >= ideal && limit <= ideal * 2 + 8,

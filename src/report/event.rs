@@ -28,6 +28,8 @@ pub struct Plan {
     pub output: Option<PathBuf>,
     /// Only failed items are tried again: how many there are.
     pub retry: Option<u64>,
+    /// Records that are there are asked for again.
+    pub update: Option<UpdatePlan>,
     /// Done by earlier runs: records and failures.
     pub done_before: u64,
     /// Bytes of uncommitted work that recovery took back.
@@ -42,6 +44,32 @@ pub struct Plan {
     pub concurrency_auto: bool,
     /// The embedded API's address, when it is used.
     pub sandbox: Option<String>,
+}
+
+/// What an update is about to ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpdatePlan {
+    /// Only what is older; `None`: everything.
+    pub older_than: Option<Duration>,
+    /// Records in the output.
+    pub records: u64,
+    /// Of these, older ones.
+    pub older: u64,
+}
+
+/// What an update has done to the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct UpdateNews {
+    /// Records that are other ones now.
+    pub changed: u64,
+    /// Records of items that had none.
+    pub added: u64,
+    /// Records that were asked for and are what they were.
+    pub unchanged: u64,
+    /// Records that left, since there is no such item any more.
+    pub gone: u64,
+    /// Records that stayed because asking for them failed.
+    pub kept: u64,
 }
 
 /// How a run stands.
@@ -105,6 +133,10 @@ pub enum End {
     Retried,
     /// `retry`, and nothing has failed; nothing was sent.
     NothingToRetry,
+    /// The update's records are in the output.
+    Updated,
+    /// `--update`, and nothing is old enough; nothing was sent.
+    UpToDate,
     /// `--limit` was reached.
     Limit,
     /// To be resumed later, and why.
@@ -134,6 +166,10 @@ pub struct Summary {
     pub items: u64,
     /// Pages of this run, where items come in pages.
     pub pages: u64,
+    /// In an update: records that still hold.
+    pub unchanged: u64,
+    /// What an update that came to its end has done.
+    pub update: Option<UpdateNews>,
     /// Records in the output, earlier runs' counted.
     pub records_in_all: u64,
     /// Failures of this run, by reason, with one message each.

@@ -11,7 +11,7 @@ mod screen;
 mod summary;
 mod words;
 
-pub use event::{Commands, End, Event, Plan, Snapshot, Summary};
+pub use event::{Commands, End, Event, Plan, Snapshot, Summary, UpdateNews, UpdatePlan};
 pub use screen::Screen;
 pub use words::{count, place, rate, span};
 

@@ -1,6 +1,6 @@
 //! The first and the last words of a run.
 
-use super::event::{End, Plan, Summary};
+use super::event::{End, Plan, Summary, UpdateNews};
 use super::words::{bytes, count, place, rate, span};
 use crate::pace::Found;
 use std::fmt::Write;
@@ -24,6 +24,18 @@ pub(super) fn opening(plan: &Plan) -> String {
     );
     if let Some(address) = &plan.sandbox {
         let _ = write!(text, " · embedded API at {address}");
+    }
+    if let Some(update) = &plan.update {
+        let _ = match update.older_than {
+            None => write!(text, "\nupdating: all {} records", count(update.records)),
+            Some(age) => write!(
+                text,
+                "\nupdating: {} of {} records are older than {}",
+                count(update.older),
+                count(update.records),
+                humantime::format_duration(age)
+            ),
+        };
     }
     if plan.done_before > 0 {
         let _ = match plan.retry {
@@ -62,6 +74,11 @@ pub(super) fn closing(s: &Summary) -> String {
         End::NothingToRetry => {
             "nothing to retry: no such item has failed; nothing was sent".to_owned()
         }
+        End::Updated if s.failed_in_all == 0 && s.update.is_some_and(|u| u.kept == 0) => {
+            "updated: every item has its record".to_owned()
+        }
+        End::Updated => "updated: some items failed".to_owned(),
+        End::UpToDate => "nothing to update: no record is old enough; nothing was sent".to_owned(),
         End::Limit => "stopped at --limit".to_owned(),
         End::Paused(why) => format!("paused: {why}"),
         End::Stopped(signal) => format!("stopped by {signal}; what was done is kept"),
@@ -75,6 +92,9 @@ pub(super) fn closing(s: &Summary) -> String {
         if s.pages > 0 {
             let (items, pages) = (count(s.items), count(s.pages));
             let _ = write!(text, " of {items} items ({pages} pages)");
+        }
+        if s.unchanged > 0 {
+            let _ = write!(text, ", {} unchanged", count(s.unchanged));
         }
         if failed > 0 {
             let _ = write!(text, ", {} failed", count(failed));
@@ -110,6 +130,9 @@ pub(super) fn closing(s: &Summary) -> String {
             count(s.repeats)
         );
     }
+    if let Some(update) = &s.update {
+        let _ = writeln!(text, "  update     {}", news(update));
+    }
     if let Some(output) = &s.output {
         let _ = writeln!(
             text,
@@ -118,15 +141,17 @@ pub(super) fn closing(s: &Summary) -> String {
             count(s.records_in_all)
         );
     }
-    if s.failed_in_all > 0 {
-        if let Some(path) = &s.failures {
-            let _ = writeln!(
-                text,
-                "  failures   {} ({})",
-                place(path).display(),
-                count(s.failed_in_all)
-            );
-        }
+    if s.failed_in_all > 0
+        && let Some(path) = &s.failures
+    {
+        let _ = writeln!(
+            text,
+            "  failures   {} ({})",
+            place(path).display(),
+            count(s.failed_in_all)
+        );
+    }
+    if s.failed_in_all > 0 || s.update.is_some_and(|update| update.kept > 0) {
         for (reason, (number, message)) in &s.failed {
             let _ = writeln!(
                 text,
@@ -158,6 +183,25 @@ pub(super) fn closing(s: &Summary) -> String {
         let _ = writeln!(text, "  {line}");
     }
     text.trim_end().to_owned()
+}
+
+/// What an update has done.
+fn news(update: &UpdateNews) -> String {
+    let mut text = format!(
+        "{} changed, {} unchanged",
+        count(update.changed),
+        count(update.unchanged)
+    );
+    for (number, words) in [
+        (update.added, "new"),
+        (update.gone, "gone from the API, and from the output"),
+        (update.kept, "not answered: their records stay as they were"),
+    ] {
+        if number > 0 {
+            let _ = write!(text, ", {} {words}", count(number));
+        }
+    }
+    text
 }
 
 /// What was found of the server's limits, when anything was.
@@ -197,7 +241,12 @@ fn next_steps(s: &Summary) -> Vec<String> {
             };
             vec![format!("{next}: {}", s.commands.again)]
         }
-        End::Finished | End::NothingToDo | End::Retried | End::NothingToRetry => {
+        End::Finished
+        | End::NothingToDo
+        | End::Retried
+        | End::NothingToRetry
+        | End::Updated
+        | End::UpToDate => {
             let mut steps = Vec::new();
             if !s.at_end {
                 let run = &s.commands.run;

@@ -169,8 +169,11 @@ impl Driver<'_> {
                     self.judge(work, signal, verdict, now).await?;
                 }
             }
-            // What came for a batch is shared out by whoever fetched it.
-            Verdict::Record(_) | Verdict::Page(_) | Verdict::Shares(_) => {
+            // What came for a batch is shared out by whoever fetched it, and none is asked for news.
+            Verdict::Record(_)
+            | Verdict::Page(_)
+            | Verdict::NotModified(_)
+            | Verdict::Shares(_) => {
                 self.put_back(works, now.instant);
             }
         }

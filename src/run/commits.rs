@@ -6,7 +6,7 @@ use super::state::{Cause, Driver};
 use super::uptime;
 use crate::job::OutputTarget;
 use crate::pace::{Now, PauseReason};
-use crate::report::{End, Event, Reporter, Summary};
+use crate::report::{End, Event, Reporter, Summary, UpdateNews};
 use crate::write::{Closing, Files};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -68,6 +68,10 @@ impl Driver<'_> {
         }
         let complete = cause.is_none() && cycled.is_ok() && !self.limited;
         let idle = self.stats.starts == 0 && self.stats.items + self.stats.failed_count == 0;
+        let base = self
+            .update
+            .as_ref()
+            .map(|update| (update.records, update.failed));
         let mut broken = match cycled {
             Err(error) => Some(error),
             Ok(()) => {
@@ -86,6 +90,13 @@ impl Driver<'_> {
                 }
             }
         };
+        let mut updated = None;
+        if complete && broken.is_none() {
+            match self.finish_update().await {
+                Ok(done) => updated = done,
+                Err(error) => broken = Some(error),
+            }
+        }
         let stopped = match cause {
             Some(Cause::Signal(stop)) => Some(stop),
             Some(Cause::Broken(error)) => {
@@ -99,6 +110,8 @@ impl Driver<'_> {
             (Some(_), _) => End::Error,
             (None, Some(stop)) => End::Stopped(stop.name()),
             (None, None) if idle && complete && self.options.retry.is_some() => End::NothingToRetry,
+            (None, None) if updated.is_some() => End::Updated,
+            (None, None) if base.is_some() && complete => End::UpToDate,
             (None, None) if idle && complete => End::NothingToDo,
             (None, None) if self.limited => End::Limit,
             (None, None) if self.options.retry.is_some() => End::Retried,
@@ -109,7 +122,19 @@ impl Driver<'_> {
         // Of those that were to be tried again, and still fail.
         let failed_again = self.options.retry.as_ref().is_some_and(|of| !of.is_empty());
         let at_end = self.resumed.finished || (complete && self.options.retry.is_none());
-        let summary = self.summary(end, at_end)?;
+        let mut summary = self.summary(end, at_end)?;
+        // An update that is not at its end has not touched the old output.
+        if let Some((records, failed)) = base {
+            summary.records_in_all = updated.map_or(records, |u| u.records);
+            summary.failed_in_all = updated.map_or(failed, |u| u.failed);
+        }
+        summary.update = updated.map(|u| UpdateNews {
+            changed: u.changed,
+            added: u.added,
+            unchanged: u.unchanged,
+            gone: u.gone,
+            kept: u.kept,
+        });
         reporter.on(&Event::Ended(Box::new(summary.clone())));
         match broken {
             Some(error) => Err(error),
@@ -118,7 +143,7 @@ impl Driver<'_> {
                 failed: if limited || failed_again {
                     failed_here
                 } else {
-                    summary.failed_in_all
+                    summary.failed_in_all + updated.map_or(0, |u| u.kept)
                 },
                 stopped,
                 summary,
@@ -155,6 +180,8 @@ impl Driver<'_> {
             records: self.stats.records,
             items: self.stats.items,
             pages: self.stats.pages,
+            unchanged: self.stats.unchanged,
+            update: None,
             records_in_all: left.counts.records,
             failed: self.stats.failed,
             failed_in_all: left.counts.failed,

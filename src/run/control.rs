@@ -158,7 +158,7 @@ impl Driver<'_> {
 
     fn word(&mut self, verdict: Verdict) -> Word {
         let word = match verdict {
-            Verdict::Record(_) | Verdict::Page(_) => Word::Good,
+            Verdict::Record(_) | Verdict::Page(_) | Verdict::NotModified(_) => Word::Good,
             Verdict::Shares(shares) => match shares.into_iter().next() {
                 Some(Share::Record(_)) => Word::Good,
                 Some(Share::Absent(trouble) | Share::Failed(trouble)) => {

@@ -33,7 +33,7 @@ pub(super) fn of(
                 log_in_at(base, &mut login);
             }
             let host = login.url.host_str().map(str::to_owned);
-            (Source::log_in(login, client, timeout), host)
+            (Source::log_in(*login, client, timeout), host)
         }
         Auth::Grant(mut grant) => {
             let store: Arc<dyn TokenStore> = match base {
@@ -45,7 +45,7 @@ pub(super) fn of(
             };
             let host = grant.endpoints.host().map(str::to_owned);
             (
-                Source::grant(grant, store, &job.path, client, timeout),
+                Source::grant(*grant, store, &job.path, client, timeout),
                 host,
             )
         }

@@ -164,17 +164,17 @@ impl Driver<'_> {
         let fetcher = Arc::clone(&self.fetcher);
         self.in_flight.push(Box::pin(async move {
             let ids: Vec<&str>;
-            let ask = match &load {
+            let (ask, known) = match &load {
                 Load::One(work) => match work.place() {
-                    Some(place) => Ask::Page(&work.id, place),
-                    None => Ask::One(&work.id),
+                    Some(place) => (Ask::Page(&work.id, place), None),
+                    None => (Ask::One(&work.id), work.known.as_deref()),
                 },
                 Load::Several(works) => {
                     ids = works.iter().map(|work| work.id.as_str()).collect();
-                    Ask::Several(&ids)
+                    (Ask::Several(&ids), None)
                 }
             };
-            let answer = fetcher.attempt(ask, presented, &permit).await;
+            let answer = fetcher.attempt(ask, presented, known, &permit).await;
             Attempted {
                 load,
                 permit,
@@ -234,6 +234,7 @@ impl Driver<'_> {
             Ok(Batch::End) => self.ids_ended = true,
             Ok(Batch::Listed(items)) => self.take_listed(items),
             Ok(Batch::Failed(items)) => self.take_failed(items),
+            Ok(Batch::Sifted(sifted)) => self.take_sifted(sifted),
             Err(error) => {
                 self.ids_ended = true;
                 self.stop(Cause::Broken(error), Now::read());
@@ -278,11 +279,11 @@ impl Driver<'_> {
         }
     }
 
-    fn at_limit(&self) -> bool {
+    pub(super) fn at_limit(&self) -> bool {
         self.options.limit.is_some_and(|limit| self.taken >= limit)
     }
 
-    fn limit_reached(&mut self) {
+    pub(super) fn limit_reached(&mut self) {
         self.ids_ended = true;
         self.limited = true;
         self.ids.batches.close();
@@ -291,6 +292,7 @@ impl Driver<'_> {
     /// Hands an outcome on to the writer.
     pub(super) async fn hand_on(&mut self, outcome: Outcome) -> Result<(), RunError> {
         match &outcome.fate {
+            Ok(record) if record.is_unchanged() => self.stats.unchanged += 1,
             Ok(_) => self.stats.record(outcome.pages.as_deref()),
             Err(failure) => {
                 self.stats.failure(failure.reason, &failure.message);
@@ -350,8 +352,8 @@ impl Driver<'_> {
         Snapshot {
             total,
             done_before: self.stats.done_before,
-            records: self.stats.records,
-            items: self.stats.items,
+            records: self.stats.records + self.stats.unchanged,
+            items: self.stats.items + self.stats.unchanged,
             pages: self.stats.pages,
             failed: self.stats.failed_count,
             retries: self.stats.retries,

@@ -48,6 +48,7 @@ mod tests {
             status: 200,
             fetched_at: UNIX_EPOCH,
             body: body.to_owned().into(),
+            validators: Default::default(),
         };
         error_body(&record).is_some()
     }

@@ -2,6 +2,7 @@
 //! hold up what is in flight.
 
 use super::error::RunError;
+use super::update::Sifted;
 use crate::ids::{self, Item};
 use crate::job::{IdSource, Ids};
 use crate::outcome::Reason;
@@ -11,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 /// Items handed over at once.
 const BATCH: usize = 512;
 /// Batches read ahead.
-const AHEAD: usize = 4;
+pub(super) const AHEAD: usize = 4;
 
 /// Items, handed over together.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(super) enum Batch {
     Listed(Vec<Item>),
     /// From the failures file: each is to be tried again.
     Failed(Vec<FailedItem>),
+    /// From the job's list, in an update: what is to be asked.
+    Sifted(Sifted),
     /// The list's end.
     End,
 }
@@ -143,7 +146,7 @@ fn hand_over<T, E: Into<RunError>>(
     sent
 }
 
-fn spawn<T: Send + 'static>(
+pub(super) fn spawn<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<(), RunError> {

@@ -23,6 +23,7 @@ mod state;
 mod stats;
 mod storm;
 mod suspicion;
+mod update;
 mod uptime;
 mod verdicts;
 mod work;
@@ -36,8 +37,8 @@ use crate::fetch::Fetcher;
 use crate::job::{Job, OutputTarget};
 use crate::outcome::Reason;
 use crate::pace::{Now, Pacer};
-use crate::report::{Commands, Event, Plan, Reporter, Summary};
-use crate::write::{self, FailedItems, Opened};
+use crate::report::{Commands, Event, Plan, Reporter, Summary, UpdatePlan};
+use crate::write::{self, FailedItems, Opened, Update};
 use std::path::PathBuf;
 use tokio::sync::mpsc;
 
@@ -46,6 +47,8 @@ use tokio::sync::mpsc;
 pub struct RunOptions {
     /// Start over: what is there is removed.
     pub fresh: bool,
+    /// Ask again for the records that are there, as far as they are old enough.
+    pub update: bool,
     /// Run only what failed before, and of that these kinds; none named is all.
     pub retry: Option<Vec<Reason>>,
     /// Only the first so many items that are left.
@@ -101,7 +104,12 @@ pub async fn run(
         let (job, options) = (job.clone(), options.clone());
         move || open_both_ends(&job, &options)
     });
-    let (ids, opened, known) = tokio::select! {
+    let Ends {
+        ids,
+        opened,
+        known,
+        update,
+    } = tokio::select! {
         opened = opening => opened.map_err(|_| RunError::StageGone("opening"))??,
         Some(stop) = stops.recv() => return Err(RunError::Stopped(stop)),
     };
@@ -135,6 +143,11 @@ pub async fn run(
             .retry
             .as_ref()
             .map(|_| resumed.failures.values().sum()),
+        update: update.as_ref().map(|update| UpdatePlan {
+            older_than: job.update.map(|update| update.older_than),
+            records: update.records,
+            older: update.older,
+        }),
         done_before: resumed.done,
         dropped_bytes: resumed.dropped_bytes,
         allowed: pacer.allowed_per_second(),
@@ -143,6 +156,10 @@ pub async fn run(
         concurrency_auto: job.limits.concurrency_auto,
         sandbox: options.base.clone(),
     }));
+
+    if let Some(text) = update::notice(job, &options, update.as_ref(), &resumed) {
+        reporter.on(&Event::Notice(text));
+    }
 
     let writer = writer_stage::start(writer)?;
     let mut driver = state::Driver::new(state::Parts {
@@ -155,6 +172,7 @@ pub async fn run(
         done,
         resumed,
         failed_before: known.0,
+        update,
         ids,
         writer,
         side_requests,
@@ -169,24 +187,48 @@ pub async fn run(
 type KnownItems = (known::FailedBefore, Option<String>);
 
 /// The list and the output.
-fn open_both_ends(
-    job: &Job,
-    options: &RunOptions,
-) -> Result<(ids_stage::IdStream, Opened, KnownItems), RunError> {
+struct Ends {
+    ids: ids_stage::IdStream,
+    opened: Opened,
+    known: KnownItems,
+    /// `opened` is what an update writes to.
+    update: Option<Update>,
+}
+
+fn open_both_ends(job: &Job, options: &RunOptions) -> Result<Ends, RunError> {
     match &options.retry {
         None => {
+            if options.update && job.output.target == OutputTarget::Stdout {
+                return Err(RunError::NothingToUpdate);
+            }
+            if options.update && job.request.pages.is_some() {
+                return Err(RunError::PagesToUpdate);
+            }
             // A list that is not there must leave no empty output behind.
             let ids = ids_stage::start(&job.ids)?;
             let opened = open(job, options)?;
+            if update::is_due(job, options, &opened) {
+                return update::open(job, &write_options(job, options), ids, opened);
+            }
             let known = known(job, &opened);
-            Ok((ids, opened, known))
+            Ok(Ends {
+                ids,
+                opened,
+                known,
+                update: None,
+            })
         }
         Some(reasons) => {
             let mut opened = open(job, options)?;
             let known = known(job, &opened);
             let failed = opened.failed.take();
             let ids = ids_stage::start_failed(failed, reasons.clone())?;
-            Ok((ids, opened, known))
+            Ok(Ends {
+                ids,
+                opened,
+                known,
+                update: None,
+            })
         }
     }
 }
@@ -215,15 +257,19 @@ fn open(job: &Job, options: &RunOptions) -> Result<Opened, RunError> {
             resumed: None,
             failed: None,
         }),
-        OutputTarget::File(path) => Ok(write::open(write::OpenOptions {
-            output: path.clone(),
-            format: job.output.format,
-            record: job.output.record,
-            columns,
-            shape: shape(job),
-            fresh: options.fresh,
-            retry: options.retry.is_some(),
-        })?),
+        OutputTarget::File(_) => Ok(write::open(write_options(job, options))?),
+    }
+}
+
+fn write_options(job: &Job, options: &RunOptions) -> write::OpenOptions {
+    write::OpenOptions {
+        output: output_path(job).unwrap_or_default(),
+        format: job.output.format,
+        record: job.output.record,
+        columns: job.output.columns.clone(),
+        shape: shape(job),
+        fresh: options.fresh,
+        retry: options.retry.is_some(),
     }
 }
 

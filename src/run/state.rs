@@ -20,7 +20,7 @@ use crate::fetch::{Fetcher, Trouble};
 use crate::job::Job;
 use crate::outcome::{Outcome, Trail};
 use crate::pace::{Pacer, Permit};
-use crate::write::Resumed;
+use crate::write::{Resumed, Update};
 use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 use std::collections::{BTreeMap, VecDeque};
@@ -40,6 +40,7 @@ pub(super) struct Parts<'j> {
     pub(super) done: DoneSet,
     pub(super) resumed: Resumed,
     pub(super) failed_before: FailedBefore,
+    pub(super) update: Option<Update>,
     pub(super) ids: IdStream,
     pub(super) writer: WriterStage,
     pub(super) side_requests: SidePermitRequests,
@@ -88,6 +89,8 @@ pub(super) struct Driver<'j> {
     pub(super) control: Control,
     /// What failed in earlier runs, roughly.
     pub(super) failed_before: FailedBefore,
+    /// This run is an update: what it goes to until it has its end.
+    pub(super) update: Option<Update>,
     /// Items that have used up their tries while nobody else was answered.
     pub(super) doubted: Vec<(Work, Trouble)>,
     pub(super) stopping: Option<(Cause, Instant)>,
@@ -127,6 +130,7 @@ impl<'j> Driver<'j> {
             storm: Storm::default(),
             control: Control::default(),
             failed_before: parts.failed_before,
+            update: parts.update,
             doubted: Vec::new(),
             stopping: None,
             waiting_for_token: false,

@@ -18,6 +18,8 @@ pub(super) struct Stats {
     pub(super) items: u64,
     /// Pages of items that come in pages.
     pub(super) pages: u64,
+    /// Records of before that still hold.
+    pub(super) unchanged: u64,
     pub(super) failed: BTreeMap<Reason, (u64, String)>,
     pub(super) failed_count: u64,
     pub(super) retries: u64,
@@ -36,6 +38,7 @@ impl Stats {
             records: 0,
             items: 0,
             pages: 0,
+            unchanged: 0,
             failed: BTreeMap::new(),
             failed_count: 0,
             retries: 0,

@@ -5,7 +5,7 @@ use super::error::RunError;
 use super::state::{Cause, Driver, Held};
 use super::work::{Attempted, Load, Work};
 use crate::fetch::{Trouble, Verdict};
-use crate::outcome::{Failure, Outcome, Reason};
+use crate::outcome::{Failure, Outcome, Reason, Record};
 use crate::pace::{Now, Signal, backoff_delay, full_jitter};
 use std::time::{Duration, SystemTime};
 
@@ -68,6 +68,12 @@ impl Driver<'_> {
             Verdict::Page(page) => {
                 self.let_through(work.begun).await?;
                 self.page(work, *page, now).await?;
+            }
+            Verdict::NotModified(validators) => {
+                self.let_through(work.begun).await?;
+                let unchanged = Record::unchanged(SystemTime::now(), validators);
+                self.rescued(&work);
+                self.record(work, unchanged, now).await?;
             }
             // Only a batch is shared out.
             Verdict::Shares(_) => self.queue.push_at(now.instant, work),

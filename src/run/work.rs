@@ -4,7 +4,7 @@ use super::pages::Progress;
 use super::refusals::Refusals;
 use super::storm::Waits;
 use crate::fetch::{Answer, Place, Trouble};
-use crate::outcome::Reason;
+use crate::outcome::{Reason, Validators};
 use crate::pace::Permit;
 use crate::write::FailedItem;
 use std::cmp::Ordering;
@@ -34,6 +34,8 @@ pub(super) struct Work {
     pub(super) before: Option<Reason>,
     /// Where it stands, when its answer comes in pages and the first is there.
     pub(super) pages: Option<Box<Progress>>,
+    /// In an update: it has a record, and this is what to ask with for a newer one.
+    pub(super) known: Option<Box<Validators>>,
     /// Its latest attempt's number among the run's requests.
     pub(super) begun: u64,
     /// Items of a batch that it may be part of, itself included.
@@ -55,6 +57,7 @@ impl Work {
             control: false,
             before: None,
             pages: None,
+            known: None,
             begun: 0,
             most: usize::MAX,
             single: false,

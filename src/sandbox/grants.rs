@@ -11,6 +11,7 @@ use ::base64::Engine;
 use ::base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -31,21 +32,47 @@ type Form = [(String, String)];
 /// RFC 6749 `error` and `error_description`.
 type Refused = (&'static str, &'static str);
 
+/// RFC 6749 section 5.1.
+#[derive(Serialize)]
+struct Granted<'t> {
+    access_token: &'t str,
+    token_type: &'static str,
+    expires_in: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+}
+
+/// An assertion's claims, as far as anybody looks at them.
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    aud: String,
+    sub: Option<String>,
+    exp: u64,
+    iat: u64,
+    jti: Option<String>,
+}
+
+/// A JOSE header, likewise.
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+}
+
 /// Answers a token request.
 pub(super) fn grant(tokens: &Tokens, headers: &HeaderMap, body: &[u8]) -> Answer {
     let form = form_pairs(&String::from_utf8_lossy(body));
     match granted(tokens, headers, &form) {
         Ok(refresh_token) => {
             let token = tokens.issue();
-            let mut body = json!({
-                "access_token": token,
-                "token_type": "Bearer",
-                "expires_in": tokens.expires_in(),
-            });
-            if let Some(refresh_token) = refresh_token {
-                body["refresh_token"] = refresh_token.into();
-            }
-            let mut answer = Answer::json(StatusCode::OK, body.to_string())
+            let body = Granted {
+                access_token: &token,
+                token_type: "Bearer",
+                expires_in: tokens.expires_in(),
+                refresh_token,
+            };
+            let body = serde_json::to_string(&body).unwrap_or_default();
+            let mut answer = Answer::json(StatusCode::OK, body)
                 .with(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             answer.issued = Some(token);
             answer
@@ -110,10 +137,9 @@ fn client(tokens: &Tokens, headers: &HeaderMap, form: &Form) -> Result<Client, R
         return Err(("invalid_request", why));
     }
     if let Some(text) = signed {
-        let is_ours = |claims: &Value| {
-            let (issuer, subject) = (&claims["iss"], &claims["sub"]);
+        let is_ours = |claims: &Claims| {
             let named = field(form, "client_id");
-            issuer == subject && named.is_none_or(|id| issuer == id)
+            claims.sub.as_ref() == Some(&claims.iss) && named.is_none_or(|id| claims.iss == id)
         };
         let is_jwt = field(form, "client_assertion_type") == Some(ASSERTION_TYPE);
         return match assertion(tokens, text).filter(is_ours) {
@@ -137,25 +163,23 @@ fn client(tokens: &Tokens, headers: &HeaderMap, form: &Form) -> Result<Client, R
 /// The claims of a JWT that is well made and new: an algorithm and a signature
 /// (which nobody here can check), `iss`, `aud`, an `exp` that is yet to come,
 /// an `iat` that is not, and no `jti` that was seen before.
-fn assertion(tokens: &Tokens, text: &str) -> Option<Value> {
+fn assertion(tokens: &Tokens, text: &str) -> Option<Claims> {
     let mut parts = text
         .split('.')
         .map(|part| BASE64_URL_SAFE_NO_PAD.decode(part));
     let mut part = || parts.next()?.ok();
     let (header, claims, signature) = (part()?, part()?, part()?);
-    let header: Value = serde_json::from_slice(&header).ok()?;
-    let claims: Value = serde_json::from_slice(&claims).ok()?;
+    let header: Header = serde_json::from_slice(&header).ok()?;
+    let claims: Claims = serde_json::from_slice(&claims).ok()?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
-    let is_word = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
     let is_whole = parts.next().is_none()
         && signature.len() >= 64
-        && is_word(&header["alg"])
-        && header["alg"] != "none"
-        && is_word(&claims["iss"])
-        && is_word(&claims["aud"])
-        && claims["exp"].as_u64()? > now
-        && claims["iat"].as_u64()? <= now + SKEW;
-    let is_new = match claims["jti"].as_str() {
+        && !["", "none"].contains(&header.alg.as_str())
+        && !claims.iss.is_empty()
+        && !claims.aud.is_empty()
+        && claims.exp > now
+        && claims.iat <= now + SKEW;
+    let is_new = match &claims.jti {
         Some(jti) => tokens.spend(&format!("jti {jti}")),
         None => true,
     };

@@ -70,7 +70,8 @@
 //! 7. `/v1/tracks/{id}`: an ID that is not 22 base-62 characters is a 400; one
 //!    with a file in [`bodies`](SandboxOptions::bodies) is that file; one that
 //!    ends in `404` is a 404; any other is a track of about 3 KB, always the
-//!    same bytes for the same ID, whatever the seed.
+//!    same bytes for the same ID, whatever the seed. A 200 has an `ETag`; with it
+//!    in `If-None-Match`, the answer is 304 without a body.
 //! 8. Other paths: an ID that ends in `404` is a 404; any other is a small
 //!    record `{"id", "path", "query", "name"}`.
 //!
@@ -79,6 +80,7 @@
 mod answer;
 mod batch;
 mod bodies;
+mod etag;
 mod faults;
 mod grants;
 mod limit;

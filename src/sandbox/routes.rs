@@ -7,6 +7,7 @@ use super::SandboxOptions;
 use super::answer::Answer;
 use super::batch;
 use super::bodies::Bodies;
+use super::etag::conditional;
 use super::faults::{Fault, Faults};
 use super::grants;
 use super::limit::Limit;
@@ -98,7 +99,7 @@ impl Routes {
             return answer;
         }
         if is_track {
-            return self.track(&id);
+            return conditional(&head.headers, self.track(&id));
         }
         if id.ends_with("404") {
             return Answer::error(StatusCode::NOT_FOUND, &format!("Non existing id: '{id}'"));

@@ -110,13 +110,13 @@ impl Delimited {
     }
 
     /// Appends a record's row to `out`, after the header row when the record
-    /// brought the columns.
+    /// brought the columns; tells where the row begins.
     pub(super) fn row(
         &mut self,
         id: &str,
         record: &Record,
         out: &mut Vec<u8>,
-    ) -> Result<(), RowError> {
+    ) -> Result<usize, RowError> {
         let mut row: Vec<Cow<'_, str>> = Vec::new();
         if self.form == RecordForm::Envelope {
             let (status, at) = (record.status.to_string(), rfc3339(record.fetched_at));
@@ -124,8 +124,9 @@ impl Delimited {
         }
         if let Columns::Paths { queries, .. } = &self.columns {
             row.append(&mut cells(queries, &record.body)?);
+            let begin = out.len();
             self.format.write(row.iter(), out);
-            return Ok(());
+            return Ok(begin);
         }
         let prefix = if self.form == RecordForm::Envelope {
             "body."
@@ -166,8 +167,9 @@ impl Delimited {
                 count(&mut self.unexpected, name);
             }
         }
+        let begin = out.len();
         self.format.write(row.iter(), out);
-        Ok(())
+        Ok(begin)
     }
 }
 
@@ -205,6 +207,7 @@ mod tests {
                 status: 200,
                 fetched_at: UNIX_EPOCH,
                 body: body.as_bytes().to_vec().into(),
+                validators: Default::default(),
             };
             delimited.row("a,b", &record, &mut out).unwrap();
         }
@@ -281,6 +284,7 @@ mod tests {
             status: 200,
             fetched_at: UNIX_EPOCH,
             body: (&b"{\"a\":"[..]).into(),
+            validators: Default::default(),
         };
         assert!(csv.row("x", &record, &mut Vec::new()).is_err());
         assert!(csv.found().is_none());

@@ -22,7 +22,10 @@ pub(super) enum Encoder {
 #[derive(Debug)]
 pub(super) enum Encoded {
     /// Its line was appended.
-    Line,
+    Line {
+        /// Where it begins: behind the header row, if it brought that along.
+        begin: usize,
+    },
     /// The format has no line for it: why not, for people.
     Unreadable(String),
 }
@@ -59,14 +62,16 @@ impl Encoder {
         out: &mut Vec<u8>,
     ) -> Result<Encoded, WriteError> {
         match self {
-            Encoder::Ndjson(form) => ndjson::line(*form, id, record, out).map_err(odd)?,
-            Encoder::Delimited(delimited) => {
-                if let Err(error) = delimited.row(id, record, out) {
-                    return Ok(Encoded::Unreadable(error.to_string()));
-                }
+            Encoder::Ndjson(form) => {
+                let begin = out.len();
+                ndjson::line(*form, id, record, out).map_err(odd)?;
+                Ok(Encoded::Line { begin })
             }
+            Encoder::Delimited(delimited) => Ok(match delimited.row(id, record, out) {
+                Ok(begin) => Encoded::Line { begin },
+                Err(error) => Encoded::Unreadable(error.to_string()),
+            }),
         }
-        Ok(Encoded::Line)
     }
 
     /// The columns that a first record brought.

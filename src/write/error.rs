@@ -33,6 +33,18 @@ pub enum WriteError {
         /// The output.
         path: PathBuf,
     },
+    /// An update of an output of which nobody knows where each record is.
+    #[error(
+        "{}: the records of {} can't be updated, since this file does not say where each of them is: \
+         it was removed or changed, or an earlier harvest wrote the output; restore it, or start over with --fresh",
+        path.display(), output.display()
+    )]
+    NoVersions {
+        /// The versions file.
+        path: PathBuf,
+        /// The output.
+        output: PathBuf,
+    },
     /// A folder, a device, a pipe.
     #[error(
         "{}: this is not a regular file, so nothing written to it could be resumed; \

@@ -30,6 +30,7 @@ pub fn columns(bytes: &[u8]) {
         status: 200,
         fetched_at: UNIX_EPOCH,
         body,
+        validators: Default::default(),
     };
     one_line(&record);
     let paths = vec![

@@ -42,6 +42,7 @@ mod tests {
             status: 200,
             fetched_at: UNIX_EPOCH + Duration::from_millis(5),
             body: (&br#"{"n":1.50}"#[..]).into(),
+            validators: Default::default(),
         };
         let mut out = Vec::new();
         line(RecordForm::Body, "a\"b", &record, &mut out).unwrap();

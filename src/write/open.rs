@@ -7,8 +7,10 @@
 
 use super::error::WriteError;
 use super::failures::FailedItems;
+use super::generation;
 use super::rewrite;
 use super::sink::{Sink, Target};
+use super::versions::Versions;
 use super::writer::Writer;
 use crate::checkpoint::{
     CheckpointError, Closing, DoneSet, Files, ItemKey, Journal, Known, Loading, Shape, State,
@@ -95,12 +97,23 @@ pub fn open(options: OpenOptions) -> Result<Opened, WriteError> {
     match scan(&files.checkpoint, |keys| loading.add(keys))? {
         Some(state) => resume(&options, &shape, &files, state, loading.done()),
         None if options.retry => Err(WriteError::NoRun { path: files.output }),
-        None => create(&options, &shape, &files),
+        None => create(&options, &shape, &files, Start::default()),
     }
 }
 
+/// What an output begins with.
+#[derive(Debug, Default)]
+pub(super) struct Start {
+    /// The columns of the output that this one is an update of.
+    pub(super) columns: Option<Vec<String>>,
+    /// Which update it is or comes from; 0 before the first.
+    pub(super) generation: u64,
+    /// What the pacer has to know of earlier runs.
+    pub(super) notes: Vec<Note>,
+}
+
 /// The shape with what the writer itself depends on.
-fn whole_shape(options: &OpenOptions) -> Shape {
+pub(super) fn whole_shape(options: &OpenOptions) -> Shape {
     let mut shape = options.shape.clone();
     shape.or_insert("output.format", || match options.format {
         OutputFormat::Ndjson => "ndjson".to_owned(),
@@ -135,18 +148,20 @@ fn start_over(files: &Files, shape: &Shape) -> Result<(), WriteError> {
     }
     // A checkpoint that can't be read is what starting over is for.
     let notes = match scan(&files.checkpoint, |_| {}) {
-        Ok(Some(old)) if old.shape.agrees(shape, "source") => old.notes,
+        Ok(Some(old)) if old.shape.agrees(shape, "source") => {
+            generation::all_notes(files, old.notes)
+        }
         _ => Vec::new(),
     };
-    Journal::create(&files.checkpoint, shape, notes)?;
+    Journal::create(&files.checkpoint, shape, 0, notes)?;
     fail_point!("fresh: checkpoint renewed");
-    match fs::remove_file(&files.failures) {
-        Ok(()) => sync_folder(&files.failures)
-            .map_err(WriteError::io(&files.failures, "remove the file"))?,
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
-        Err(cause) => return Err(WriteError::io(&files.failures, "remove the file")(cause)),
+    if remove(&files.failures)? {
+        sync_folder(&files.failures).map_err(WriteError::io(&files.failures, "remove the file"))?;
     }
     fail_point!("fresh: failures removed");
+    remove(&files.versions)?;
+    generation::discard(&files.updating())?;
+    generation::discard(&files.next())?;
     if output.is_some() {
         fs::OpenOptions::new()
             .write(true)
@@ -158,8 +173,22 @@ fn start_over(files: &Files, shape: &Shape) -> Result<(), WriteError> {
     Ok(())
 }
 
+/// Removes a file; whether there was one.
+pub(super) fn remove(path: &Path) -> Result<bool, WriteError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(cause) => Err(WriteError::io(path, "remove the file")(cause)),
+    }
+}
+
 /// A new output and its checkpoint.
-fn create(options: &OpenOptions, shape: &Shape, files: &Files) -> Result<Opened, WriteError> {
+pub(super) fn create(
+    options: &OpenOptions,
+    shape: &Shape,
+    files: &Files,
+    start: Start,
+) -> Result<Opened, WriteError> {
     let output = look(&files.output)?;
     match &output {
         Some(metadata) if !metadata.is_file() => {
@@ -187,6 +216,7 @@ fn create(options: &OpenOptions, shape: &Shape, files: &Files) -> Result<Opened,
         }
         _ => {}
     }
+    refuse_strangers(&files.versions)?;
     let file = fs::OpenOptions::new()
         .append(true)
         .create(true)
@@ -194,24 +224,32 @@ fn create(options: &OpenOptions, shape: &Shape, files: &Files) -> Result<Opened,
         .open(&files.output)
         .map_err(WriteError::io(&files.output, "create the output"))?;
     fail_point!("open: output created");
-    let journal = Journal::create(&files.checkpoint, shape, Vec::new())?; // makes the output's name durable, too
+    let generation = start.generation;
+    let resumed = (!start.notes.is_empty()).then(|| Resumed {
+        notes: start.notes.clone(),
+        ..Resumed::default()
+    });
+    let journal = Journal::create(&files.checkpoint, shape, generation, start.notes)?; // makes the output's name durable, too
+    let mut state = State::default();
+    state.columns = start.columns;
     let writer = Writer::resume(
         options,
-        &State::default(),
+        &state,
         Sink::new(Target::File(file), &files.output, 0),
         Err(files.failures.clone()),
+        Versions::later(files.versions.clone(), generation),
         (journal, files.checkpoint.clone()),
     );
     Ok(Opened {
         writer,
         done: DoneSet::new(),
-        resumed: None,
+        resumed,
         failed: None,
     })
 }
 
 /// What an earlier run left, cut back to its last commit.
-fn resume(
+pub(super) fn resume(
     options: &OpenOptions,
     shape: &Shape,
     files: &Files,
@@ -225,13 +263,23 @@ fn resume(
     }
     // First all that may refuse, then all that changes something.
     let closed = state.closing != Closing::No;
-    check(&files.output, &state.output, closed)?;
-    let failures_at = rewrite::place(&files.failures, &state.failures, state.rewriting)?;
+    let places = generation::places(files, &state)?;
+    check(&places.output, &state.output, closed)?;
+    let failures_at = match places.failures {
+        Some(moved) => moved,
+        None => rewrite::place(&files.failures, &state.failures, state.rewriting)?,
+    };
     check(&failures_at, &state.failures, closed)?;
+    refuse_strangers(&files.versions)?;
     fail_point!("open: nothing changed yet");
     // It is locked from here on.
     let mut journal = Journal::resume(&files.checkpoint, &state)?;
-    rewrite::finish(&files.failures, &failures_at)?;
+    if places.pending {
+        generation::publish(files)?;
+    } else {
+        rewrite::finish(&files.failures, &failures_at)?;
+    }
+    generation::sweep(files, state.generation)?;
     if let Some(compacted) = compact(&files.checkpoint, &mut state, &done)? {
         journal = compacted;
     }
@@ -245,6 +293,13 @@ fn resume(
         }
     };
     fail_point!("open: failures cut");
+    let versions = Versions::recover(
+        &files.versions,
+        state.generation,
+        state.output.length,
+        state.records,
+    )?;
+    fail_point!("open: versions cut");
     sync_folder(&files.output).map_err(WriteError::io(
         &files.output,
         "make the output's name durable",
@@ -255,11 +310,11 @@ fn resume(
         Err(_) => None,
     };
     let journal = (journal, files.checkpoint.clone());
-    let writer = Writer::resume(options, &state, output, failures, journal);
+    let writer = Writer::resume(options, &state, output, failures, versions, journal);
     let resumed = Resumed {
         records: state.records,
         failures: state.failed,
-        notes: state.notes,
+        notes: generation::all_notes(files, state.notes),
         dropped_bytes: dropped + dropped_failures,
         finished: state.closing == Closing::Finished,
         done: state.keys,
@@ -273,9 +328,19 @@ fn resume(
     })
 }
 
+/// Refuses what is there and is no file.
+fn refuse_strangers(path: &Path) -> Result<(), WriteError> {
+    match look(path)? {
+        Some(there) if !there.is_file() => Err(WriteError::NotAFile {
+            path: path.to_path_buf(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses a file that does not have what was committed. `closed`: nothing was
 /// appended after the last commit, so the file must be exactly that.
-fn check(path: &Path, known: &Known, closed: bool) -> Result<(), WriteError> {
+pub(super) fn check(path: &Path, known: &Known, closed: bool) -> Result<(), WriteError> {
     let committed = known.length;
     let Some(metadata) = look(path)? else {
         return match committed {
@@ -308,7 +373,7 @@ fn check(path: &Path, known: &Known, closed: bool) -> Result<(), WriteError> {
 }
 
 /// Opens a file and cuts it to its committed length; tells how many bytes that took.
-fn recover(path: &Path, committed: u64) -> Result<(Sink, u64), WriteError> {
+pub(super) fn recover(path: &Path, committed: u64) -> Result<(Sink, u64), WriteError> {
     let io = |cause| WriteError::io(path, "cut the file back to its last commit")(cause);
     let file = fs::OpenOptions::new()
         .append(true)
@@ -333,7 +398,7 @@ fn cut(file: &File, length: u64) -> io::Result<()> {
 }
 
 /// What is at a path; `None` when nothing is.
-fn look(path: &Path) -> Result<Option<Metadata>, WriteError> {
+pub(super) fn look(path: &Path) -> Result<Option<Metadata>, WriteError> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -18,6 +18,7 @@ mod kills;
 mod pages;
 mod refusals;
 mod retries;
+mod updates;
 
 /// In memory where that exists: these tests fsync thousands of times.
 fn quick_folder() -> tempfile::TempDir {
@@ -65,6 +66,7 @@ fn outcome(n: u32) -> Outcome {
             status: 200,
             fetched_at: UNIX_EPOCH,
             body,
+            validators: Default::default(),
         })
     };
     Outcome {
@@ -229,6 +231,7 @@ fn csv_columns_survive_a_kill() {
         status: 200,
         fetched_at: UNIX_EPOCH,
         body: deep.into_bytes().into(),
+        validators: Default::default(),
     };
     writer
         .append(&Outcome {
@@ -249,7 +252,7 @@ fn csv_columns_survive_a_kill() {
 fn onto(folder: &Path, file: fs::File) -> (Writer, PathBuf) {
     let path = folder.join("out.ndjson");
     let checkpoint = Files::of(&path).unwrap().checkpoint;
-    let journal = Journal::create(&checkpoint, &Shape::default(), vec![]).unwrap();
+    let journal = Journal::create(&checkpoint, &Shape::default(), 0, vec![]).unwrap();
     let sink = Sink::new(Target::File(file), &path, 0);
     let (options, state) = (options(&path), State::default());
     (
@@ -258,6 +261,7 @@ fn onto(folder: &Path, file: fs::File) -> (Writer, PathBuf) {
             &state,
             sink,
             Err(folder.join("f")),
+            super::versions::Versions::later(folder.join("v"), 0),
             (journal, checkpoint),
         ),
         path,

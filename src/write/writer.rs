@@ -14,16 +14,18 @@ use super::error::WriteError;
 use super::failures;
 use super::rewrite::Rewrite;
 use super::sink::{Sink, Target};
-use crate::checkpoint::{Closing, ItemKey, Journal, State, sync_folder};
+use super::versions::{Entry, Fate, Versions};
+use crate::checkpoint::{Closing, ItemKey, Journal, State, sync_folder, unix_ms};
 use crate::fail_point::fail_point;
 use crate::job::{OutputFormat, RecordForm};
-use crate::outcome::{Failure, Outcome, Reason, Record};
+use crate::outcome::{Failure, Outcome, Reason, Record, Validators};
 use crate::pace::Note;
 use serde_json_path::JsonPath;
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// What is in the outputs, earlier runs and what is not yet committed included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,6 +46,10 @@ pub struct Writer {
     failures: Failures,
     /// Only failed items are written, and leave the failures file.
     rewrite: Option<Rewrite>,
+    /// Where each record is; stdout has none.
+    versions: Option<Versions>,
+    /// This is an update: what becomes of an item without a line is kept, too.
+    updates: bool,
     /// The checkpoint; stdout has none.
     journal: Option<(Journal, PathBuf)>,
     /// Done since the last commit.
@@ -100,6 +106,8 @@ impl Writer {
             output,
             failures,
             rewrite: None,
+            versions: None,
+            updates: false,
             journal,
             keys: Vec::new(),
             trails: Trails::default(),
@@ -123,6 +131,7 @@ impl Writer {
         state: &State,
         output: Sink,
         failures: Result<Sink, PathBuf>,
+        versions: Versions,
         journal: (Journal, PathBuf),
     ) -> Writer {
         let columns = options.columns.clone();
@@ -143,7 +152,14 @@ impl Writer {
         writer.committed_records = state.records;
         writer.rewrite = options.retry.then(Rewrite::default);
         writer.columns_kept = state.columns.is_some();
+        writer.versions = Some(versions);
         writer
+    }
+
+    /// The same writer, for an update's part of the outcomes.
+    pub(super) fn updating(mut self) -> Writer {
+        self.updates = true;
+        self
     }
 
     /// Appends a record, a failure, or the records of an item's pages (with a
@@ -223,13 +239,22 @@ impl Writer {
             return Ok(());
         }
         match (&outcome.fate, &outcome.pages) {
-            (Ok(record), None) => self.record(outcome, record)?,
+            (Ok(record), _) if self.updates && record.is_unchanged() => {
+                self.version(
+                    key,
+                    Fate::Unchanged,
+                    0,
+                    record.fetched_at,
+                    &record.validators,
+                )?;
+            }
+            (Ok(record), None) => self.record(outcome, key, record)?,
             (Ok(_), Some(pages)) => {
                 if !self.pages(outcome, pages, key)? {
                     return Ok(());
                 }
             }
-            (Err(failure), _) => self.failure(outcome, failure)?,
+            (Err(failure), _) => self.failure(outcome, key, failure)?,
         }
         match &mut self.rewrite {
             // Its key is in the checkpoint since it failed.
@@ -240,10 +265,42 @@ impl Writer {
         Ok(())
     }
 
-    fn record(&mut self, outcome: &Outcome, record: &Record) -> Result<(), WriteError> {
+    /// Keeps what is known of an item. `length`: of a record's line, which is
+    /// the last thing in the output; 0 without one.
+    fn version(
+        &mut self,
+        key: ItemKey,
+        fate: Fate,
+        length: usize,
+        at: SystemTime,
+        validators: &Validators,
+    ) -> Result<(), WriteError> {
+        let Some(versions) = &mut self.versions else {
+            return Ok(());
+        };
+        let length = length as u64;
+        versions.append(&Entry {
+            fate,
+            key,
+            at_ms: unix_ms(at),
+            offset: match fate {
+                Fate::Record => self.output.length() - length,
+                _ => 0,
+            },
+            length,
+            validators,
+        })
+    }
+
+    fn record(
+        &mut self,
+        outcome: &Outcome,
+        key: ItemKey,
+        record: &Record,
+    ) -> Result<(), WriteError> {
         self.line.clear();
-        match self.encoder.record(&outcome.id, record, &mut self.line)? {
-            Encoded::Line => {}
+        let begin = match self.encoder.record(&outcome.id, record, &mut self.line)? {
+            Encoded::Line { begin } => begin,
             Encoded::Unreadable(message) => {
                 let failure = Failure {
                     status: Some(record.status),
@@ -252,14 +309,29 @@ impl Writer {
                     attempts: 1,
                     at: record.fetched_at,
                 };
-                return self.failure(outcome, &failure);
+                return self.failure(outcome, key, &failure);
             }
-        }
+        };
         self.records += 1;
-        self.output.append(&self.line)
+        self.output.append(&self.line)?;
+        let length = self.line.len() - begin;
+        let at = record.fetched_at;
+        self.version(key, Fate::Record, length, at, &record.validators)
     }
 
-    fn failure(&mut self, outcome: &Outcome, failure: &Failure) -> Result<(), WriteError> {
+    fn failure(
+        &mut self,
+        outcome: &Outcome,
+        key: ItemKey,
+        failure: &Failure,
+    ) -> Result<(), WriteError> {
+        if self.updates {
+            let fate = match failure.reason {
+                Reason::NotFound | Reason::Gone => Fate::Gone,
+                _ => Fate::Failed,
+            };
+            self.version(key, fate, 0, failure.at, &Validators::default())?;
+        }
         if let Some(rewrite) = &mut self.rewrite {
             self.line.clear();
             failures::line(&outcome.id, outcome.occurrence, failure, &mut self.line)

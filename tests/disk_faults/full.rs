@@ -86,7 +86,7 @@ impl Mount {
 
     /// Brings the job's files where the bench looks for them.
     fn take_out(&self, bench: &Bench) {
-        for ending in ["", ".failed.ndjson", ".checkpoint"] {
+        for ending in ["", ".failed.ndjson", ".checkpoint", ".versions"] {
             let name = format!("{}{ending}", bench.output);
             fs::copy(self.seen.join(&name), bench.file("/").join(&name)).unwrap();
         }
@@ -142,14 +142,14 @@ fn a_disk_without_inodes_is_full_too() {
     let Some(mount) = Mount::new(&bench, "size=4m,nr_inodes=1") else {
         return;
     };
-    // The root; then the lock, the output, the checkpoint, the failures file.
-    for inodes in 1..=4 {
+    // The root; then the lock, the output, the checkpoint, the versions, the failures file.
+    for inodes in 1..=5 {
         mount.remount(&format!("nr_inodes={inodes}"));
         let from = bench.answered().len();
         assert_full(&mount.run(&bench), &mount, &bench);
         bench.broken(from);
     }
-    mount.remount("nr_inodes=5");
+    mount.remount("nr_inodes=6");
     assert_exit(&mount.run(&bench), 3);
     mount.take_out(&bench);
     bench.assert_exactly_once();
@@ -319,7 +319,7 @@ fn files_have_the_user_s_umask() {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .filter(|name| name.starts_with("out."))
             .collect();
-        assert_eq!(names.len(), 3, "{names:?}");
+        assert_eq!(names.len(), 4, "{names:?}");
     }
 }
 

@@ -127,6 +127,8 @@ const FAULTS: &[Fault] = &[
         ".failed.ndjson",
         1,
     ),
+    fault(At::Work, "write", ANY, ".versions", ".versions", 3),
+    fault(At::Work, "fdatasync", FULL, ".versions", ".versions", 3),
     fault(At::Resume, "openat", OPEN, ".checkpoint", ".checkpoint", 2),
     fault(
         At::Resume,
@@ -222,8 +224,8 @@ fn series(output: &'static str, goal: usize, seed: u64) {
 fn smear(bench: &Bench) {
     let status = harvest().arg("status").arg(&bench.job).output().unwrap();
     let endings = match String::from_utf8_lossy(&status.stdout).contains("interrupted") {
-        true => &["", ".failed.ndjson", ".checkpoint"][..],
-        false => &[".checkpoint"],
+        true => &["", ".failed.ndjson", ".versions", ".checkpoint"][..],
+        false => &[".versions", ".checkpoint"],
     };
     for ending in endings {
         if let Ok(mut file) = OpenOptions::new().append(true).open(bench.file(ending)) {
@@ -317,6 +319,7 @@ fn interrupted_calls_are_tried_again() {
         (".checkpoint", "write"),
         (".checkpoint", "fdatasync"),
         (".failed.ndjson", "write,openat"),
+        (".versions", "write,openat,fdatasync"),
         ("", "ftruncate,openat"),
         (".checkpoint", "read,openat,ftruncate"),
     ] {
@@ -339,7 +342,7 @@ fn a_write_that_lies_is_found_out() {
     if !tracer() {
         return;
     }
-    for file in ["", ".failed.ndjson", ".checkpoint"] {
+    for file in ["", ".failed.ndjson", ".checkpoint", ".versions"] {
         let mut bench = Bench::new("out.ndjson", 60, "200/s");
         let (run, hits) = bench.injected(file, "write", "retval=7:when=2");
         assert_eq!(hits, 1);

@@ -39,7 +39,7 @@ fn what_is_no_file_is_refused_at_once() {
     for (stranger, make) in STRANGERS {
         let mut bench = Bench::new("out.ndjson", 20, "unlimited");
         for begun in [false, true] {
-            for ending in ["", ".checkpoint", ".failed.ndjson", ".lock"] {
+            for ending in ["", ".checkpoint", ".failed.ndjson", ".versions", ".lock"] {
                 let path = bench.file(ending);
                 let kept = path.with_extension("kept");
                 let there = path.exists();

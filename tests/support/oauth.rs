@@ -335,7 +335,7 @@ fn absolute(from: &str, to: &str) -> String {
     if to.starts_with("http") {
         return to.to_owned();
     }
-    let host = from.splitn(4, '/').nth(2).unwrap();
+    let host = from.split('/').nth(2).unwrap();
     format!("http://{host}{to}")
 }
 

@@ -123,10 +123,11 @@ impl Folder {
         true
     }
 
-    /// A finished harvest leaves its three files and nothing else.
+    /// A finished harvest leaves its four files and nothing else.
     pub fn litter(&self) -> Result<(), String> {
         let name = self.output_name();
-        let wanted = ["", ".checkpoint", ".failed.ndjson"].map(|ending| format!("{name}{ending}"));
+        let wanted = ["", ".checkpoint", ".failed.ndjson", ".versions"]
+            .map(|ending| format!("{name}{ending}"));
         for entry in fs::read_dir(self.folder.path()).unwrap() {
             let file = entry.unwrap().file_name().into_string().unwrap();
             if file.starts_with(name) && !wanted.contains(&file) {

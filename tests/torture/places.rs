@@ -68,6 +68,7 @@ pub const PLACES: &[Place] = &[
     place("cut: shortened", When::AfterTail),
     place("open: output cut", When::AfterTail),
     place("open: failures cut", When::AfterTail),
+    place("open: versions cut", When::AfterTail),
     place("checkpoint: torn end cut", When::AfterTornBlock),
     place("open: journal ready", When::AfterTail),
     // The first failure.
@@ -78,6 +79,7 @@ pub const PLACES: &[Place] = &[
     place("outputs: part written", When::Work),
     place("commit: output flushed", When::Work),
     place("commit: failures flushed", When::Work),
+    place("commit: versions durable", When::Work),
     place("commit: output durable", When::Work),
     place("commit: failures durable", When::Work),
     place("checkpoint: part written", When::Work),

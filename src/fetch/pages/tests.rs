@@ -75,6 +75,7 @@ impl Bench {
                 status: 200,
                 fetched_at: UNIX_EPOCH,
                 body: Bytes::from(body.to_owned()),
+                validators: crate::outcome::Validators::default(),
             }),
             bytes: 0,
         };

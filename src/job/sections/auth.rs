@@ -117,14 +117,17 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<AuthPart> 
         Kind::Bearer => bearer(reader, &section),
         Kind::Basic => basic(reader, &section),
         Kind::ApiKey => api_key(reader, &section),
-        Kind::Login => login::read(reader, &section, &mut addresses).map(Auth::Login),
+        Kind::Login => {
+            let login = login::read(reader, &section, &mut addresses);
+            login.map(|login| Auth::Login(Box::new(login)))
+        }
         grant => {
             let grant = grant::read(reader, &section, grant, &mut addresses);
             grant.map(|grant| {
-                Auth::Grant(crate::job::Grant {
+                Auth::Grant(Box::new(crate::job::Grant {
                     allow_http: allow_http.unwrap_or(false),
                     ..grant
-                })
+                }))
             })
         }
     };

@@ -365,7 +365,7 @@ fn a_job_without_a_hole_is_one_item() {
 #[test]
 fn every_type_of_auth() {
     let grant = |text: &str| match good(text).auth {
-        Auth::Grant(grant) => grant,
+        Auth::Grant(grant) => *grant,
         other => panic!("not a grant: {other:?}"),
     };
     let plain = grant(CLIENT);
@@ -440,7 +440,7 @@ const SERVER: &str = "issuer = \"https://a.example\"\nclient_id = \"me\"\n";
 #[test]
 fn every_grant() {
     let grant = |auth: &str| match signed(auth) {
-        Ok(Auth::Grant(grant)) => grant,
+        Ok(Auth::Grant(grant)) => *grant,
         other => panic!("{other:?}"),
     };
     let refresh = grant(&format!(
@@ -649,7 +649,7 @@ const LOGIN: &str = "[auth]\ntype = \"login\"\nlogin_url = \"https://h.example/l
 #[test]
 fn every_login() {
     let login = |more: &str| match good(&format!("{LOGIN}{more}")).auth {
-        Auth::Login(login) => login,
+        Auth::Login(login) => *login,
         other => panic!("{other:?}"),
     };
     let header = |name: &'static str, prefix: &str| TokenUse::Header {

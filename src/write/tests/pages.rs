@@ -33,6 +33,7 @@ fn part(id: &str, from: u64, to: u64, more: bool) -> Outcome {
             status: 200,
             fetched_at: UNIX_EPOCH,
             body: body.into(),
+            validators: crate::outcome::Validators::default(),
         }),
         pages: Some(Box::new(Pages {
             pages: vec![page],

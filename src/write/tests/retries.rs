@@ -20,6 +20,7 @@ fn record(n: u32) -> Outcome {
             status: 200,
             fetched_at: UNIX_EPOCH,
             body,
+            validators: Default::default(),
         }),
         ..outcome(n)
     }

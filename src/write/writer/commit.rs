@@ -31,6 +31,11 @@ impl Writer {
             sink.flush()?;
         }
         fail_point!("commit: failures flushed");
+        // Before the block that covers the output: what is committed has its entry.
+        if let Some(versions) = &mut self.versions {
+            versions.sync()?;
+            fail_point!("commit: versions durable");
+        }
         if self.journal.is_some() {
             self.output.sync()?;
             fail_point!("commit: output durable");
@@ -43,6 +48,9 @@ impl Writer {
         self.output.committed();
         if let Failures::Open(sink) = &mut self.failures {
             sink.committed();
+        }
+        if let Some(versions) = &mut self.versions {
+            versions.committed();
         }
         self.committed_records = self.records;
         self.keys.clear();

@@ -75,7 +75,7 @@ impl Writer {
         let mut records = 0;
         for record in pages.records() {
             match self.encoder.record(&outcome.id, &record, &mut self.line)? {
-                Encoded::Line => records += 1,
+                Encoded::Line { .. } => records += 1,
                 Encoded::Unreadable(message) => {
                     let failure = Failure {
                         status: Some(record.status),
@@ -118,7 +118,7 @@ impl Writer {
             failure.message.push_str(&note);
         }
         self.trails.failed.insert(key);
-        self.failure(outcome, &failure)
+        self.failure(outcome, key, &failure)
     }
 }
 

@@ -1,0 +1,428 @@
+//! `<output>.versions`: where each record's line is in the output, when it was
+//! fetched, and what to ask with for a newer one.
+//!
+//! ```text
+//! the file       offset  bytes
+//!                0       8      "harvestv"
+//!                8       1      format version: 1
+//!                9       8      generation of the output, u64 LE: the checkpoint's (0 before the first update)
+//!                17      …      entries, up to the end of the file
+//!
+//! an entry       0       4      length of the payload in bytes, u32 LE
+//!                4       4      check, u32 LE: the low half of
+//!                               XXH3-64(payload; seed = generation XOR the entry's offset in the file)
+//!                8       …      payload
+//!
+//! payload        0       1      what became of the item: 0 a record · in an update, too: 1 unchanged · 2 gone · 3 failed
+//!                1       16     the item's key
+//!                17      8      when that was known to be so, Unix ms u64 LE
+//!                25      8      offset of the record's line in the output, u64 LE
+//!                33      8      length of the line with its newline, u64 LE
+//!                41      2 + …  ETag: length u16 LE, bytes
+//!                …       2 + …  Last-Modified: length u16 LE, bytes
+//! ```
+//!
+//! The checkpoint does not cover this file: it is made durable before the block
+//! that covers the output, so what is committed has its entry, and an entry of
+//! a line beyond the committed length is cut off at the next open. The lines of
+//! a whole file lie end to end, from the first one (before it stands a CSV's
+//! header row) to the committed length, one for each record; a file that says
+//! anything else is known to be incomplete ([`Survey`]), and no harm but to updates.
+//!
+//! Owns these bytes. Must never be needed to resume a run.
+
+use super::error::WriteError;
+use super::open::{look, recover};
+use super::sink::{Sink, Target};
+use crate::checkpoint::{ItemKey, sync_folder};
+use crate::outcome::Validators;
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+const MAGIC: [u8; 8] = *b"harvestv";
+const VERSION: u8 = 1;
+/// Bytes before the first entry.
+const PREFACE: usize = 17;
+/// Bytes of an entry before its payload.
+pub(super) const HEAD: usize = 8;
+/// Bytes of a payload without validators.
+pub(super) const LEAST: usize = 45;
+/// A payload is never longer: two validators of a length that fits 16 bits.
+pub(super) const MOST: usize = LEAST + 2 * u16::MAX as usize;
+
+/// What became of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It has a line in this output.
+    Record,
+    /// The record of before still holds.
+    Unchanged,
+    /// There is no such item any more: 404 or 410.
+    Gone,
+    /// It could not be asked.
+    Failed,
+}
+
+/// One item. Its validators are its own, or lent by whoever has it written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry<V = Validators> {
+    pub(super) fate: Fate,
+    pub(super) key: ItemKey,
+    /// Unix ms.
+    pub(super) at_ms: u64,
+    /// Of the line; 0 unless it is a record.
+    pub(super) offset: u64,
+    /// With the newline; 0 unless it is a record.
+    pub(super) length: u64,
+    pub(super) validators: V,
+}
+
+impl Entry {
+    /// The same, lent.
+    pub(super) fn lent(&self) -> Entry<&Validators> {
+        Entry {
+            fate: self.fate,
+            key: self.key,
+            at_ms: self.at_ms,
+            offset: self.offset,
+            length: self.length,
+            validators: &self.validators,
+        }
+    }
+
+    /// The byte after the line.
+    fn end(&self) -> Option<u64> {
+        self.offset.checked_add(self.length)
+    }
+
+    /// The entry in a payload; `None` when it is none.
+    pub(super) fn decode(payload: &[u8]) -> Option<Entry> {
+        let (&fate, rest) = payload.split_first()?;
+        let fate = match fate {
+            0 => Fate::Record,
+            1 => Fate::Unchanged,
+            2 => Fate::Gone,
+            3 => Fate::Failed,
+            _ => return None,
+        };
+        let (key, rest) = rest.split_first_chunk::<16>()?;
+        let (at_ms, rest) = rest.split_first_chunk::<8>()?;
+        let (offset, rest) = rest.split_first_chunk::<8>()?;
+        let (length, rest) = rest.split_first_chunk::<8>()?;
+        let (etag, rest) = text(rest)?;
+        let (last_modified, rest) = text(rest)?;
+        rest.is_empty().then(|| Entry {
+            fate,
+            key: ItemKey::from_bytes(*key),
+            at_ms: u64::from_le_bytes(*at_ms),
+            offset: u64::from_le_bytes(*offset),
+            length: u64::from_le_bytes(*length),
+            validators: Validators {
+                etag,
+                last_modified,
+            },
+        })
+    }
+}
+
+/// Appends an entry's bytes, for this place in the file.
+fn encode(entry: &Entry<&Validators>, generation: u64, place: u64, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(&[0; HEAD]);
+    out.push(match entry.fate {
+        Fate::Record => 0,
+        Fate::Unchanged => 1,
+        Fate::Gone => 2,
+        Fate::Failed => 3,
+    });
+    out.extend_from_slice(&entry.key.to_bytes());
+    for number in [entry.at_ms, entry.offset, entry.length] {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+    for value in [&entry.validators.etag, &entry.validators.last_modified] {
+        // One that is too long to be kept is like none.
+        let value = value.as_deref().unwrap_or_default();
+        let length = u16::try_from(value.len()).unwrap_or(0);
+        out.extend_from_slice(&length.to_le_bytes());
+        out.extend_from_slice(value.get(..usize::from(length)).unwrap_or_default());
+    }
+    let payload = out.get(start + HEAD..).unwrap_or_default();
+    let length = payload.len() as u32;
+    let check = check(payload, generation, place);
+    let head = length.to_le_bytes().into_iter().chain(check);
+    for (place, byte) in out.iter_mut().skip(start).zip(head) {
+        *place = byte;
+    }
+}
+
+/// A validator, and the bytes that follow it.
+type Text<'a> = (Option<Box<[u8]>>, &'a [u8]);
+
+/// A validator, and what follows it.
+fn text(bytes: &[u8]) -> Option<Text<'_>> {
+    let (length, rest) = bytes.split_first_chunk::<2>()?;
+    let (value, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+    Some(((!value.is_empty()).then(|| value.into()), rest))
+}
+
+/// What an entry's check is.
+pub(super) fn check(payload: &[u8], generation: u64, place: u64) -> [u8; 4] {
+    (xxh3_64_with_seed(payload, generation ^ place) as u32).to_le_bytes()
+}
+
+fn preface(generation: u64) -> [u8; PREFACE] {
+    let mut bytes = [0; PREFACE];
+    bytes[..8].copy_from_slice(&MAGIC);
+    bytes[8] = VERSION;
+    bytes[9..].copy_from_slice(&generation.to_le_bytes());
+    bytes
+}
+
+/// The entries of a file, one after another.
+#[derive(Debug)]
+pub(super) struct Entries {
+    file: BufReader<File>,
+    path: PathBuf,
+    generation: u64,
+    /// Where the next entry begins.
+    pub(super) place: u64,
+    payload: Vec<u8>,
+}
+
+impl Entries {
+    /// `None` when there is no file that is about this generation.
+    pub(super) fn of(path: &Path, generation: u64) -> Result<Option<Entries>, WriteError> {
+        Ok(Entries::open(path)?.filter(|entries| entries.generation == generation))
+    }
+
+    /// `None` when there is no file, or one that is none of ours.
+    fn open(path: &Path) -> Result<Option<Entries>, WriteError> {
+        if look(path)?.is_none_or(|there| !there.is_file()) {
+            return Ok(None);
+        }
+        let io = |cause| WriteError::io(path, "read the versions")(cause);
+        let mut file = BufReader::with_capacity(1 << 18, File::open(path).map_err(io)?);
+        let mut bytes = [0; PREFACE];
+        match file.read_exact(&mut bytes) {
+            Err(cause) if cause.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            read => read.map_err(io)?,
+        }
+        let [m @ .., g0, g1, g2, g3, g4, g5, g6, g7] = bytes;
+        let generation = u64::from_le_bytes([g0, g1, g2, g3, g4, g5, g6, g7]);
+        if bytes != preface(generation) {
+            tracing::debug!(path = %path.display(), "not the versions of this program: {m:?}");
+            return Ok(None);
+        }
+        Ok(Some(Entries {
+            file,
+            path: path.to_path_buf(),
+            generation,
+            place: PREFACE as u64,
+            payload: Vec::new(),
+        }))
+    }
+
+    /// The next entry; `None` at the end, or where something else begins.
+    pub(super) fn next(&mut self) -> Result<Option<Entry>, WriteError> {
+        let mut head = [0; HEAD];
+        if !self.fill(&mut head)? {
+            return Ok(None);
+        }
+        let [l0, l1, l2, l3, sum @ ..] = head;
+        let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+        if !(LEAST..=MOST).contains(&length) {
+            return Ok(None);
+        }
+        let mut payload = std::mem::take(&mut self.payload);
+        payload.resize(length, 0);
+        let whole = self.fill(&mut payload)?;
+        let entry = (whole && check(&payload, self.generation, self.place) == sum)
+            .then(|| Entry::decode(&payload))
+            .flatten();
+        self.payload = payload;
+        if entry.is_some() {
+            self.place += (HEAD + length) as u64;
+        }
+        Ok(entry)
+    }
+
+    /// Reads so many bytes; false when there are fewer.
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<bool, WriteError> {
+        match self.file.read_exact(bytes) {
+            Ok(()) => Ok(true),
+            Err(cause) if cause.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(cause) => Err(WriteError::io(&self.path, "read the versions")(cause)),
+        }
+    }
+}
+
+/// What a file says of the first bytes of an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Survey {
+    /// Records with an entry.
+    pub(super) records: u64,
+    /// Of these, known to be so before the given moment.
+    pub(super) older: u64,
+    /// Every record has its entry: their lines lie end to end.
+    pub(super) whole: bool,
+    /// Where the first line begins: after a CSV's header row.
+    pub(super) first: u64,
+    /// Bytes of the file up to the last entry that is about these bytes.
+    good: u64,
+}
+
+/// Looks through a file for the first `length` bytes of an output, which hold
+/// so many records; `before` is in Unix ms.
+pub(super) fn survey(
+    path: &Path,
+    generation: u64,
+    length: u64,
+    records: u64,
+    before: u64,
+) -> Result<Survey, WriteError> {
+    let mut survey = Survey::default();
+    let Some(mut entries) = Entries::of(path, generation)? else {
+        survey.whole = records == 0;
+        survey.first = length;
+        return Ok(survey);
+    };
+    survey.good = entries.place;
+    let (mut end, mut gapless) = (None, true);
+    while let Some(entry) = entries.next()? {
+        if entry.fate == Fate::Record {
+            let overlaps = end.is_some_and(|end| entry.offset < end);
+            let Some(to) = entry.end().filter(|&to| to <= length && !overlaps) else {
+                break;
+            };
+            gapless &= end.is_none_or(|end| entry.offset == end);
+            if end.is_none() {
+                survey.first = entry.offset;
+            }
+            end = Some(to);
+            survey.records += 1;
+            survey.older += u64::from(entry.at_ms < before);
+        }
+        survey.good = entries.place;
+    }
+    survey.whole = gapless && survey.records == records && end.is_none_or(|end| end == length);
+    if end.is_none() {
+        survey.first = length;
+    }
+    Ok(survey)
+}
+
+/// The file while a run appends to it.
+#[derive(Debug)]
+pub(super) struct Versions {
+    generation: u64,
+    file: Slot,
+    bytes: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Slot {
+    /// Made by the first entry.
+    Later(PathBuf),
+    Open(Sink),
+}
+
+impl Versions {
+    /// For a new output: nothing is there that counts.
+    pub(super) fn later(path: PathBuf, generation: u64) -> Versions {
+        Versions {
+            generation,
+            file: Slot::Later(path),
+            bytes: Vec::new(),
+        }
+    }
+
+    /// A new file, there at once.
+    pub(super) fn create(path: &Path, generation: u64) -> Result<Versions, WriteError> {
+        Ok(Versions {
+            generation,
+            file: Slot::Open(create(path, generation)?),
+            bytes: Vec::new(),
+        })
+    }
+
+    /// Opens what an earlier run left, cut back to what is about the first
+    /// `length` bytes of the output.
+    pub(super) fn recover(
+        path: &Path,
+        generation: u64,
+        length: u64,
+        records: u64,
+    ) -> Result<Versions, WriteError> {
+        let survey = survey(path, generation, length, records, 0)?;
+        if survey.good == 0 {
+            return Ok(Versions::later(path.to_path_buf(), generation));
+        }
+        let (sink, _) = recover(path, survey.good)?;
+        Ok(Versions {
+            generation,
+            file: Slot::Open(sink),
+            bytes: Vec::new(),
+        })
+    }
+
+    /// Appends an entry. Nothing is durable before [`sync`](Versions::sync).
+    pub(super) fn append(&mut self, entry: &Entry<&Validators>) -> Result<(), WriteError> {
+        if let Slot::Later(path) = &self.file {
+            self.file = Slot::Open(create(path, self.generation)?);
+        }
+        if let Slot::Open(sink) = &mut self.file {
+            self.bytes.clear();
+            encode(entry, self.generation, sink.length(), &mut self.bytes);
+            sink.append(&self.bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Makes what was appended durable.
+    pub(super) fn sync(&mut self) -> Result<(), WriteError> {
+        if let Slot::Open(sink) = &mut self.file {
+            sink.flush()?;
+            sink.sync()?;
+        }
+        Ok(())
+    }
+
+    /// What was made durable is committed.
+    pub(super) fn committed(&mut self) {
+        if let Slot::Open(sink) = &mut self.file {
+            sink.committed();
+        }
+    }
+}
+
+/// Makes the file, durably named, in the place of one that says nothing of this output.
+fn create(path: &Path, generation: u64) -> Result<Sink, WriteError> {
+    match look(path)? {
+        Some(there) if !there.is_file() => {
+            return Err(WriteError::NotAFile {
+                path: path.to_path_buf(),
+            });
+        }
+        Some(_) => fs::remove_file(path).map_err(WriteError::io(path, "remove old versions"))?,
+        None => {}
+    }
+    let file = fs::OpenOptions::new()
+        .append(true)
+        .create_new(true)
+        .open(path)
+        .map_err(WriteError::io(path, "create the versions"))?;
+    sync_folder(path).map_err(WriteError::io(path, "make the versions durable"))?;
+    let mut sink = Sink::new(Target::File(file), path, 0);
+    sink.append(&preface(generation))?;
+    Ok(sink)
+}
+
+/// Which output a file is about; `None` when it is none of ours.
+pub(super) fn generation_of(path: &Path) -> Result<Option<u64>, WriteError> {
+    Ok(Entries::open(path)?.map(|entries| entries.generation))
+}
+
+#[cfg(test)]
+mod tests;
