@@ -164,7 +164,8 @@ async fn run_one(
             Some(OutputLock::acquire(path).map_err(crate::write::WriteError::from)?)
         }
     };
-    crate::run::run(job, options, reporter, stops).await
+    // A run is large, and moved about until it begins.
+    Box::pin(crate::run::run(job, options, reporter, stops)).await
 }
 
 /// Of several jobs, the exit code that most needs someone's attention.
