@@ -40,22 +40,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The trouble, where there is one.
-    pub fn trouble(&self) -> Option<&Trouble> {
-        match self {
-            Verdict::Record(_)
-            | Verdict::Page(_)
-            | Verdict::NotModified(_)
-            | Verdict::Shares(_) => None,
-            Verdict::Failed(trouble)
-            | Verdict::Forbidden(trouble)
-            | Verdict::Again(trouble)
-            | Verdict::Untrusted(trouble)
-            | Verdict::Unauthorized(_, trouble) => Some(trouble),
-        }
-    }
-
-    /// The same, to be changed.
+    /// The trouble, where there is one, to be changed.
     pub(super) fn trouble_mut(&mut self) -> Option<&mut Trouble> {
         match self {
             Verdict::Record(_)
