@@ -5,7 +5,6 @@
 
 use super::{Form, Hole, Part, expression, url};
 use crate::job::variables::Values;
-use percent_encoding::utf8_percent_encode;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -93,6 +92,7 @@ impl<'a> Filling<'a> {
     }
 
     /// Appends a URL's parts with what is in their holes.
+    #[inline]
     pub(super) fn fill(&self, parts: &[Part], text: &mut String) {
         for part in parts {
             match part {
@@ -103,6 +103,7 @@ impl<'a> Filling<'a> {
     }
 
     /// Appends what is in a hole of a URL.
+    #[inline]
     pub(super) fn push_encoded(&self, hole: &Hole, text: &mut String) {
         match &self.source {
             _ if hole.form == Form::Reserved => {
@@ -110,8 +111,7 @@ impl<'a> Filling<'a> {
             }
             Source::Same { encoded, .. } => text.push_str(encoded),
             Source::Named(_) => {
-                let value = self.values().get(&hole.name);
-                text.extend(utf8_percent_encode(value, url::RESERVED));
+                url::push_encoded(self.values().get(&hole.name), text);
             }
         }
     }

@@ -14,7 +14,7 @@ use reqwest::Url;
 use std::fmt;
 
 /// Everything but RFC 3986 unreserved characters.
-pub(super) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
@@ -41,7 +41,19 @@ const IN_SEPARATOR: &AsciiSet = &RESERVED
 
 /// An ID as it stands in a URL.
 pub(super) fn encode(id: &str) -> String {
-    utf8_percent_encode(id, RESERVED).to_string()
+    let mut encoded = String::with_capacity(id.len());
+    push_encoded(id, &mut encoded);
+    encoded
+}
+
+/// Appends a text as it stands in a URL.
+pub(super) fn push_encoded(text: &str, out: &mut String) {
+    // Most have nothing to encode, and that is seen faster than encoded.
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
+    match text.bytes().all(plain) {
+        true => out.push_str(text),
+        false => out.extend(utf8_percent_encode(text, RESERVED)),
+    }
 }
 
 /// What stands between two IDs in a URL.
@@ -80,6 +92,8 @@ pub struct UrlTemplate {
     home: Url,
     path: Vec<Part>,
     query: Option<Vec<Part>>,
+    /// The path has a `{+name}`, which may bring a `?`.
+    reserved: bool,
     secret: bool,
 }
 
@@ -134,6 +148,7 @@ impl UrlTemplate {
             origin,
             host,
             home,
+            reserved: path.iter().any(is_reserved),
             path,
             query,
             secret: filled_after_origin(text),
@@ -207,8 +222,9 @@ impl UrlTemplate {
         filling.fill(&self.path, &mut text);
         let mut path_end = text.len();
         let mut has_query = self.query.is_some() || !query.is_empty();
-        // Only `{+name}` brings one.
-        if let Some(at) = text.find('?') {
+        if self.reserved
+            && let Some(at) = text.find('?')
+        {
             text.remove(at);
             (path_end, has_query) = (at, true);
         }
@@ -223,11 +239,11 @@ impl UrlTemplate {
         for (name, value) in query {
             text.extend(separator);
             separator = Some('&');
-            text.extend(utf8_percent_encode(name, RESERVED));
+            push_encoded(name, &mut text);
             text.push('=');
             for part in &value.parts {
                 match part {
-                    Part::Text(value) => text.extend(utf8_percent_encode(value, RESERVED)),
+                    Part::Text(value) => push_encoded(value, &mut text),
                     Part::Hole(hole) => filling.push_encoded(hole, &mut text),
                 }
             }
@@ -292,6 +308,11 @@ fn filled_after_origin(text: &Text) -> bool {
         at += piece.text().len();
         matches!(piece, Piece::Filled(_) | Piece::StandIn) && at > end
     })
+}
+
+fn is_reserved(part: &Part) -> bool {
+    part.as_hole()
+        .is_some_and(|hole| hole.form == Form::Reserved)
 }
 
 /// The text ends inside a percent-escape: `%` or `%2`.
