@@ -255,7 +255,12 @@ fn open(job: &Job, options: &RunOptions) -> Result<Opened, RunError> {
     match &job.output.target {
         OutputTarget::Stdout if options.retry.is_some() => Err(RunError::NothingKept),
         OutputTarget::Stdout => Ok(Opened {
-            writer: write::stdout(job.output.format, job.output.record, columns),
+            writer: write::stdout(
+                job.output.format,
+                job.output.record,
+                job.request.id_form(),
+                columns,
+            ),
             done: crate::checkpoint::DoneSet::new(),
             resumed: None,
             failed: None,
@@ -269,6 +274,7 @@ fn write_options(job: &Job, options: &RunOptions) -> write::OpenOptions {
         output: output_path(job).unwrap_or_default(),
         format: job.output.format,
         record: job.output.record,
+        id_form: job.request.id_form(),
         columns: job.output.columns.clone(),
         shape: shape(job),
         fresh: options.fresh,

@@ -26,6 +26,7 @@ mod flatten;
 pub(crate) mod fuzz;
 mod generation;
 mod index;
+mod item_id;
 mod ndjson;
 mod open;
 mod rewrite;

@@ -17,7 +17,7 @@ use crate::checkpoint::{
     compact, mtime_ns, scan, sync_folder, verify,
 };
 use crate::fail_point::fail_point;
-use crate::job::{OutputFormat, RecordForm};
+use crate::job::{IdForm, OutputFormat, RecordForm};
 use crate::outcome::Trail;
 use crate::pace::Note;
 use serde_json_path::JsonPath;
@@ -35,6 +35,8 @@ pub struct OpenOptions {
     pub format: OutputFormat,
     /// The form of a record.
     pub record: RecordForm,
+    /// The form of an item's ID, in envelopes and in the failures file.
+    pub id_form: IdForm,
     /// CSV columns: name and path into the body; empty: from the first record.
     pub columns: Vec<(String, JsonPath)>,
     /// What the records depend on. `output.format`, `output.record` and
