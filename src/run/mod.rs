@@ -206,10 +206,13 @@ fn open_both_ends(job: &Job, options: &RunOptions) -> Result<Ends, RunError> {
             }
             // A list that is not there must leave no empty output behind.
             let ids = ids_stage::start(&job.ids)?;
-            let opened = open(job, options)?;
-            if update::is_due(job, options, &opened) {
-                return update::open(job, &write_options(job, options), ids, opened);
+            if update::is_due(job, options) {
+                let options = write_options(job, options);
+                if let Some(base) = write::open_base(&options)? {
+                    return update::open(job, &options, ids, base);
+                }
             }
+            let opened = open(job, options)?;
             let known = known(job, &opened);
             Ok(Ends {
                 ids,

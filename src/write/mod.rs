@@ -39,7 +39,7 @@ mod writer;
 pub use crate::checkpoint::{Closing, Files, Inspection, inspect};
 pub use error::WriteError;
 pub use failures::{FailedItem, FailedItems};
-pub use open::{OpenOptions, Opened, Resumed, open};
+pub use open::{OpenOptions, Opened, Resumed, open, open_base};
 pub use update::{Ages, KnownRecord, KnownRecords, Update, Updated, ages, open_update, under_way};
 pub(crate) use writer::in_the_output;
 pub use writer::{Counts, Writer, stdout};
