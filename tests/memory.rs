@@ -110,7 +110,6 @@ fn write_a_million_records(job: &Path) {
         output: output.clone(),
         format: job.output.format,
         record: job.output.record,
-        id_form: job.request.id_form(),
         columns: job.output.columns.clone(),
         shape: shape(&job),
         fresh: false,
