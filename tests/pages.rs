@@ -316,14 +316,18 @@ fn an_api_key_in_the_links_is_sent_on_and_never_kept() {
     for auth in [
         (
             "",
+            "",
             "[auth]\ntype = \"api_key\"\nin = \"query\"\nname = \"key\"\nvalue = \"s3cr3t-k3y/+\"",
         ),
-        ("query = { key = \"${THE_KEY}\" }", ""),
+        ("", "query = { key = \"${THE_KEY}\" }", ""),
+        ("?at=0&key=${THE_KEY}&z=1&fields=a-rather-long-list", "", ""),
     ] {
         let api = Raw::start(|request, _| {
             let asked = Asked::of(request);
             if request.target.matches("key=").count() != 1
-                || !request.target.contains("key=s3cr3t-k3y%2F%2B")
+                || !["key=s3cr3t-k3y%2F%2B", "key=s3cr3t-k3y/%2B"]
+                    .iter()
+                    .any(|key| request.target.contains(key))
             {
                 return answer("401 Unauthorized", "", "{}");
             }
@@ -332,7 +336,7 @@ fn an_api_key_in_the_links_is_sent_on_and_never_kept() {
                 return answer("404 Not Found", "", "{}");
             }
             let next = format!(
-                ",\"next\":\"/items/{}?at={}&key=s3cr3t-k3y%2f%2B&z=1\"",
+                ",\"next\":\"/items/{}?at={}&key=s3cr3t-k3y%2f%2B&z=1&fields=a-rather-long-list\"",
                 asked.id,
                 asked.page + 1
             );
@@ -340,18 +344,26 @@ fn an_api_key_in_the_links_is_sent_on_and_never_kept() {
         });
         let place = Place::new();
         let text = format!(
-            "[ids]\nlist = [\"a\"]\n[request]\nurl = \"{}/items/{{id}}\"\n{}\nheaders = {{ X-Note = \"${{NOTE}}\" }}\n\
+            "[ids]\nlist = [\"a\"]\n[request]\nurl = \"{}/items/{{id}}{}\"\n{}\nheaders = {{ X-Note = \"${{NOTE}}\" }}\n\
              [request.pages]\nnext = \"$.next\"\nitems = \"$.items\"\n{}\n[limits]\nrate = \"unlimited\"\n\
              [output]\npath = \"out.ndjson\"\n",
             api.base(),
             auth.0,
-            auth.1
+            auth.1,
+            auth.2
         );
         let job = place.write("job.toml", &text);
         let env = |note: &'static str| {
             [
                 ("HARVEST_LIMIT_PAGES", "2"),
-                ("THE_KEY", "s3cr3t-k3y/+"),
+                (
+                    "THE_KEY",
+                    if auth.0.is_empty() {
+                        "s3cr3t-k3y/+"
+                    } else {
+                        "s3cr3t-k3y/%2B"
+                    },
+                ),
                 ("NOTE", note),
             ]
         };

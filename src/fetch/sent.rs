@@ -48,15 +48,22 @@ impl Sent<'_> {
         let filled = self.body.into_iter().flat_map(Body::secrets);
         secrets.extend(filled.map(|text| text.as_bytes().to_vec()));
         if self.url.is_secret() {
-            // Which part of it is the secret, nobody remembers: all of it, then, but the item's values.
-            let values = self.home.query_pairs().map(|(_, value)| value.into_owned());
+            let pairs = self.home.query().unwrap_or_default().split('&');
+            let filled = pairs.filter(|pair| self.url.is_secret_part(pair));
+            let values = filled.flat_map(|pair| {
+                // `?KEY` is a name without a value.
+                form_urlencoded::parse(pair.as_bytes()).map(|(name, value)| match &*value {
+                    "" => name.into_owned(),
+                    value => value.to_owned(),
+                })
+            });
             // Shorter segments are words (`v1`, `tracks`), and no keys.
             let segments = self
                 .home
                 .path_segments()
                 .into_iter()
                 .flatten()
-                .filter(|segment| segment.len() >= 16)
+                .filter(|segment| segment.len() >= 16 && self.url.is_secret_part(segment))
                 .map(str::to_owned);
             let parts = values.chain(segments);
             let parts = parts.filter(|part| self.values.all(|value| part != value));

@@ -39,25 +39,19 @@ impl Slots {
         presented: &Presented,
     ) -> Slots {
         let mut slots = Vec::new();
-        if url.is_secret() {
-            // Which segment is the secret, nobody remembers.
-            let segments = home.path().split('/').enumerate();
-            slots.extend(
-                segments
-                    .filter(|(_, value)| !value.is_empty())
-                    .map(|(place, value)| Slot {
-                        mark: format!("<p{place}>"),
-                        name: None,
-                        value: value.to_owned(),
-                    }),
-            );
-        }
+        let segments = home.path().split('/').enumerate();
+        let secret = segments.filter(|(_, value)| !value.is_empty() && url.is_secret_part(value));
+        slots.extend(secret.map(|(place, value)| Slot {
+            mark: format!("<p{place}>"),
+            name: None,
+            value: value.to_owned(),
+        }));
         let pairs: Vec<&str> = home.query().unwrap_or_default().split('&').collect();
         let own = pairs.len().saturating_sub(query.len());
         for (place, pair) in pairs.iter().enumerate() {
             let is_secret = match place.checked_sub(own) {
                 Some(place) => query.get(place).is_some_and(|(_, value)| value.is_secret()),
-                None => url.is_secret(),
+                None => url.is_secret_part(pair),
             };
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             if is_secret && !value.is_empty() {
@@ -123,13 +117,17 @@ impl Slots {
     }
 
     /// The mark for a segment or a parameter's value: of the parameter of that
-    /// name (the server may have blackened its value), or of the same value.
+    /// name (the server may have blackened its value), or of the same value. A
+    /// number in the place of a number is neither: the job fills in where to begin.
     fn mark(&self, name: Option<&str>, value: &str) -> Option<&str> {
         if value.is_empty() || self.slots.is_empty() {
             return None;
         }
         let (name, value) = (name.map(decoded), decoded(value));
-        let of_that_name = |slot: &&Slot| name.is_some() && slot.name.as_deref() == name.as_deref();
+        let of_that_name = |slot: &&Slot| {
+            let named = name.is_some() && slot.name.as_deref() == name.as_deref();
+            named && !(is_number(&slot.value) && is_number(&value))
+        };
         let of_that_value = |slot: &&Slot| decoded(&slot.value) == value;
         let slots = || self.slots.iter();
         let found = slots()
@@ -137,6 +135,11 @@ impl Slots {
             .or_else(|| slots().find(of_that_value));
         found.map(|slot| slot.mark.as_str())
     }
+}
+
+/// Whether it counts something: too short for a credential.
+fn is_number(text: &str) -> bool {
+    text.len() < 10 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// A part of a URL as the server understands it.

@@ -17,7 +17,11 @@ fn job(url: &str, request: &str, pages: &str) -> Job {
     );
     std::fs::write(&path, text).unwrap();
     let options = LoadOptions {
-        environment: Environment::of([("KEY", "s3cr3t-key/1"), ("PART", "0123456789abcdef0123")]),
+        environment: Environment::of([
+            ("KEY", "s3cr3t-key/1"),
+            ("PART", "0123456789abcdef0123"),
+            ("START", "0"),
+        ]),
         ..LoadOptions::default()
     };
     load(&path, &options).unwrap_or_else(|error| panic!("{error}"))
@@ -301,7 +305,7 @@ fn filled_in_values_are_marks_in_what_is_kept() {
     let kept = bench.place.next.clone().unwrap().kept();
     assert_eq!(
         kept,
-        "url:https://api.test/<p1>/<p2>/b?page=2&key=<v0>&lang=en"
+        "url:https://api.test/<p1>/items/b?page=2&key=<v0>&lang=en"
     );
     assert_eq!(bench.url().0, link);
     // With other credentials, the same trail leads on.
@@ -314,6 +318,28 @@ fn filled_in_values_are_marks_in_what_is_kept() {
             .url(&bench.home, &bench.place, &bench.slots)
             .is_err()
     );
+}
+
+#[test]
+fn beside_a_filled_in_value_a_link_changes_what_was_typed() {
+    let job = job(
+        "https://api.test/items?key=${KEY}&page=1&from=${START}&q=x${KEY}&id={id}",
+        "",
+        "next = \"$.next\"",
+    );
+    let mut bench = Bench::of(&job, &Presented::None, &["s3cr3t-key/1"]);
+    for said in ["s3cr3t-key/1", "s3cr3t-key%2F1", "***", "REDACTED"] {
+        let link = format!("/items?id=b&page=2&from=9&q={said}&key={said}&z=1");
+        bench.go(&format!(r#"{{"next":"{link}"}}"#), "");
+        assert_eq!(
+            bench.place.next.clone().unwrap().kept(),
+            "url:https://api.test/items?id=b&page=2&from=9&q=<v3>&key=<v0>&z=1"
+        );
+        assert_eq!(
+            bench.url().0,
+            "https://api.test/items?id=b&page=2&from=9&q=xs3cr3t-key/1&key=s3cr3t-key/1&z=1"
+        );
+    }
 }
 
 #[test]
@@ -343,12 +369,13 @@ proptest! {
     fn no_secret_is_ever_kept(
         path in prop::collection::vec("(items|0123456789abcdef0123|[a-z0-9._~%-]{0,6})", 0..4),
         query in prop::collection::vec(("(key|lang|page|[a-z]{0,3})", "(s3cr3t-key%2F1|s3cr3t-key/1|en|[a-z0-9+%]{0,6})"), 0..4),
+        in_url in any::<bool>(),
     ) {
-        let job = job(
-            "https://api.test/${PART}/items/{id}",
-            "query = { key = \"${KEY}\" }",
-            "next = \"$.next\"",
-        );
+        let (url, request) = match in_url {
+            true => ("https://api.test/${PART}/items/{id}?lang=en&key=${KEY}", ""),
+            false => ("https://api.test/${PART}/items/{id}", "query = { key = \"${KEY}\" }"),
+        };
+        let job = job(url, request, "next = \"$.next\"");
         let secrets = ["s3cr3t-key/1", "0123456789abcdef0123"];
         let mut bench = Bench::of(&job, &Presented::None, &secrets);
         let query: Vec<String> = query.iter().map(|(n, v)| format!("{n}={v}")).collect();
@@ -367,6 +394,12 @@ proptest! {
                 url.query_pairs().map(|(name, _)| name.into_owned()).collect()
             };
             prop_assert_eq!(names(&url), names(&link));
+            // What was typed is the server's to change.
+            let plain = |url: &Url| -> Vec<String> {
+                let pairs = url.query_pairs().filter(|(name, _)| name != "key");
+                pairs.map(|(_, value)| value.into_owned()).collect()
+            };
+            prop_assert_eq!(plain(&url), plain(&link));
         }
     }
 }

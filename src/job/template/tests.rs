@@ -203,7 +203,27 @@ fn a_filled_host_is_no_secret_but_a_filled_key_is() {
     assert!(!host.is_secret());
     let key = with(vec![typed("https://h/{id}?key="), filled("hunter2")]);
     assert!(key.is_secret());
+    assert!(key.is_secret_part("key=hunter2") && !key.is_secret_part("page=2"));
     assert!(!format!("{key:?}").contains("hunter2"));
+}
+
+#[test]
+fn what_was_filled_in_is_known_wherever_it_comes_to_stand() {
+    let typed = |text: &str| Piece::Typed(text.to_owned());
+    let filled = |text: &str| Piece::Filled(text.to_owned());
+    let pieces = vec![
+        typed("https://h/v1/{id}{?a,b}&x=ab"),
+        filled("cd&key=hunter%202&y"),
+        typed("=1&page=2"),
+    ];
+    let template = UrlTemplate::new(&text(pieces)).unwrap();
+    for secret in ["x=abcd", "key=hunter%202", "key=hunter 2", "y=1"] {
+        assert!(template.is_secret_part(secret), "{secret}");
+    }
+    for plain in ["v1", "a=7", "b=8", "page=2"] {
+        assert!(!template.is_secret_part(plain), "{plain}");
+    }
+    assert!(!format!("{template:?}").contains("hunter"));
 }
 
 fn several(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

@@ -9,8 +9,9 @@ use super::{Filling, Form, Hole, HoleError, IDS, Part, Template, TemplateError, 
 use super::{is_name, names, parts, push_text};
 use crate::job::interpolate::{Piece, Text};
 use crate::job::variables::Values;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use reqwest::Url;
+use std::borrow::Cow;
 use std::fmt;
 
 /// Everything but RFC 3986 unreserved characters.
@@ -94,7 +95,8 @@ pub struct UrlTemplate {
     query: Option<Vec<Part>>,
     /// The path has a `{+name}`, which may bring a `?`.
     reserved: bool,
-    secret: bool,
+    /// What came from the environment or a file.
+    filled: Vec<String>,
 }
 
 impl UrlTemplate {
@@ -151,7 +153,7 @@ impl UrlTemplate {
             reserved: path.iter().any(is_reserved),
             path,
             query,
-            secret: filled_after_origin(text),
+            filled: filled_after_origin(text),
         })
     }
 
@@ -172,12 +174,20 @@ impl UrlTemplate {
 
     /// The path or query holds a value from the environment or a file.
     pub fn is_secret(&self) -> bool {
-        self.secret
+        !self.filled.is_empty()
     }
 
     /// The names of its holes, as often as they are there.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         names(&self.path).chain(names(self.query.as_deref().unwrap_or_default()))
+    }
+
+    /// Whether this segment, or `name=value` of the query, of one of its URLs holds
+    /// something from the environment or a file. Told by what it holds: where in
+    /// a URL a parameter comes depends on the item's values.
+    pub fn is_secret_part(&self, part: &str) -> bool {
+        let part = decoded(part);
+        self.filled.iter().any(|filled| part.contains(&**filled))
     }
 
     /// Whether it has the hole of a variable.
@@ -300,14 +310,40 @@ fn authority(url: &str) -> &str {
     end.and_then(|end| url.get(..end)).unwrap_or(url)
 }
 
-/// Whether a filled-in piece reaches beyond the authority.
-fn filled_after_origin(text: &Text) -> bool {
+/// What was filled in beyond the authority, part by part, percent-decoded.
+fn filled_after_origin(text: &Text) -> Vec<String> {
     let end = authority(&text.value()).len();
-    let mut at = 0;
-    text.pieces.iter().any(|piece| {
-        at += piece.text().len();
-        matches!(piece, Piece::Filled(_) | Piece::StandIn) && at > end
-    })
+    let (mut at, mut in_query) = (0, false);
+    let mut filled = Vec::new();
+    for piece in &text.pieces {
+        let is_filled = matches!(piece, Piece::Filled(_) | Piece::StandIn);
+        // It may bring several segments or parameters.
+        let mut part = String::new();
+        for c in piece.text().chars() {
+            at += c.len_utf8();
+            let ends = match c {
+                '?' | '/' => !in_query,
+                '&' => in_query,
+                _ => false,
+            };
+            in_query |= c == '?';
+            if ends {
+                filled.push(std::mem::take(&mut part));
+            } else if is_filled && at > end {
+                part.push(c);
+            }
+        }
+        filled.push(part);
+    }
+    filled.retain(|part| !part.is_empty());
+    filled
+        .iter()
+        .map(|part| decoded(part).into_owned())
+        .collect()
+}
+
+fn decoded(text: &str) -> Cow<'_, str> {
+    percent_decode_str(text).decode_utf8_lossy()
 }
 
 fn is_reserved(part: &Part) -> bool {
