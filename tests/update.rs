@@ -324,6 +324,55 @@ fn each_record_is_the_new_one_the_old_one_or_gone() {
     bench.litter("out.ndjson");
 }
 
+/// Nobody reads an output that was closed to them because it was updated.
+#[cfg(unix)]
+#[test]
+fn an_update_and_a_retry_open_no_file_to_others() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let bench = Bench::new(10, "out.ndjson", "");
+    bench.set(&track_id(3), Now::Down);
+    assert_exit(&bench.run(&[]), 3);
+    let modes = [
+        ("", 0o600),
+        (".failed.ndjson", 0o640),
+        (".versions", 0o600),
+        (".checkpoint", 0o600),
+    ];
+    let path = |ending: &str| bench.place.path(&format!("out.ndjson{ending}"));
+    for (ending, mode) in modes {
+        fs::set_permissions(path(ending), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let mode = |ending: &str| {
+        let metadata = fs::metadata(path(ending)).unwrap_or_else(|e| panic!("{ending}: {e}"));
+        metadata.permissions().mode() & 0o777
+    };
+    // One half of it: what it has brought so far is closed, too.
+    bench.set(&track_id(1), Now::Version(2));
+    bench.set(&track_id(2), Now::Down);
+    assert_exit(&bench.run(&["--update", "--limit", "4"]), 3);
+    for ending in ["", ".failed.ndjson", ".versions", ".checkpoint"] {
+        let mode = mode(&format!(".updating{ending}"));
+        assert_eq!(mode, 0o600, ".updating{ending}: {mode:o}");
+    }
+    assert_exit(&bench.run(&["--update"]), 3);
+    assert_eq!(
+        bench.records("out.ndjson")[&track_id(1)],
+        format!("version 2 of {}", track_id(1))
+    );
+    bench.litter("out.ndjson");
+    for (ending, wanted) in modes {
+        assert_eq!(mode(ending), wanted, "{ending}: {:o}", mode(ending));
+    }
+    // The failures file is written anew.
+    bench.set(&track_id(5), Now::Gone);
+    let retried = harvest().arg("retry").arg(&bench.job).output().unwrap();
+    assert_exit(&retried, 3);
+    for (ending, wanted) in modes {
+        assert_eq!(mode(ending), wanted, "{ending}: {:o}", mode(ending));
+    }
+}
+
 #[test]
 fn only_what_is_older_is_asked_again() {
     let bench = Bench::new(10, "out.ndjson", "[update]\nolder_than = \"1h\"\n");

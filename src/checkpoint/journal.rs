@@ -18,6 +18,7 @@ use super::files::{Files, sync_folder};
 use super::format::{self, Header, Kind};
 use super::lock::hold;
 use super::read::State;
+use super::rights::create_like;
 use super::shape::Shape;
 use crate::fail_point::fail_point;
 use crate::pace::Note;
@@ -268,10 +269,8 @@ impl Draft {
     ) -> Result<Draft, CheckpointError> {
         let temporary = Files::temporary(path);
         remove_draft(&temporary)?;
-        let file = OpenOptions::new()
-            .append(true)
-            .create_new(true)
-            .open(&temporary)
+        let mut options = OpenOptions::new();
+        let file = create_like(options.append(true).create_new(true), &temporary, path)
             .map_err(CheckpointError::io(&temporary, "create a checkpoint"))?;
         hold(&file, path)?;
         let salt = RandomState::new().build_hasher().finish();

@@ -12,7 +12,7 @@
 use super::error::WriteError;
 use super::failures;
 use super::sink::{Sink, Target};
-use crate::checkpoint::{Files, ItemKey, Known, sync_folder, verify};
+use crate::checkpoint::{Files, ItemKey, Known, create_like, sync_folder, verify};
 use crate::fail_point::fail_point;
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, OpenOptions};
@@ -70,11 +70,9 @@ impl Rewrite {
     pub(super) fn draft(&self, path: &Path, committed: u64) -> Result<Draft, WriteError> {
         let began = Instant::now();
         let draft = Files::temporary(path);
-        let file = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(true)
-            .open(&draft)
+        let mut options = OpenOptions::new();
+        options.create(true).write(true).truncate(true);
+        let file = create_like(&mut options, &draft, path)
             .map_err(WriteError::io(&draft, "create the new failures file"))?;
         let mut sink = Sink::new(Target::File(file), &draft, 0);
         let mut failed: BTreeMap<String, u64> = BTreeMap::new();

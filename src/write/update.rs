@@ -17,12 +17,12 @@ use super::error::WriteError;
 use super::failures::{self, FailedItem};
 use super::generation::{all_notes, discard, publish};
 use super::index::{Index, read_at};
-use super::open::{self, OpenOptions, Opened, Resumed, Start, whole_shape};
+use super::open::{self, OpenOptions, Opened, Resumed, Start, look, whole_shape};
 use super::sink::{Sink, Target};
 use super::versions::{Entries, Entry, Fate, Survey, Versions, survey};
 use crate::checkpoint::{
     CheckpointError, Closing, DoneSet, Files, ItemKey, Known, Loading, Range, Shape, State,
-    replace, scan, sync_folder, unix_ms,
+    create_like, keep_rights, replace, scan, sync_folder, unix_ms,
 };
 use crate::fail_point::fail_point;
 use crate::outcome::Validators;
@@ -189,7 +189,7 @@ pub fn open_update(
     ));
     let mut opened = match go_on(options, &delta, &shape, &state)? {
         Some(opened) => opened,
-        None => begin(options, &delta, &shape, &state)?,
+        None => begin(options, &files, &delta, &shape, &state)?,
     };
     opened.writer = opened.writer.updating();
     let table = Files::temporary(&delta.output);
@@ -270,6 +270,7 @@ fn go_on(
 
 fn begin(
     options: &OpenOptions,
+    files: &Files,
     delta: &Files,
     shape: &Shape,
     base: &State,
@@ -288,7 +289,18 @@ fn begin(
         generation: fastrand::u64(1..),
         notes,
     };
-    open::create(&options, shape, delta, start)
+    let opened = open::create(&options, shape, delta, start)?;
+    // What comes later is like the output.
+    same_rights(&delta.output, &files.output)?;
+    same_rights(&delta.checkpoint, &files.checkpoint)?;
+    Ok(opened)
+}
+
+/// Gives a file that has nothing of anybody's yet the rights of another.
+fn same_rights(path: &Path, like: &Path) -> Result<(), WriteError> {
+    File::open(path)
+        .and_then(|file| keep_rights(&file, like))
+        .map_err(WriteError::io(path, "keep the old file's mode"))
 }
 
 impl Update {
@@ -423,10 +435,11 @@ impl Next<'_> {
     /// The next output, unless no line changes, and its versions.
     fn output(&self, next: &Files, updated: &mut Updated) -> Result<Known, WriteError> {
         let mut versions = Versions::create(&next.versions, self.new.generation)?;
+        same_rights(&next.versions, &self.files.versions)?;
         let mut old = Lines::open(&self.files.output)?;
         let mut new = Lines::open(&self.delta.output)?;
         let mut out = match self.any_line_changes()? {
-            true => Some(Output::create(&next.output)?),
+            true => Some(Output::create(&next.output, &self.files.output)?),
             false => None,
         };
         let mut length = self.header(&mut old, &mut new)?;
@@ -540,7 +553,11 @@ impl Next<'_> {
     /// The next failures file: what failed before and was not asked again, then
     /// what failed now and has no record.
     fn failures(&self, next: &Files) -> Result<(Known, BTreeMap<String, u64>), WriteError> {
-        let mut out = Output::create(&next.failures)?;
+        let like = match look(&self.files.failures)? {
+            Some(_) => &self.files.failures,
+            None => &self.files.output,
+        };
+        let mut out = Output::create(&next.failures, like)?;
         let mut failed: BTreeMap<String, u64> = BTreeMap::new();
         let mut keep = |item: FailedItem, line: &[u8]| {
             *failed.entry(item.reason).or_default() += 1;
@@ -650,11 +667,10 @@ struct Output {
 }
 
 impl Output {
-    fn create(path: &Path) -> Result<Output, WriteError> {
-        let file = fs::OpenOptions::new()
-            .append(true)
-            .create_new(true)
-            .open(path)
+    /// Whoever may read the file at `like` may read this one.
+    fn create(path: &Path, like: &Path) -> Result<Output, WriteError> {
+        let mut options = fs::OpenOptions::new();
+        let file = create_like(options.append(true).create_new(true), path, like)
             .map_err(WriteError::io(path, "create the next output"))?;
         Ok(Output {
             sink: Sink::new(Target::File(file), path, 0),

@@ -34,7 +34,7 @@
 use super::error::WriteError;
 use super::open::{look, recover};
 use super::sink::{Sink, Target};
-use crate::checkpoint::{ItemKey, sync_folder};
+use crate::checkpoint::{ItemKey, create_like, sync_folder};
 use crate::outcome::Validators;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
@@ -408,10 +408,10 @@ fn create(path: &Path, generation: u64) -> Result<Sink, WriteError> {
         Some(_) => fs::remove_file(path).map_err(WriteError::io(path, "remove old versions"))?,
         None => {}
     }
-    let file = fs::OpenOptions::new()
-        .append(true)
-        .create_new(true)
-        .open(path)
+    // `<output>.versions`
+    let output = path.with_extension("");
+    let mut options = fs::OpenOptions::new();
+    let file = create_like(options.append(true).create_new(true), path, &output)
         .map_err(WriteError::io(path, "create the versions"))?;
     sync_folder(path).map_err(WriteError::io(path, "make the versions durable"))?;
     let mut sink = Sink::new(Target::File(file), path, 0);

@@ -15,7 +15,7 @@ use super::failures;
 use super::rewrite::Rewrite;
 use super::sink::{Sink, Target};
 use super::versions::{Entry, Fate, Versions};
-use crate::checkpoint::{Closing, ItemKey, Journal, State, sync_folder, unix_ms};
+use crate::checkpoint::{Closing, ItemKey, Journal, State, create_like, sync_folder, unix_ms};
 use crate::fail_point::fail_point;
 use crate::job::{IdForm, OutputFormat, RecordForm};
 use crate::outcome::{Failure, Outcome, Reason, Record, Validators};
@@ -349,7 +349,7 @@ impl Writer {
         *self.added.entry(reason).or_default() += 1;
         *self.failed.entry(reason.to_owned()).or_default() += 1;
         if let Failures::Later(path) = &self.failures {
-            self.failures = Failures::Open(create(path)?);
+            self.failures = Failures::Open(create(path, self.output.path())?);
         }
         if let Failures::Open(sink) = &mut self.failures {
             self.line.clear();
@@ -361,18 +361,16 @@ impl Writer {
     }
 }
 
-/// Makes the failures file, durably named.
-fn create(path: &Path) -> Result<Sink, WriteError> {
+/// Makes the failures file, durably named, with the output's rights.
+fn create(path: &Path, output: &Path) -> Result<Sink, WriteError> {
     // Opening a FIFO would wait for whoever reads it.
     if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
         return Err(WriteError::Disturbed {
             path: path.to_path_buf(),
         });
     }
-    let file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
+    let mut options = OpenOptions::new();
+    let file = create_like(options.append(true).create(true), path, output)
         .map_err(WriteError::io(path, "create the failures file"))?;
     let length = file
         .metadata()
