@@ -108,7 +108,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// 404.
+    /// 404, or an error of that kind in a 2xx (`fail_when`).
     NotFound = "not_found",
     /// 410.
     Gone = "gone",
@@ -118,7 +118,7 @@ reasons! {
     Forbidden = "forbidden",
     /// Any other 4xx that is not tried again.
     ClientError = "client_error",
-    /// 429, also after every try.
+    /// 429, or an error of that kind in a 2xx (`retry_when`), also after every try.
     RateLimited = "rate_limited",
     /// 408 or 425, also after every try.
     ServerBusy = "server_busy",
@@ -130,6 +130,8 @@ reasons! {
     UnexpectedStatus = "unexpected_status",
     /// A redirect without an end, without a place, or to a place that may not be followed.
     Redirect = "redirect",
+    /// A 2xx whose body says that it failed (`fail_when`).
+    ApiError = "api_error",
     /// The body was not JSON.
     MalformedBody = "malformed_body",
     /// The body had no bytes.

@@ -35,7 +35,7 @@ fn copy() -> Place {
         for entry in fs::read_dir(root().join(folder)).unwrap() {
             let from = entry.unwrap().path();
             let name = from.file_name().unwrap().to_str().unwrap().to_owned();
-            let is_list = name.contains("_ids.") || name.contains("_names.");
+            let is_list = ["_ids.", "_names."].iter().any(|end| name.contains(end));
             if folder == "jobs" || is_list {
                 fs::copy(&from, place.path(&format!("{folder}/{name}"))).unwrap();
             }

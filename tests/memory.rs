@@ -106,6 +106,7 @@ fn write_a_million_records(job: &Path) {
         panic!("the output is a file");
     };
     let mut writer = write::open(OpenOptions {
+        id_form: harvest::job::IdForm::default(),
         output: output.clone(),
         format: job.output.format,
         record: job.output.record,

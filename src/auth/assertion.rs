@@ -60,6 +60,15 @@ mod tests {
     use ring::signature::{self, KeyPair, UnparsedPublicKey};
     use std::time::Duration;
 
+    /// `alg`, the same as a value, the public key, the private one, what verifies.
+    type Case = (
+        &'static str,
+        Algorithm,
+        Vec<u8>,
+        Vec<u8>,
+        &'static dyn signature::VerificationAlgorithm,
+    );
+
     const PEM: (&str, &str) = ("-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----");
 
     fn pem(der: &[u8]) -> String {
@@ -89,13 +98,7 @@ mod tests {
             pair.public_key().as_ref().to_vec()
         };
         let ed_public = signature::Ed25519KeyPair::from_pkcs8(ed.as_ref()).unwrap();
-        let keys: [(
-            &str,
-            Algorithm,
-            Vec<u8>,
-            Vec<u8>,
-            &dyn signature::VerificationAlgorithm,
-        ); 3] = [
+        let keys: [Case; 3] = [
             (
                 "ES256",
                 Algorithm::Es256,

@@ -23,7 +23,7 @@ pub(super) async fn log_in(
 
 fn request(login: &Login) -> Result<Request<Vec<u8>>, GrantError> {
     let (kind, body) = match &login.body {
-        LoginBody::Json { text, .. } => ("application/json", text.expose_secret().to_owned()),
+        LoginBody::Json(text) => ("application/json", text.expose_secret().to_owned()),
         LoginBody::Form(pairs) => {
             let mut form = form_urlencoded::Serializer::new(String::new());
             form.extend_pairs(pairs.iter().map(|(name, v)| (name, v.expose_secret())));

@@ -8,8 +8,8 @@ use crate::auth::{FileStore, LoginId};
 use crate::checkpoint::{CheckpointError, Claim, DoneSet, Files, Loading, scan};
 use crate::ids::{self, IdsError};
 use crate::job::{
-    Auth, GrantKind, IdSource, Job, Limits, OutputTarget, PageRecords, Pages, Repeats, UrlTemplate,
-    load,
+    Auth, GrantKind, IdForm, IdSource, Job, Limits, OutputTarget, PageRecords, Pages, Repeats,
+    UrlTemplate, load,
 };
 use crate::report::{count, place, span};
 use crate::write::{WriteError, ages};
@@ -79,6 +79,9 @@ fn plan(job: &Job) -> Result<String, CheckError> {
         "request",
         format!("{} {}", job.request.method.as_str(), job.request.url.raw()),
     );
+    if job.request.id_form() == IdForm::Object {
+        line("variables", job.request.variables.join(", "));
+    }
     if let Some(pages) = &job.request.pages {
         line("pages", pages_of(pages));
     }

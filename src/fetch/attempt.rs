@@ -1,16 +1,17 @@
 //! One attempt: the request, its redirects, its body, its verdict.
 
+use super::api_error::ErrorRule;
 use super::ask::{Ask, Target};
 use super::batch::{self, Sharing};
 use super::body;
 use super::classify::{self, Answer, Refused, Trouble, Verdict};
 use super::conditional;
-use super::head::{equip, header_value, with_key};
+use super::head::{equip, header_value, load, with_key};
 use super::pages::{Ended, Pages, Paging, Place};
 use super::redirect::{MOST_HOPS, next_hop, next_method};
 use super::sent::Sent;
 use crate::auth::{Credentials, Presented, SidePermits, Token};
-use crate::job::{Filling, Method, Request, Template, TemplateError};
+use crate::job::{Body, Filling, IdForm, Request, Template, TemplateError, Values, object_values};
 use crate::json::compact_json;
 use crate::outcome::{Reason, Record, Validators};
 use crate::pace::{Permit, Signal};
@@ -47,7 +48,8 @@ pub struct Fetcher {
     one: Target,
     /// Where several are, and whose the elements of the answer are.
     several: Option<(Target, Sharing)>,
-    method: reqwest::Method,
+    id_form: IdForm,
+    error_rule: ErrorRule,
     fixed_headers: HeaderMap,
     item_headers: Vec<(HeaderName, Template)>,
     timeout: Duration,
@@ -90,12 +92,11 @@ impl Fetcher {
         for (name, template) in &request.headers {
             let invalid = || FetchSetupError::Header { name: name.clone() };
             let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
-            // Two different IDs give two different values only where there is a hole.
-            if template.expand_value("a") == template.expand_value("b") {
-                let value = header_value(template, "").ok_or_else(invalid)?;
-                fixed_headers.insert(header, value);
-            } else {
+            if template.has_hole() {
                 item_headers.push((header, template.clone()));
+            } else {
+                let value = header_value(template, Values::One("")).ok_or_else(invalid)?;
+                fixed_headers.insert(header, value);
             }
         }
         Ok(Fetcher {
@@ -105,10 +106,8 @@ impl Fetcher {
                 Some(batch) => Some((Target::of_several(request, base)?, Sharing::new(batch))),
                 None => None,
             },
-            method: match request.method {
-                Method::Get => reqwest::Method::GET,
-                Method::Post => reqwest::Method::POST,
-            },
+            id_form: request.id_form(),
+            error_rule: ErrorRule::of(request),
             fixed_headers,
             item_headers,
             timeout: request.timeout,
@@ -137,7 +136,20 @@ impl Fetcher {
         leave: &Permit,
     ) -> Answer {
         let (Ask::Several(ids), Some((target, sharing))) = (ask, &self.several) else {
-            let filling = Filling::one(ask.first());
+            let object;
+            let filling = match self.id_form {
+                IdForm::Text => Filling::one(ask.first()),
+                IdForm::Object => match object_values(ask.first()) {
+                    Some(values) => {
+                        object = values;
+                        Filling::of(Values::Several(&object))
+                    }
+                    None => {
+                        let message = "the ID has no values for the request's variables";
+                        return batch::invalid(message.to_owned());
+                    }
+                },
+            };
             let place = ask.place();
             return self
                 .send_all(&self.one, &filling, place, presented, known, leave)
@@ -172,13 +184,14 @@ impl Fetcher {
         };
         let mut headers = Cow::Borrowed(&self.fixed_headers);
         for (name, template) in &self.item_headers {
-            match header_value(template, filling.plain()) {
+            match header_value(template, filling.values()) {
                 Some(value) => headers.to_mut().insert(name.clone(), value),
                 None => {
                     return batch::invalid(format!("the ID can't be sent in the header {name}"));
                 }
             };
         }
+        let payload = target.payload(filling, &headers);
         let mut presented = presented;
         let (mut url, mut trusted) = (home.clone(), true);
         let mut paging = None;
@@ -193,8 +206,10 @@ impl Fetcher {
         }
         if trusted {
             url = with_key(url, &presented);
+        } else if target.body.as_ref().is_some_and(Body::is_secret) {
+            return redirect_failure("a page on another origin would get the body's secret".into());
         }
-        let mut method = self.method.clone();
+        let mut method = target.method.clone();
         for hop in 0..=MOST_HOPS {
             if hop > 0 {
                 match self.leave_to_go_on(trusted).await {
@@ -211,6 +226,7 @@ impl Fetcher {
             let deadline = Instant::now() + self.timeout;
             let mut request = reqwest::Request::new(method.clone(), url.clone());
             let token = equip(&mut request, &headers, &presented, trusted);
+            load(&mut request, payload.as_ref());
             let asked = if hop > 0 {
                 Asked::Elsewhere
             } else if conditional::ask(request.headers_mut(), known) {
@@ -249,7 +265,10 @@ impl Fetcher {
                         trusted = trusted && next.same_origin;
                         url = next.url;
                         let secrets = carried(target, filling, &home).secrets(&headers, &presented);
-                        if !trusted && holds(url.as_str(), secrets.iter().map(Vec::as_slice)) {
+                        let in_url = || holds(url.as_str(), secrets.iter().map(Vec::as_slice));
+                        let in_body = method == reqwest::Method::POST
+                            && target.body.as_ref().is_some_and(Body::is_secret);
+                        if !trusted && (in_body || in_url()) {
                             return redirect_failure(
                                 "a redirect that would carry a credential to another origin".into(),
                             );
@@ -352,7 +371,13 @@ impl Fetcher {
                 Asked::Elsewhere => Validators::default(),
                 _ => conditional::validators(response.headers()),
             };
-            self.success(status, validators, &mut response).await
+            let answer = self.success(status, validators, &mut response).await;
+            if let (Verdict::Again(trouble), Some(leave)) = (&answer.verdict, home)
+                && trouble.reason == Reason::RateLimited
+            {
+                leave.over_the_limit();
+            }
+            answer
         } else if status == 304 && asked == Asked::ForNews {
             Answer {
                 signal: Signal::Fine,
@@ -436,6 +461,15 @@ impl Fetcher {
         }
         match compact_json(body) {
             Err(error) => again(Reason::MalformedBody, error.to_string()),
+            Ok(body) if let Some(error) = self.error_rule.find(&body) => {
+                let after = || retry_after(response.headers(), SystemTime::now());
+                let (verdict, signal) = error.judge(status, after);
+                Answer {
+                    signal,
+                    verdict,
+                    bytes,
+                }
+            }
             Ok(body) => Answer {
                 signal: Signal::Fine,
                 verdict: Verdict::Record(Record {
@@ -452,10 +486,11 @@ impl Fetcher {
 
 fn carried<'a>(target: &'a Target, filling: &'a Filling<'_>, home: &'a Url) -> Sent<'a> {
     Sent {
-        id: filling.plain(),
+        values: filling.values(),
         home,
         url: &target.url,
         query: &target.query,
+        body: target.body.as_ref(),
     }
 }
 

@@ -40,22 +40,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The trouble, where there is one.
-    pub fn trouble(&self) -> Option<&Trouble> {
-        match self {
-            Verdict::Record(_)
-            | Verdict::Page(_)
-            | Verdict::NotModified(_)
-            | Verdict::Shares(_) => None,
-            Verdict::Failed(trouble)
-            | Verdict::Forbidden(trouble)
-            | Verdict::Again(trouble)
-            | Verdict::Untrusted(trouble)
-            | Verdict::Unauthorized(_, trouble) => Some(trouble),
-        }
-    }
-
-    /// The same, to be changed.
+    /// The trouble, where there is one, to be changed.
     pub(super) fn trouble_mut(&mut self) -> Option<&mut Trouble> {
         match self {
             Verdict::Record(_)
@@ -171,11 +156,12 @@ pub(super) fn connection_signal(reason: Reason) -> Signal {
 }
 
 /// The server's own words in an error body, as APIs commonly put them:
-/// `error.message`, `message`, `error_description`, `error`, `detail`, `title`.
+/// `error.message`, `errors[0].message`, `message`, `error_description`, `error`, `detail`, `title`.
 pub(super) fn server_words(body: &[u8]) -> Option<String> {
     let value: serde_json::Value = serde_json::from_slice(body).ok()?;
     let text = [
         "/error/message",
+        "/errors/0/message",
         "/message",
         "/error_description",
         "/error",

@@ -4,9 +4,10 @@
 //! request that leaves home (promise 6).
 
 use crate::auth::{Presented, Token};
-use crate::job::Template;
+use crate::job::{Template, Values};
+use bytes::Bytes;
 use reqwest::Url;
-use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use secrecy::ExposeSecret;
 
 /// Puts the headers and the credentials on a request to home; elsewhere it goes bare.
@@ -35,10 +36,30 @@ pub(super) fn equip<'p>(
     }
 }
 
-/// A header's value for this ID; `None` when HTTP does not allow it.
-pub(super) fn header_value(template: &Template, id: &str) -> Option<HeaderValue> {
+/// What a POST sends, and its media type.
+#[derive(Debug, Clone)]
+pub(super) struct Payload {
+    pub(super) bytes: Bytes,
+    pub(super) content_type: HeaderValue,
+}
+
+/// Puts the body on a request that still is a POST; after a redirect that made
+/// it a GET, nothing is said of a body that is not sent (RFC 9110 section 15.4).
+pub(super) fn load(request: &mut reqwest::Request, payload: Option<&Payload>) {
+    let Some(payload) = payload else { return };
+    if request.method() == reqwest::Method::POST {
+        let kind = payload.content_type.clone();
+        request.headers_mut().insert(CONTENT_TYPE, kind);
+        *request.body_mut() = Some(payload.bytes.clone().into());
+    } else {
+        request.headers_mut().remove(CONTENT_TYPE);
+    }
+}
+
+/// A header's value for these values; `None` when HTTP does not allow it.
+pub(super) fn header_value(template: &Template, values: Values<'_>) -> Option<HeaderValue> {
     // RFC 9110 fields are visible ASCII; other text goes as UTF-8 bytes, as curl sends it.
-    let mut value = HeaderValue::from_bytes(template.expand_value(id).as_bytes()).ok()?;
+    let mut value = HeaderValue::from_bytes(template.expand_value(values).as_bytes()).ok()?;
     value.set_sensitive(template.is_secret());
     Some(value)
 }

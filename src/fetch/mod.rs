@@ -5,6 +5,7 @@
 //! decision, and sending needs a permit of the pacer's. Must never send
 //! credentials to another origin (promise 6), nor show a URL in a message.
 
+mod api_error;
 mod ask;
 mod attempt;
 mod batch;

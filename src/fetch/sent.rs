@@ -4,17 +4,18 @@
 //! [`crate::transport::redact`]'s. Must never be shown or kept itself.
 
 use crate::auth::Presented;
-use crate::job::{Template, UrlTemplate};
+use crate::job::{Body, Template, UrlTemplate, Values};
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 use secrecy::ExposeSecret;
 
 /// The parts of one item's request that may hold a secret.
 pub(super) struct Sent<'a> {
-    pub(super) id: &'a str,
+    pub(super) values: Values<'a>,
     pub(super) home: &'a Url,
     pub(super) url: &'a UrlTemplate,
     pub(super) query: &'a [(String, Template)],
+    pub(super) body: Option<&'a Body>,
 }
 
 impl Sent<'_> {
@@ -42,30 +43,30 @@ impl Sent<'_> {
         let without_scheme: Vec<_> = secrets.iter().filter_map(bare).collect();
         secrets.extend(without_scheme);
         for (_, template) in self.query.iter().filter(|(_, t)| t.is_secret()) {
-            secrets.push(template.expand_value(self.id).into_bytes());
+            secrets.push(template.expand_value(self.values).into_bytes());
         }
+        let filled = self.body.into_iter().flat_map(Body::secrets);
+        secrets.extend(filled.map(|text| text.as_bytes().to_vec()));
         if self.url.is_secret() {
             let pairs = self.home.query().unwrap_or_default().split('&');
-            let filled = pairs
-                .enumerate()
-                .filter(|(place, _)| self.url.is_secret_pair(*place));
-            let values = filled.flat_map(|(_, pair)| {
+            let filled = pairs.filter(|pair| self.url.is_secret_part(pair));
+            let values = filled.flat_map(|pair| {
                 // `?KEY` is a name without a value.
                 form_urlencoded::parse(pair.as_bytes()).map(|(name, value)| match &*value {
                     "" => name.into_owned(),
                     value => value.to_owned(),
                 })
             });
-            // Which segment is the secret, nobody remembers: all of them, then, but the ID.
             // Shorter segments are words (`v1`, `tracks`), and no keys.
             let segments = self
                 .home
                 .path_segments()
                 .into_iter()
                 .flatten()
-                .filter(|segment| self.url.is_secret_path() && segment.len() >= 16)
+                .filter(|segment| segment.len() >= 16 && self.url.is_secret_part(segment))
                 .map(str::to_owned);
-            let parts = values.chain(segments).filter(|part| part != self.id);
+            let parts = values.chain(segments);
+            let parts = parts.filter(|part| self.values.all(|value| part != value));
             secrets.extend(parts.map(String::into_bytes));
         }
         secrets

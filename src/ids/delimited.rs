@@ -1,8 +1,11 @@
-//! CSV and TSV lists: a header row, and the column that holds the IDs.
+//! CSV and TSV lists: a header row, and the column that holds the IDs, or a
+//! column for each variable.
 
 use super::{IdsError, Item, Problem, clean};
-use crate::job::nearest;
+use crate::job::{nearest, object_id};
 use csv::ByteRecord;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 /// No record is longer, so that a quote that is never closed does not read the
@@ -33,6 +36,22 @@ fn without_mark(mut bytes: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Se
     }
 }
 
+/// Which columns are read.
+pub(super) enum Columns<'a> {
+    /// The one that holds the IDs; without a name, the only one.
+    One(Option<&'a str>),
+    /// Variable and column.
+    Several(&'a [(String, String)]),
+}
+
+/// A column that is read.
+struct Cell {
+    /// What it fills, when there are several.
+    variable: String,
+    column: String,
+    index: usize,
+}
+
 /// Rows of a CSV or TSV file, one in memory at a time.
 pub(super) struct Delimited {
     name: String,
@@ -40,8 +59,8 @@ pub(super) struct Delimited {
     row: ByteRecord,
     /// The line that the row begins on.
     line: u64,
-    index: usize,
-    column: String,
+    /// Never empty; one holds the IDs, several fill variables.
+    cells: Vec<Cell>,
 }
 
 impl Delimited {
@@ -49,7 +68,7 @@ impl Delimited {
         name: String,
         bytes: Box<dyn Read + Send>,
         delimiter: u8,
-        column: Option<&str>,
+        columns: Columns<'_>,
     ) -> Result<Delimited, IdsError> {
         let bytes = without_mark(bytes).map_err(|source| IdsError::Read {
             name: name.clone(),
@@ -75,8 +94,7 @@ impl Delimited {
             rows,
             row: ByteRecord::new(),
             line: 1,
-            index: 0,
-            column: String::new(),
+            cells: Vec::new(),
         };
         if !reader.next_row()? {
             return Err(reader.bad_header("is empty; it needs a header row".to_owned()));
@@ -89,8 +107,7 @@ impl Delimited {
         let Some(header) = header else {
             return Err(reader.fail(Problem::NotUtf8));
         };
-        (reader.index, reader.column) =
-            find(&header, column).map_err(|problem| reader.bad_header(problem))?;
+        reader.cells = cells(&header, columns).map_err(|problem| reader.bad_header(problem))?;
         Ok(reader)
     }
 
@@ -129,7 +146,7 @@ impl Delimited {
         while self.next_row()? {
             match self.id() {
                 Ok(Some(id)) => {
-                    let (id, position) = (id.to_owned(), self.line);
+                    let (id, position) = (id.into_owned(), self.line);
                     return Ok(Some(Item { id, position }));
                 }
                 Ok(None) => {}
@@ -150,11 +167,35 @@ impl Delimited {
         Ok(count)
     }
 
-    /// The current row's ID; `None` when the cell is blank.
-    fn id(&self) -> Result<Option<&str>, Problem> {
-        let cell = self.row.get(self.index);
-        let cell = cell.ok_or_else(|| Problem::ShortRow(self.column.clone()))?;
-        clean(std::str::from_utf8(cell).map_err(|_| Problem::NotUtf8)?)
+    /// The current row's ID; `None` when its cell is blank, or each of its cells.
+    fn id(&self) -> Result<Option<Cow<'_, str>>, Problem> {
+        if let [cell] = self.cells.as_slice() {
+            return Ok(self.value(cell)?.map(Cow::Borrowed));
+        }
+        let mut values = BTreeMap::new();
+        let mut empty = None;
+        for cell in &self.cells {
+            match self.value(cell) {
+                Ok(Some(value)) => drop(values.insert(cell.variable.clone(), value.to_owned())),
+                Ok(None) => empty = empty.or(Some(cell)),
+                Err(problem @ Problem::Control(_)) => return Err(problem.of(&cell.variable)),
+                Err(problem) => return Err(problem),
+            }
+        }
+        match empty {
+            None => Ok(Some(Cow::Owned(object_id(&values)))),
+            Some(_) if values.is_empty() => Ok(None),
+            Some(cell) => Err(Problem::EmptyCell {
+                variable: cell.variable.clone(),
+                column: cell.column.clone(),
+            }),
+        }
+    }
+
+    fn value(&self, cell: &Cell) -> Result<Option<&str>, Problem> {
+        let text = self.row.get(cell.index);
+        let text = text.ok_or_else(|| Problem::ShortRow(cell.column.clone()))?;
+        clean(std::str::from_utf8(text).map_err(|_| Problem::NotUtf8)?)
     }
 
     fn fail(&self, problem: Problem) -> IdsError {
@@ -185,6 +226,27 @@ impl Delimited {
             name: self.name.clone(),
             problem,
         }
+    }
+}
+
+/// The columns that are read, or what to do about them.
+fn cells(header: &[String], columns: Columns<'_>) -> Result<Vec<Cell>, String> {
+    let cell = |variable: &str, (index, column): (usize, String)| Cell {
+        variable: variable.to_owned(),
+        column,
+        index,
+    };
+    match columns {
+        Columns::One(column) => Ok(vec![cell("", find(header, column)?)]),
+        Columns::Several(columns) => columns
+            .iter()
+            .map(|(variable, column)| match find(header, Some(column)) {
+                Ok(found) => Ok(cell(variable, found)),
+                Err(problem) => Err(format!(
+                    "{problem}; `{{{variable}}}` takes its value from there: [ids.variables] names another"
+                )),
+            })
+            .collect(),
     }
 }
 

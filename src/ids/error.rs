@@ -85,4 +85,32 @@ pub enum Problem {
         /// What it found.
         found: &'static str,
     },
+    /// A row that fills some of its variables.
+    #[error(
+        "the cell of `{{{variable}}}` (column `{column}`) is empty; every item needs a value for it"
+    )]
+    EmptyCell {
+        /// The variable.
+        variable: String,
+        /// Its column.
+        column: String,
+    },
+    /// What is wrong with one of several variables.
+    #[error("`{{{variable}}}`: {problem}")]
+    Variable {
+        /// The variable.
+        variable: String,
+        /// What is wrong with its value.
+        problem: Box<Problem>,
+    },
+}
+
+impl Problem {
+    /// The same, said of one of several variables.
+    pub(super) fn of(self, variable: &str) -> Problem {
+        Problem::Variable {
+            variable: variable.to_owned(),
+            problem: Box::new(self),
+        }
+    }
 }

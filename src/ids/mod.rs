@@ -14,9 +14,9 @@ mod ndjson;
 
 pub use error::{IdsError, Problem};
 
-use self::delimited::Delimited;
+use self::delimited::{Columns, Delimited};
 use self::lines::{Lines, TextLines};
-use self::ndjson::Ndjson;
+use self::ndjson::{Fields, Ndjson};
 use crate::job::{IdFile, IdFormat, IdSource, Ids};
 use std::fs::File;
 use std::io::{self, Read};
@@ -24,7 +24,7 @@ use std::io::{self, Read};
 /// One thing to fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    /// What `{id}` becomes.
+    /// What `{id}` becomes; of several variables, the JSON object (see [`crate::job::object_id`]).
     pub id: String,
     /// Counted from 1: the line of the file, or the place in `list`.
     pub position: u64,
@@ -106,11 +106,20 @@ impl FileReader {
         Ok(match format {
             IdFormat::Lines => FileReader::Lines(Lines::new(TextLines::new(name, bytes, 1))),
             IdFormat::Delimited { delimiter, column } => {
-                let column = column.as_deref();
+                let column = Columns::One(column.as_deref());
                 FileReader::Delimited(Delimited::open(name, bytes, *delimiter, column)?)
             }
+            IdFormat::Rows { delimiter, columns } => {
+                let columns = Columns::Several(columns);
+                FileReader::Delimited(Delimited::open(name, bytes, *delimiter, columns)?)
+            }
             IdFormat::Ndjson { field } => {
-                FileReader::Ndjson(Ndjson::new(TextLines::new(name, bytes, 64), field.clone()))
+                let lines = TextLines::new(name, bytes, 64);
+                FileReader::Ndjson(Ndjson::new(lines, Fields::One(field.clone())))
+            }
+            IdFormat::Objects { fields } => {
+                let lines = TextLines::new(name, bytes, 64);
+                FileReader::Ndjson(Ndjson::new(lines, Fields::Several(fields.clone())))
             }
         })
     }

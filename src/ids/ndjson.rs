@@ -1,19 +1,28 @@
-//! NDJSON lists: one JSON value a line, the ID at a JSONPath.
+//! NDJSON lists: one JSON value a line, the ID (or each variable) at a JSONPath.
 
 use super::lines::TextLines;
 use super::{IdsError, Item, Problem, clean};
+use crate::job::object_id;
 use serde_json::Value;
 use serde_json_path::JsonPath;
+
+/// What is looked for in a value.
+pub(super) enum Fields {
+    /// The ID.
+    One(JsonPath),
+    /// Several variables, by their names.
+    Several(Vec<(String, JsonPath)>),
+}
 
 /// One JSON value a line.
 pub(super) struct Ndjson {
     lines: TextLines,
-    field: JsonPath,
+    fields: Fields,
 }
 
 impl Ndjson {
-    pub(super) fn new(lines: TextLines, field: JsonPath) -> Ndjson {
-        Ndjson { lines, field }
+    pub(super) fn new(lines: TextLines, fields: Fields) -> Ndjson {
+        Ndjson { lines, fields }
     }
 
     pub(super) fn next(&mut self) -> Option<Result<Item, IdsError>> {
@@ -25,7 +34,7 @@ impl Ndjson {
             if line.is_empty() {
                 continue;
             }
-            let id = id_in(line, &self.field).map_err(|problem| self.lines.fail(problem))?;
+            let id = id_in(line, &self.fields).map_err(|problem| self.lines.fail(problem))?;
             let position = self.lines.line();
             return Ok(Some(Item { id, position }));
         }
@@ -42,10 +51,28 @@ impl Ndjson {
     }
 }
 
-fn id_in(line: &str, field: &JsonPath) -> Result<String, Problem> {
+fn id_in(line: &str, fields: &Fields) -> Result<String, Problem> {
     let value: Value =
         serde_json::from_str(line).map_err(|error| Problem::NotJson(error.column()))?;
-    let found = field.query(&value).all();
+    match fields {
+        Fields::One(field) => value_at(&value, field),
+        Fields::Several(fields) => {
+            let values = fields.iter().map(|(variable, field)| {
+                let value = value_at(&value, field);
+                Ok((
+                    variable.clone(),
+                    value.map_err(|problem| problem.of(variable))?,
+                ))
+            });
+            values
+                .collect::<Result<_, _>>()
+                .map(|values| object_id(&values))
+        }
+    }
+}
+
+fn value_at(value: &Value, field: &JsonPath) -> Result<String, Problem> {
+    let found = field.query(value).all();
     let [found] = found.as_slice() else {
         return Err(Problem::NotOne {
             path: field.to_string(),

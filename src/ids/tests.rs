@@ -312,3 +312,79 @@ fn a_quote_that_is_never_closed_is_told_with_its_line() {
         assert_eq!(read.len(), 3, "{closed:?}");
     }
 }
+
+fn combinations(format: IdFormat, text: &str) -> Result<Vec<String>, String> {
+    let read = items(format, text.as_bytes()).map_err(|error| error.to_string())?;
+    Ok(read.into_iter().map(|(id, _)| id).collect())
+}
+
+#[test]
+fn columns_fill_several_variables() {
+    let rows = |text: &str| {
+        let columns = vec![
+            ("owner".to_owned(), "org".to_owned()),
+            ("repo".to_owned(), "repo".to_owned()),
+        ];
+        let delimiter = b',';
+        combinations(IdFormat::Rows { delimiter, columns }, text)
+    };
+    assert_eq!(
+        rows("repo,x,org\n r ,1,\"a,\"\"b\"\n , , \nr,2,c\n").unwrap(),
+        [
+            r#"{"owner":"a,\"b","repo":"r"}"#,
+            r#"{"owner":"c","repo":"r"}"#
+        ]
+    );
+    let told = |text: &str, parts: &[&str]| {
+        let error = rows(text).unwrap_err();
+        for part in parts {
+            assert!(error.contains(part), "`{part}` in {error}");
+        }
+    };
+    told(
+        "repo,orgs\n",
+        &[
+            "no column `org`",
+            "did you mean `orgs`?",
+            "{owner}",
+            "[ids.variables]",
+        ],
+    );
+    told(
+        "repo,org\na,b\nc,\n",
+        &["line 3", "`{owner}`", "column `org`", "empty"],
+    );
+    told("repo,org\nc\n", &["line 2", "no column `org`"]);
+    told(
+        "repo,org\na,b\u{1}c\n",
+        &["line 2", "`{owner}`", "control character"],
+    );
+}
+
+#[test]
+fn paths_fill_several_variables() {
+    let objects = |text: &str| {
+        let path = |text| crate::job::json_path(text).unwrap();
+        let fields = vec![
+            ("owner".to_owned(), path("$.org.login")),
+            ("repo".to_owned(), path("$.repo")),
+        ];
+        combinations(IdFormat::Objects { fields }, text)
+    };
+    let line = "{\"repo\":7,\"org\":{\"login\":\"a\"}}\n\n";
+    assert_eq!(objects(line).unwrap(), [r#"{"owner":"a","repo":"7"}"#]);
+    for (text, part) in [
+        ("{\"repo\":1}", "`{owner}`: `$.org.login` finds 0 values"),
+        (
+            "{\"repo\":null,\"org\":{\"login\":\"a\"}}",
+            "`{repo}`: `$.repo` finds null",
+        ),
+        (
+            "{\"repo\":\" \",\"org\":{\"login\":\"a\"}}",
+            "finds an empty string",
+        ),
+    ] {
+        let error = objects(&format!("{line}{text}")).unwrap_err();
+        assert!(error.contains(part) && error.contains("line 3"), "{error}");
+    }
+}

@@ -193,13 +193,8 @@ pub struct Login {
 pub enum LoginBody {
     /// `form`: application/x-www-form-urlencoded.
     Form(Vec<(String, SecretString)>),
-    /// `json`: a JSON object.
-    Json {
-        /// The whole body.
-        text: SecretString,
-        /// Every string in it, to keep out of messages.
-        secrets: Vec<SecretString>,
-    },
+    /// `json`: the text of a JSON object.
+    Json(SecretString),
 }
 
 /// Where the answer of a log-in has the token.

@@ -122,6 +122,9 @@ pub fn item_url(bytes: &[u8]) {
     let Some((template, id)) = first_line(bytes) else {
         return;
     };
+    if template.contains("{+") {
+        return; // asks for the characters that make segments and pairs
+    }
     let Ok(id) = std::str::from_utf8(id) else {
         return;
     };

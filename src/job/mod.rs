@@ -17,6 +17,7 @@ mod signing_key;
 mod starter;
 mod template;
 mod units;
+mod variables;
 
 pub(crate) use crate::json::json_path;
 pub(crate) use auth::in_clear;
@@ -32,8 +33,9 @@ pub(crate) use pages::selects_elements;
 pub use pages::{PageRecords, PageWay, Pages};
 pub use signing_key::{Algorithm, SigningError, SigningKey};
 pub use starter::{SCHEMA, Starter, starter};
-pub use template::{Filling, Template, TemplateError, UrlTemplate};
+pub use template::{Body, Filling, Template, TemplateError, UrlTemplate};
 pub use units::{Concurrency, Pace, Quarantine, Rate, UnitError, parse_duration, parse_size};
+pub use variables::{IdForm, Values, object_id, object_values};
 
 use serde_json_path::JsonPath;
 use std::path::PathBuf;
@@ -70,7 +72,7 @@ pub struct Job {
 /// `[ids]`: the list. The inline IDs come before the file's.
 #[derive(Debug, Clone)]
 pub struct Ids {
-    /// `list`: IDs written in the job file.
+    /// `list`: IDs written in the job file; [`LISTING`] alone for a job without variables.
     pub list: Vec<String>,
     /// `file`: IDs read from a file or from stdin.
     pub file: Option<IdFile>,
@@ -113,6 +115,18 @@ pub enum IdFormat {
         /// `field`.
         field: JsonPath,
     },
+    /// A header row, and a column for each of several variables.
+    Rows {
+        /// `b','` or `b'\t'`.
+        delimiter: u8,
+        /// Variable and column, by the variable's name.
+        columns: Vec<(String, String)>,
+    },
+    /// One JSON value a line, with a JSONPath for each of several variables.
+    Objects {
+        /// Variable and path, by the variable's name.
+        fields: Vec<(String, JsonPath)>,
+    },
 }
 
 /// `[ids] repeats`.
@@ -128,7 +142,7 @@ pub enum Repeats {
 /// `[request]`: one item's request.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// `url`, with `{id}`.
+    /// `url`, with `{id}` or other variables.
     pub url: UrlTemplate,
     /// `method`.
     pub method: Method,
@@ -136,6 +150,14 @@ pub struct Request {
     pub query: Vec<(String, Template)>,
     /// `headers`: name and value, in the file's order; names are valid header names.
     pub headers: Vec<(String, Template)>,
+    /// `body` or `form`: what a POST sends.
+    pub body: Option<Body>,
+    /// The names of all holes, sorted, each once. Empty: a plain listing.
+    pub variables: Vec<String>,
+    /// `fail_when`: a 2xx answer in which it finds something is a failure.
+    pub fail_when: Option<JsonPath>,
+    /// `retry_when`: such a failure is worth another try.
+    pub retry_when: Option<JsonPath>,
     /// `timeout`: for one attempt, body included.
     pub timeout: Duration,
     /// `max_body`: bytes of one decoded body at most.
@@ -172,12 +194,22 @@ pub enum Matching {
     Position,
 }
 
+impl Request {
+    /// What an item's ID is made of.
+    pub fn id_form(&self) -> IdForm {
+        match self.variables.len() {
+            0 | 1 => IdForm::Text,
+            _ => IdForm::Object,
+        }
+    }
+}
+
 /// `[request] method`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// `GET`.
     Get,
-    /// `POST`, without a body.
+    /// `POST`, with or without a body.
     Post,
 }
 

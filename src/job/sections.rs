@@ -5,6 +5,7 @@
 
 mod auth;
 mod batch;
+mod body;
 mod credentials;
 mod ids;
 mod limits;
@@ -14,23 +15,38 @@ mod reader;
 mod request;
 mod update;
 mod values;
+mod variables;
 
 use self::reader::Reader;
 use super::diagnostic::Diagnostic;
 use super::interpolate::Filler;
 use super::units::{Quarantine, Rate};
-use super::{Checkpoint, Ids, Job, LISTING, LoadOptions, Repeats, Retry};
+use super::{Checkpoint, Job, LoadOptions, Retry};
 use std::path::Path;
 use std::time::Duration;
 use toml::de::DeTable;
 
 /// Every section, with every key it may hold.
 const SECTIONS: [(&str, &[&str]); 8] = [
-    ("ids", &["list", "file", "column", "field", "repeats"]),
+    (
+        "ids",
+        &["list", "file", "column", "field", "variables", "repeats"],
+    ),
     (
         "request",
         &[
-            "url", "method", "query", "headers", "timeout", "max_body", "batch", "pages",
+            "url",
+            "method",
+            "query",
+            "headers",
+            "body",
+            "form",
+            "fail_when",
+            "retry_when",
+            "timeout",
+            "max_body",
+            "batch",
+            "pages",
         ],
     ),
     (
@@ -93,15 +109,8 @@ pub(super) fn read(
     reader.check_sections(root);
 
     let request = request::read(&mut reader, root);
-    let listing = request.as_ref().is_some_and(|request| request.listing);
-    let ids = match listing && !root.contains_key("ids") {
-        true => Some(Ids {
-            list: vec![LISTING.to_owned()],
-            file: None,
-            repeats: Repeats::Once,
-        }),
-        false => ids::read(&mut reader, root),
-    };
+    let variables = request.as_ref().map(|part| &part.value.variables[..]);
+    let ids = ids::read(&mut reader, root, variables);
     let auth = auth::read(&mut reader, root);
     let limits = limits::read(&mut reader, root, options);
     let retry = read_retry(&mut reader, root);

@@ -1,19 +1,26 @@
-//! Texts with `{id}` or `{ids}` holes: the URL, and the values of headers and query.
+//! Texts with `{name}` holes: the URL, the values of headers and query, the body.
 //!
 //! Only what was typed in the job file is a template: a value that was filled in
 //! from outside is never looked into for holes, and never shown.
 
+mod body;
+mod expression;
+mod filling;
+mod graphql;
 mod url;
 
+pub use body::Body;
+pub(super) use body::{BodyBuilder, Escape};
+pub use filling::Filling;
 pub(super) use url::UrlMistake;
 pub use url::UrlTemplate;
 
 use super::diagnostic::mask_all;
 use super::interpolate::{Piece, Text};
-use std::borrow::Cow;
+use super::variables::Values;
 use std::fmt;
 
-/// Why an ID cannot be put into the URL.
+/// Why an item's values cannot be put into the URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// `.` or `..` would be folded away, which asks for another path.
@@ -35,60 +42,51 @@ pub enum TemplateError {
 pub(super) enum HoleError {
     /// `{` without `}`.
     Unclosed,
-    /// `{foo}`.
+    /// `{a b}`: no name of a variable.
     Unknown(String),
+    /// `{+a}` or `{a,b}` where there is no URL.
+    Operator(String),
+    /// `{a:3}` or `{a*}`: RFC 6570 level 4.
+    Modifier(String),
+    /// `{#a}`.
+    Fragment(String),
+    /// `{?a}` when there is a `?` already.
+    QueryAgain(String),
+    /// `{&a}` when there is no `?` yet.
+    NoQueryYet(String),
+}
+
+/// The hole of a batch's IDs, in the place of a variable.
+pub(super) const IDS: &str = "ids";
+
+/// How a hole's value is written, before what holds the template encodes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As it is.
+    Plain,
+    /// RFC 6570 `{+name}`: reserved characters stay.
+    Reserved,
+    /// Inside a string of a GraphQL document.
+    GraphqlString,
+    /// Where a GraphQL document wants a value.
+    GraphqlValue,
+    /// An array of JSON strings: the IDs of a batch.
+    JsonList,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Hole {
+    name: String,
+    form: Form,
 }
 
 #[derive(Clone, PartialEq)]
 enum Part {
     Text(String),
-    Id,
-    /// The IDs of a batch.
-    Ids,
+    Hole(Hole),
 }
 
-/// What takes the place of the holes in one request.
-#[derive(Debug, Clone)]
-pub struct Filling<'a> {
-    /// In headers: the ID, or the batch's IDs with the separator between them.
-    pub(super) plain: Cow<'a, str>,
-    /// In the URL: each ID percent-encoded.
-    encoded: String,
-    longest: usize,
-    empty: bool,
-}
-
-impl<'a> Filling<'a> {
-    /// For the request of one item.
-    pub fn one(id: &'a str) -> Filling<'a> {
-        Filling {
-            plain: Cow::Borrowed(id),
-            encoded: url::encode(id),
-            longest: id.len(),
-            empty: id.is_empty(),
-        }
-    }
-
-    /// For the request of several. In a URL the separator stands as it was
-    /// typed, so `","`, `"%2C"` and `"&id="` are all possible.
-    pub fn several(ids: &[&'a str], separator: &str) -> Filling<'a> {
-        let encoded: Vec<String> = ids.iter().map(|id| url::encode(id)).collect();
-        let plain = ids.join(separator);
-        Filling {
-            longest: plain.len(),
-            encoded: encoded.join(&url::encode_separator(separator)),
-            empty: ids.iter().any(|id| id.is_empty()),
-            plain: Cow::Owned(plain),
-        }
-    }
-
-    /// As headers have it, with nothing encoded.
-    pub fn plain(&self) -> &str {
-        &self.plain
-    }
-}
-
-/// A header's or query parameter's value, with `{id}` holes.
+/// A header's or query parameter's value, with `{name}` holes.
 #[derive(Clone)]
 pub struct Template {
     raw: String,
@@ -100,7 +98,7 @@ impl Template {
     pub(super) fn new(text: &Text) -> Result<Template, HoleError> {
         Ok(Template {
             raw: text.raw.clone(),
-            parts: parts(text)?,
+            parts: parts(text, plain_hole)?,
             secret: text.is_filled(),
         })
     }
@@ -115,18 +113,32 @@ impl Template {
         self.secret
     }
 
-    pub(super) fn has_id(&self) -> bool {
-        self.parts.contains(&Part::Id)
+    /// The names of its holes, as often as they are there.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        names(&self.parts)
     }
 
     /// Whether it has the hole of a batch's IDs.
     pub fn has_ids(&self) -> bool {
-        self.parts.contains(&Part::Ids)
+        self.names().any(|name| name == IDS)
+    }
+
+    /// Whether the value differs from item to item.
+    pub fn has_hole(&self) -> bool {
+        self.names().next().is_some()
     }
 
     /// The value for one item, with nothing encoded.
-    pub fn expand_value(&self, id: &str) -> String {
-        self.parts.iter().map(|part| part.text(id)).collect()
+    pub fn expand_value<'v>(&self, values: impl Into<Values<'v>>) -> String {
+        let values = values.into();
+        let mut text = String::new();
+        for part in &self.parts {
+            text.push_str(match part {
+                Part::Text(text) => text,
+                Part::Hole(hole) => values.get(&hole.name),
+            });
+        }
+        text
     }
 }
 
@@ -139,20 +151,63 @@ impl fmt::Debug for Template {
 }
 
 impl Part {
-    fn text<'a>(&'a self, id: &'a str) -> &'a str {
+    fn hole(name: &str, form: Form) -> Part {
+        Part::Hole(Hole {
+            name: name.to_owned(),
+            form,
+        })
+    }
+
+    fn text<'a>(&'a self, hole: &'a str) -> &'a str {
         match self {
             Part::Text(text) => text,
-            Part::Id | Part::Ids => id,
+            Part::Hole(_) => hole,
         }
     }
 
-    fn is_hole(&self) -> bool {
-        matches!(self, Part::Id | Part::Ids)
+    fn as_hole(&self) -> Option<&Hole> {
+        match self {
+            Part::Text(_) => None,
+            Part::Hole(hole) => Some(hole),
+        }
     }
 }
 
+fn names(parts: &[Part]) -> impl Iterator<Item = &str> {
+    parts
+        .iter()
+        .filter_map(|part| part.as_hole().map(|hole| hole.name.as_str()))
+}
+
+/// Whether it may be a variable's name: words of letters, digits and `_` with
+/// dots between them (`$.` before it makes it a JSONPath).
+fn is_name(text: &str) -> bool {
+    let first = |b: u8| b.is_ascii_alphabetic() || b == b'_';
+    let is_word = |word: &str| {
+        word.bytes().next().is_some_and(first)
+            && word.bytes().all(|b| first(b) || b.is_ascii_digit())
+    };
+    text.split('.').all(is_word)
+}
+
+/// What one pair of braces holds, where only names may be in them.
+fn plain_hole(inner: &str, parts: &mut Vec<Part>) -> Result<(), HoleError> {
+    if is_name(inner) {
+        parts.push(Part::hole(inner, Form::Plain));
+        return Ok(());
+    }
+    Err(match expression::read(inner, false) {
+        Err(HoleError::Unknown(inner)) => HoleError::Unknown(inner),
+        _ => HoleError::Operator(inner.to_owned()),
+    })
+}
+
 /// Splits what was typed at its holes; what was filled in stays as it is.
-fn parts(text: &Text) -> Result<Vec<Part>, HoleError> {
+/// `read` is told what stands between two braces, and what came before.
+fn parts(
+    text: &Text,
+    read: impl Fn(&str, &mut Vec<Part>) -> Result<(), HoleError>,
+) -> Result<Vec<Part>, HoleError> {
     let mut parts = Vec::new();
     let mut run = String::new();
     for piece in &text.pieces {
@@ -175,14 +230,8 @@ fn parts(text: &Text) -> Result<Vec<Part>, HoleError> {
                 after
             } else {
                 let (hole, after) = brace.split_once('}').ok_or(HoleError::Unclosed)?;
-                let name = hole.strip_prefix('{').unwrap_or(hole);
-                let hole = match name {
-                    "id" => Part::Id,
-                    "ids" => Part::Ids,
-                    _ => return Err(HoleError::Unknown(name.to_owned())),
-                };
                 push_text(&mut parts, &mut run);
-                parts.push(hole);
+                read(hole.strip_prefix('{').unwrap_or(hole), &mut parts)?;
                 after
             };
         }

@@ -11,6 +11,7 @@ use super::state::Driver;
 use super::work::{Load, Work};
 use crate::fetch::{Fetcher, Refused, Share, Trouble, Verdict};
 use crate::job::Batch;
+use crate::outcome::Reason;
 use crate::pace::{Now, Signal};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -18,8 +19,12 @@ use tokio::time::Instant;
 /// A batch that is not full waits so long for more of the list.
 const FILL: Duration = Duration::from_millis(500);
 
-/// So many items that only the URL for one knew: the batch endpoint is gone.
-const MOST_RESCUED: u32 = 3;
+/// So many more items than a bad one's halves bring that only the URL for one
+/// knew: the batch endpoint is gone.
+const MORE_RESCUED: u32 = 2;
+
+/// So many full batches, one after another, that were too long: a smaller size is learnt.
+const TOO_LONG: u32 = 2;
 
 /// How items go together.
 #[derive(Debug)]
@@ -28,10 +33,10 @@ pub(super) struct Batches {
     size: Option<usize>,
     /// There is a URL for one item.
     has_single: bool,
-    /// A batch has been answered.
-    worked: bool,
     /// Items, one after another, that the batch endpoint refused and the other has.
     rescued: u32,
+    /// Full batches, one after another, that were refused for their length.
+    too_long: u32,
     /// Since when there has been less than a batch.
     short_since: Option<Instant>,
 }
@@ -41,8 +46,8 @@ impl Batches {
         Batches {
             size: batch.map(|batch| batch.size),
             has_single: batch.is_some_and(|batch| batch.single.is_some()),
-            worked: false,
             rescued: 0,
+            too_long: 0,
             short_since: None,
         }
     }
@@ -57,12 +62,35 @@ impl Batches {
         self.size.is_none() || work.single || !fetcher.takes(&work.id)
     }
 
-    /// From here on one item a request.
-    fn give_up(&mut self, why: &str) {
-        tracing::warn!(
-            "{why}: the batch endpoint is gone; going on with `single`, one item a request"
-        );
-        self.size = None;
+    /// A batch of so many was answered.
+    fn worked(&mut self, items: usize) {
+        self.rescued = 0;
+        if items >= self.size() {
+            self.too_long = 0;
+        }
+    }
+
+    /// A batch of so many was refused for its length. One item can be the reason
+    /// of that for one full batch, and hardly for the next one, too.
+    fn was_too_long(&mut self, items: usize) {
+        if items < self.size() {
+            return;
+        }
+        self.too_long += 1;
+        if self.too_long >= TOO_LONG {
+            self.too_long = 0;
+            let half = items.div_ceil(2);
+            tracing::warn!("batches of {items} are too long for this API; going on with {half}");
+            self.size = Some(half);
+        }
+    }
+
+    /// The URL for one had an item that the batch endpoint had refused. True
+    /// when that is no accident any more: with one bad item in a batch, as many
+    /// are rescued as it has halves, and then one of those is answered.
+    fn has_rescued(&mut self) -> bool {
+        self.rescued += 1;
+        self.rescued >= usize::ilog2(self.size().max(1)) + 1 + MORE_RESCUED
     }
 }
 
@@ -125,15 +153,14 @@ impl Driver<'_> {
         let begun = works.first().map_or(0, |work| work.begun);
         if let Verdict::Shares(shares) = verdict {
             self.let_through(begun).await?;
-            self.batches.worked = true;
-            self.batches.rescued = 0;
+            self.batches.worked(works.len());
             for (work, share) in works.into_iter().zip(shares) {
                 self.take_share(work, share, now).await?;
             }
             return Ok(());
         }
         if is_gone(&verdict) && self.batches.has_single {
-            self.gone(works, &verdict, now);
+            self.gone(works, now);
             return Ok(());
         }
         if works.len() == 1
@@ -146,9 +173,23 @@ impl Driver<'_> {
                 if trouble.status.is_some() {
                     self.let_through(begun).await?;
                 }
+                if trouble.reason == Reason::InvalidId || matches!(trouble.status, Some(413 | 414))
+                {
+                    self.batches.was_too_long(works.len());
+                }
+                // A batch is one sign, however many items it has.
+                if let Some(lead) = works.first_mut().filter(|_| trouble.status.is_some()) {
+                    self.weigh(lead, &trouble, now).await?;
+                }
                 self.halve(works, now);
             }
-            Verdict::Forbidden(_) => self.halve(works, now),
+            Verdict::Forbidden(_) if self.judged.let_through => self.halve(works, now),
+            // Nothing got through yet: one of them shows whether anybody may ask.
+            Verdict::Forbidden(_) => {
+                let rest = works.split_off(1.min(works.len()));
+                self.halve(works, now);
+                self.halve(rest, now);
+            }
             Verdict::Again(trouble) => self.again_all(works, signal, trouble, now).await?,
             Verdict::Unauthorized(Some(refused), trouble) => {
                 self.unauthorized_all(works, refused, &trouble, now);
@@ -195,35 +236,39 @@ impl Driver<'_> {
         }
     }
 
-    /// The batch endpoint answers as if it were not there (any more).
-    fn gone(&mut self, mut works: Vec<Work>, verdict: &Verdict, now: Now) {
-        if self.batches.size.is_some() {
-            if !self.batches.worked {
-                let why = verdict.trouble().map_or("", |trouble| &trouble.message);
-                self.batches.give_up(why);
-            } else if works.len() > 1 {
-                // It worked before: it may be one of the items.
-                return self.halve(works, now);
-            }
-        }
+    /// The batch endpoint answers as if it were not there (any more), or one of the
+    /// items were not. The URL for one is asked about the first of them, and
+    /// the others go in halves.
+    fn gone(&mut self, mut works: Vec<Work>, now: Now) {
+        let far = self.batches.size.is_none();
+        let rest = if far {
+            Vec::new()
+        } else {
+            works.split_off(1.min(works.len()))
+        };
         for work in &mut works {
             work.single = true;
         }
         self.put_back(works, now.instant);
+        self.halve(rest, now);
     }
 
     /// The URL for one has what the batch endpoint refused as if it were gone.
     pub(super) fn rescued(&mut self, work: &Work) {
-        if work.single && self.batches.size.is_some() && self.fetcher.takes(&work.id) {
-            self.batches.rescued += 1;
-            if self.batches.rescued >= MOST_RESCUED {
-                self.batches.give_up("items that a batch refused are there");
-            }
+        let was_refused = work.single && self.fetcher.takes(&work.id);
+        if was_refused && self.batches.size.is_some() && self.batches.has_rescued() {
+            tracing::warn!(
+                "the batch endpoint is gone; going on with `single`, one item a request"
+            );
+            self.batches.size = None;
         }
     }
 
     /// Asks again for these, in halves.
     fn halve(&mut self, mut works: Vec<Work>, now: Now) {
+        if works.is_empty() {
+            return;
+        }
         let most = works.len().div_ceil(2);
         for work in &mut works {
             work.most = most;

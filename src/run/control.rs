@@ -150,9 +150,7 @@ impl Driver<'_> {
             (true, false) => tracing::warn!("the server answers again"),
             _ => {}
         }
-        if let Err(give_up) = finished {
-            self.give_up(give_up, now);
-        }
+        self.give_up_unless_used_up(finished, now);
         Ok(())
     }
 

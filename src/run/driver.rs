@@ -3,7 +3,7 @@
 //! what an attempt means for the run, [`super::commits`] asks for checkpoints.
 
 use super::error::RunError;
-use super::ids_stage::Batch;
+use super::ids_stage::{Batch, is_piped};
 use super::state::{Cause, Driver};
 use super::stats::Counted;
 use super::work::{Attempted, Load, Work};
@@ -199,6 +199,12 @@ impl Driver<'_> {
                 self.side_waiting.pop_front();
                 continue;
             }
+            if self.stopping.is_none()
+                && let Err(give_up) = self.pacer.check_inherited_pause(now)
+            {
+                self.give_up(give_up, now);
+                return far;
+            }
             match self.pacer.side_turn(now) {
                 Turn::Go(permit) => {
                     if let Some(waiting) = self.side_waiting.pop_front() {
@@ -263,6 +269,10 @@ impl Driver<'_> {
                     self.taken += 1;
                     let work = self.on_its_trail(Work::new(item.id, occurrence));
                     self.queue.push(work);
+                    // Nobody knows when a pipe's next line comes.
+                    if self.at_limit() && is_piped(&self.job.ids) {
+                        return self.limit_reached();
+                    }
                 }
                 Claim::Done { .. } => self.stats.done_before += 1,
                 Claim::Repeat => self.stats.repeats += 1,
@@ -314,6 +324,15 @@ impl Driver<'_> {
         if self.stopping.is_none() {
             self.waiting_for_token = false;
             self.stopping = Some((cause, now.instant + GRACE));
+        }
+    }
+
+    /// A quota that is used up stops nobody who has got what was asked for:
+    /// whoever wants to send more looks at the pause first.
+    pub(super) fn give_up_unless_used_up(&mut self, finished: Result<(), GiveUp>, now: Now) {
+        match finished {
+            Ok(()) | Err(GiveUp::UsedUp(_)) => {}
+            Err(give_up) => self.give_up(give_up, now),
         }
     }
 

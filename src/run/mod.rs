@@ -206,10 +206,13 @@ fn open_both_ends(job: &Job, options: &RunOptions) -> Result<Ends, RunError> {
             }
             // A list that is not there must leave no empty output behind.
             let ids = ids_stage::start(&job.ids)?;
-            let opened = open(job, options)?;
-            if update::is_due(job, options, &opened) {
-                return update::open(job, &write_options(job, options), ids, opened);
+            if update::is_due(job, options) {
+                let options = write_options(job, options);
+                if let Some(base) = write::open_base(&options)? {
+                    return update::open(job, &options, ids, base);
+                }
             }
+            let opened = open(job, options)?;
             let known = known(job, &opened);
             Ok(Ends {
                 ids,
@@ -252,7 +255,12 @@ fn open(job: &Job, options: &RunOptions) -> Result<Opened, RunError> {
     match &job.output.target {
         OutputTarget::Stdout if options.retry.is_some() => Err(RunError::NothingKept),
         OutputTarget::Stdout => Ok(Opened {
-            writer: write::stdout(job.output.format, job.output.record, columns),
+            writer: write::stdout(
+                job.output.format,
+                job.output.record,
+                job.request.id_form(),
+                columns,
+            ),
             done: crate::checkpoint::DoneSet::new(),
             resumed: None,
             failed: None,
@@ -266,6 +274,7 @@ fn write_options(job: &Job, options: &RunOptions) -> write::OpenOptions {
         output: output_path(job).unwrap_or_default(),
         format: job.output.format,
         record: job.output.record,
+        id_form: job.request.id_form(),
         columns: job.output.columns.clone(),
         shape: shape(job),
         fresh: options.fresh,

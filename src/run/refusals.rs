@@ -81,8 +81,12 @@ impl Driver<'_> {
         self.hold_refused(work, trouble);
         if self.judged.held.len() >= ALL_FORBIDDEN {
             let count = self.judged.held.len();
+            let asked = match self.job.request.batch {
+                Some(_) => "items that were asked for alone",
+                None => "requests",
+            };
             self.ask_whose(
-                format!("the first {count} requests were all answered {said}"),
+                format!("the first {count} {asked} were all answered {said}"),
                 now,
             );
         }

@@ -4,11 +4,11 @@ use crate::checkpoint::Shape;
 use crate::job::{Job, Matching, OutputFormat, RecordForm};
 use xxhash_rust::xxh3::xxh3_128;
 
-/// The shape of a job's records: method, URL, query, headers, record form,
-/// columns. Values are taken as the job file says them, before `${…}` is
-/// filled in, so credentials may change freely; header values and those of the
-/// query, in the URL too, are kept as hashes, since someone may have typed a
-/// secret there.
+/// The shape of a job's records: method, URL, query, headers, body, what is
+/// taken for an error, record form, columns. Values are taken as the job file says them, before `${…}` is
+/// filled in, so credentials may change freely; the body, header values and
+/// those of the query, in the URL too, are kept as hashes, since someone may
+/// have typed a secret there.
 pub fn shape(job: &Job) -> Shape {
     let request = &job.request;
     let mut fields = vec![
@@ -42,6 +42,22 @@ pub fn shape(job: &Job) -> Shape {
         };
         fields.push(("request.batch.items".to_owned(), batch.items.to_string()));
         fields.push(("request.batch.key".to_owned(), key));
+    }
+    if let Some(body) = &request.body {
+        let form = format!("{}\n{}", body.content_type(), body.raw());
+        fields.push(("request.body".to_owned(), hashed(&form)));
+    }
+    let conditions = [
+        ("request.fail_when", &request.fail_when),
+        ("request.retry_when", &request.retry_when),
+    ];
+    for (name, path) in conditions {
+        // Whether a failure is tried again changes no record, but for want of the other.
+        if let Some(path) = path
+            && (name == "request.fail_when" || request.fail_when.is_none())
+        {
+            fields.push((name.to_owned(), path.to_string()));
+        }
     }
     if let Some(pages) = &request.pages {
         fields.push(("request.pages".to_owned(), pages.way.told()));
@@ -84,6 +100,28 @@ fn hashed(text: &str) -> String {
 /// The URL with a hash in place of each query value that has no `{` in it:
 /// `?market=#…&id={id}`.
 fn without_values(url: &str) -> String {
+    // `{?a,b}` and `{&c}` hold names, and no values.
+    let (url, expressions) = without_expressions(url);
+    without_typed_values(&url) + &expressions
+}
+
+/// The URL without its expressions of a query, and these.
+fn without_expressions(url: &str) -> (String, String) {
+    let (mut rest, mut plain, mut expressions) = (url, String::new(), String::new());
+    while let Some(at) = rest.find("{?").into_iter().chain(rest.find("{&")).min()
+        && let Some((before, from)) = rest.split_at_checked(at)
+        && let Some((expression, after)) = from.split_once('}')
+    {
+        plain.push_str(before);
+        expressions.push_str(expression);
+        expressions.push('}');
+        rest = after;
+    }
+    plain.push_str(rest);
+    (plain, expressions)
+}
+
+fn without_typed_values(url: &str) -> String {
     let Some((path, query)) = url.split_once('?') else {
         return url.to_owned();
     };
@@ -117,5 +155,9 @@ mod tests {
             without_values("https://x/{id}?key=other&ids={id}&s3cret&v=${VERSION}")
         );
         assert_eq!(without_values("https://x/{id}"), "https://x/{id}");
+        let kept = without_values("https://x/{a}?key=s3cret{&b,c}");
+        assert!(!kept.contains("s3cret"), "{kept}");
+        assert!(kept.ends_with("{&b,c}"), "{kept}");
+        assert_eq!(without_values("https://x{/a}{?b}"), "https://x{/a}{?b}");
     }
 }

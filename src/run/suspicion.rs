@@ -66,7 +66,11 @@ impl Driver<'_> {
         pages: Option<Box<Pages>>,
         now: Now,
     ) -> Result<(), RunError> {
-        let doubt = error_body(&record);
+        // A job that says itself what an error is needs no guess.
+        let doubt = match &self.job.request.fail_when {
+            Some(_) => None,
+            None => error_body(&record),
+        };
         let outcome = Outcome {
             id: work.id.clone(),
             occurrence: work.occurrence,

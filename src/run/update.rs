@@ -15,7 +15,7 @@ use crate::ids::Item;
 use crate::job::{Job, Method, OutputTarget, Repeats};
 use crate::outcome::Validators;
 use crate::report::count;
-use crate::write::{self, KnownRecords, OpenOptions, Opened, Resumed, Update, Updated};
+use crate::write::{self, KnownRecords, OpenOptions, Opened, Resumed, Update, Updated, inspect};
 use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 
@@ -127,13 +127,15 @@ pub(super) fn start(list: IdStream, mut sieve: Sieve) -> Result<IdStream, RunErr
     Ok(IdStream { batches, total })
 }
 
-/// Whether this run is an update: it was asked for, or the job keeps itself
-/// fresh and has nothing else to do.
-pub(super) fn is_due(job: &Job, options: &RunOptions, opened: &Opened) -> bool {
-    let is_file = matches!(job.output.target, OutputTarget::File(_));
-    opened.resumed.as_ref().is_some_and(|resumed| {
-        is_file && !options.fresh && (options.update || (job.update.is_some() && resumed.finished))
-    })
+/// Whether this run is an update, if anything is there: it was asked for, or
+/// the job keeps itself fresh and has nothing else to do.
+pub(super) fn is_due(job: &Job, options: &RunOptions) -> bool {
+    let OutputTarget::File(output) = &job.output.target else {
+        return false;
+    };
+    // What is wrong with a checkpoint, whoever opens it tells.
+    let finished = || matches!(inspect(output), Ok(Some(state)) if state.finished);
+    !options.fresh && (options.update || (job.update.is_some() && finished()))
 }
 
 /// Opens the update of what is `opened`.

@@ -45,9 +45,7 @@ impl Driver<'_> {
                 self.judge_batch(works, signal, answer.verdict, now).await?;
             }
         }
-        if let Err(give_up) = finished {
-            self.give_up(give_up, now);
-        }
+        self.give_up_unless_used_up(finished, now);
         Ok(())
     }
 

@@ -21,7 +21,7 @@
 //! is `wrong`: the token is `token` in the body, the header `X-Auth-Token` and
 //! the cookie `session`.
 //!
-//! **POST**, on any other path, asks for a token (Spotify's path is `/api/token`).
+//! **POST**, on any other path but `/graphql`, asks for a token (Spotify's path is `/api/token`).
 //! 1. `grant_type` is missing: 400 `invalid_request`; it is none of
 //!    `client_credentials`, `refresh_token` and RFC 7523's `jwt-bearer`: 400
 //!    `unsupported_grant_type`.
@@ -75,6 +75,14 @@
 //! 8. Other paths: an ID that ends in `404` is a 404; any other is a small
 //!    record `{"id", "path", "query", "name"}`.
 //!
+//! GitHub is played by two of its paths:
+//! - GET `/repos/{owner}/{repo}` is a repository, as rule 6 has others (a name
+//!   that ends in `404` is a 404).
+//! - POST `/graphql` with `{"query", "variables"}` knows `repository(owner:,
+//!   name:)` and `node(id:)`, their arguments by variables, and answers with
+//!   `data`, or with `errors` in a 200; over the rate, too (`RATE_LIMITED`, with
+//!   `Retry-After`). A token is optional, and the faults strike.
+//!
 //! **Any other method** is a 405.
 
 mod answer;
@@ -82,6 +90,7 @@ mod batch;
 mod bodies;
 mod etag;
 mod faults;
+mod github;
 mod grants;
 mod limit;
 mod listings;

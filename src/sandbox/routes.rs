@@ -9,6 +9,7 @@ use super::batch;
 use super::bodies::Bodies;
 use super::etag::conditional;
 use super::faults::{Fault, Faults};
+use super::github;
 use super::grants;
 use super::limit::Limit;
 use super::listings::Listing;
@@ -45,7 +46,18 @@ impl Routes {
         }
     }
 
-    /// Answers a POST.
+    /// Answers a POST of a GraphQL document.
+    pub(super) fn graphql(&self, head: &Parts, body: &[u8]) -> Answer {
+        if let Some(seconds) = self.limit.over() {
+            return github::over_the_rate().retry_after(seconds);
+        }
+        self.or_a_fault(|| match self.admit(head, false) {
+            Ok(()) => github::graphql(body),
+            Err(refusal) => unauthorized(refusal),
+        })
+    }
+
+    /// Answers any other POST.
     pub(super) fn token(&self, head: &Parts, body: &[u8]) -> Answer {
         match head.uri.path() {
             grants::LOGIN => grants::log_in(&self.tokens, body),
@@ -59,15 +71,20 @@ impl Routes {
             let status = StatusCode::TOO_MANY_REQUESTS;
             return Answer::error(status, "API rate limit exceeded").retry_after(seconds);
         }
+        self.or_a_fault(|| self.honest(head))
+    }
+
+    /// The honest answer, unless a fault takes its place.
+    fn or_a_fault(&self, honest: impl FnOnce() -> Answer) -> Answer {
         match self.faults.draw() {
-            None => self.honest(head),
+            None => honest(),
             Some(fault @ Fault::Status(code)) => {
                 let status =
                     StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
                 Answer::error(status, Answer::reason(status)).failing(fault)
             }
             Some(fault) => {
-                let answer = self.honest(head);
+                let answer = honest();
                 let uncuttable = answer.body.is_empty();
                 answer.failing(if uncuttable { Fault::Reset } else { fault })
             }
@@ -100,6 +117,9 @@ impl Routes {
         }
         if is_track {
             return conditional(&head.headers, self.track(&id));
+        }
+        if let Some(answer) = github::rest(path) {
+            return answer;
         }
         if id.ends_with("404") {
             return Answer::error(StatusCode::NOT_FOUND, &format!("Non existing id: '{id}'"));

@@ -5,6 +5,7 @@
 
 use super::answer::Answer;
 use super::faults::Fault;
+use super::github::GRAPHQL;
 use super::log::{Arrival, Log};
 use super::routes::Routes;
 use super::token::presented;
@@ -129,6 +130,9 @@ impl Server {
         let answer = match head.method {
             Method::GET => self.routes.item(&head),
             Method::POST => match Limited::new(body, MAX_FORM).collect().await {
+                Ok(body) if head.uri.path() == GRAPHQL => {
+                    self.routes.graphql(&head, &body.to_bytes())
+                }
                 Ok(body) => self.routes.token(&head, &body.to_bytes()),
                 Err(_) => Answer::error(StatusCode::BAD_REQUEST, "The form cannot be read"),
             },

@@ -5,7 +5,7 @@
 use super::delimited::Delimited;
 use super::error::WriteError;
 use super::ndjson;
-use crate::job::{OutputFormat, RecordForm};
+use crate::job::{IdForm, OutputFormat, RecordForm};
 use crate::outcome::Record;
 use serde_json_path::JsonPath;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use std::io;
 /// A format and its state.
 #[derive(Debug)]
 pub(super) enum Encoder {
-    Ndjson(RecordForm),
+    Ndjson(RecordForm, IdForm),
     Delimited(Box<Delimited>),
 }
 
@@ -35,11 +35,12 @@ impl Encoder {
     pub(super) fn new(
         format: OutputFormat,
         record: RecordForm,
+        id_form: IdForm,
         columns: Vec<(String, JsonPath)>,
         found: Option<Vec<String>>,
     ) -> Encoder {
         match format {
-            OutputFormat::Ndjson => Encoder::Ndjson(record),
+            OutputFormat::Ndjson => Encoder::Ndjson(record, id_form),
             OutputFormat::Delimited { delimiter } => {
                 Encoder::Delimited(Box::new(Delimited::new(delimiter, record, columns, found)))
             }
@@ -49,7 +50,7 @@ impl Encoder {
     /// Appends what comes before the first record, as far as it is known.
     pub(super) fn header(&self, out: &mut Vec<u8>) {
         match self {
-            Encoder::Ndjson(_) => {}
+            Encoder::Ndjson(..) => {}
             Encoder::Delimited(delimited) => delimited.header(out),
         }
     }
@@ -62,9 +63,9 @@ impl Encoder {
         out: &mut Vec<u8>,
     ) -> Result<Encoded, WriteError> {
         match self {
-            Encoder::Ndjson(form) => {
+            Encoder::Ndjson(form, id_form) => {
                 let begin = out.len();
-                ndjson::line(*form, id, record, out).map_err(odd)?;
+                ndjson::line(*form, *id_form, id, record, out).map_err(odd)?;
                 Ok(Encoded::Line { begin })
             }
             Encoder::Delimited(delimited) => Ok(match delimited.row(id, record, out) {
@@ -77,7 +78,7 @@ impl Encoder {
     /// The columns that a first record brought.
     pub(super) fn found(&self) -> Option<&[String]> {
         match self {
-            Encoder::Ndjson(_) => None,
+            Encoder::Ndjson(..) => None,
             Encoder::Delimited(delimited) => delimited.found(),
         }
     }
@@ -86,7 +87,7 @@ impl Encoder {
     pub(super) fn unexpected(&self) -> &BTreeMap<String, u64> {
         static NONE: BTreeMap<String, u64> = BTreeMap::new();
         match self {
-            Encoder::Ndjson(_) => &NONE,
+            Encoder::Ndjson(..) => &NONE,
             Encoder::Delimited(delimited) => delimited.unexpected(),
         }
     }

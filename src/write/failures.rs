@@ -5,7 +5,9 @@
 //! credential: [`Failure::message`] has none.
 
 use super::error::WriteError;
+use super::item_id;
 use crate::checkpoint::rfc3339;
+use crate::job::IdForm;
 use crate::outcome::Failure;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -14,7 +16,6 @@ use std::path::{Path, PathBuf};
 
 #[derive(Serialize)]
 struct Line<'a> {
-    id: &'a str,
     #[serde(skip_serializing_if = "is_first")]
     occurrence: u32,
     status: Option<u16>,
@@ -30,13 +31,13 @@ fn is_first(occurrence: &u32) -> bool {
 
 /// Appends the line of a failed item, with its newline, to `out`.
 pub(super) fn line(
+    form: IdForm,
     id: &str,
     occurrence: u32,
     failure: &Failure,
     out: &mut Vec<u8>,
 ) -> serde_json::Result<()> {
     let line = Line {
-        id,
         occurrence,
         status: failure.status,
         reason: failure.reason.as_str(),
@@ -44,7 +45,14 @@ pub(super) fn line(
         attempts: failure.attempts,
         at: rfc3339(failure.at),
     };
+    out.extend_from_slice(b"{\"id\":");
+    item_id::write(form, id, out)?;
+    // The rest of the object: its opening brace becomes the comma.
+    let rest = out.len();
     serde_json::to_writer(&mut *out, &line)?;
+    if let Some(brace) = out.get_mut(rest) {
+        *brace = b',';
+    }
     out.push(b'\n');
     Ok(())
 }
@@ -52,7 +60,8 @@ pub(super) fn line(
 /// An item that failed, as the failures file has it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct FailedItem {
-    /// The item's ID.
+    /// The item's ID; of several variables, their JSON object.
+    #[serde(deserialize_with = "item_id::read")]
     pub id: String,
     /// Which listing of a repeated ID this is: 0 unless `repeats = "each"`.
     #[serde(default)]
@@ -151,9 +160,9 @@ mod tests {
             at: UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
         };
         let mut out = Vec::new();
-        line("a", 0, &failure, &mut out).unwrap();
+        line(IdForm::Text, "a", 0, &failure, &mut out).unwrap();
         failure.status = None;
-        line("b\n", 2, &failure, &mut out).unwrap();
+        line(IdForm::Text, "b\n", 2, &failure, &mut out).unwrap();
         let read: Vec<_> = out
             .split_inclusive(|&byte| byte == b'\n')
             .map(|line| parse(line).unwrap())
@@ -179,5 +188,30 @@ mod tests {
                 "\n"
             )
         );
+    }
+
+    #[test]
+    fn an_item_of_several_variables_is_an_object_and_is_read_back_as_it_was() {
+        let failure = Failure {
+            status: None,
+            reason: Reason::Timeout,
+            message: String::new(),
+            attempts: 1,
+            at: UNIX_EPOCH,
+        };
+        let id = r#"{"owner":"a\"b","repo":"{é}"}"#;
+        let mut out = Vec::new();
+        line(IdForm::Object, id, 0, &failure, &mut out).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(value["id"]["owner"], "a\"b");
+        assert_eq!(parse(&out).unwrap().id, id);
+        // By hand, and in another order.
+        let moved = parse(br#"{"id": {"repo": "{\u00e9}", "owner": "a\"b"}, "reason": "timeout"}"#);
+        assert_eq!(moved.unwrap().id, id);
+        // An only variable may look like an object, and is none.
+        out.clear();
+        line(IdForm::Text, id, 0, &failure, &mut out).unwrap();
+        assert_eq!(parse(&out).unwrap().id, id);
+        assert!(out.starts_with(br#"{"id":"{\"owner"#));
     }
 }

@@ -4,7 +4,7 @@
 use super::columns::cells;
 use super::delimited::Delimited;
 use super::ndjson;
-use crate::job::{RecordForm, json_path};
+use crate::job::{IdForm, RecordForm, json_path};
 use crate::json::{Queries, compact_json};
 use crate::outcome::Record;
 use bytes::Bytes;
@@ -86,7 +86,7 @@ fn rows(
 
 fn one_line(record: &Record) {
     let mut out = Vec::new();
-    ndjson::line(RecordForm::Envelope, "a\nb", record, &mut out).unwrap();
+    ndjson::line(RecordForm::Envelope, IdForm::Text, "a\nb", record, &mut out).unwrap();
     assert_eq!(
         out.iter().position(|byte| *byte == b'\n'),
         Some(out.len() - 1)

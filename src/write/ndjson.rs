@@ -3,13 +3,15 @@
 //! Owns the two forms of a line. Must never change a body: its bytes go out as
 //! they came.
 
+use super::item_id;
 use crate::checkpoint::rfc3339;
-use crate::job::RecordForm;
+use crate::job::{IdForm, RecordForm};
 use crate::outcome::Record;
 
 /// Appends the line of a record, with its newline, to `out`.
 pub(super) fn line(
     form: RecordForm,
+    id_form: IdForm,
     id: &str,
     record: &Record,
     out: &mut Vec<u8>,
@@ -18,7 +20,7 @@ pub(super) fn line(
         RecordForm::Body => out.extend_from_slice(&record.body),
         RecordForm::Envelope => {
             out.extend_from_slice(b"{\"id\":");
-            serde_json::to_writer(&mut *out, id)?;
+            item_id::write(id_form, id, out)?;
             let (status, at) = (record.status, rfc3339(record.fetched_at));
             out.extend_from_slice(
                 format!(",\"status\":{status},\"fetched_at\":\"{at}\",\"body\":").as_bytes(),
@@ -45,13 +47,24 @@ mod tests {
             validators: Default::default(),
         };
         let mut out = Vec::new();
-        line(RecordForm::Body, "a\"b", &record, &mut out).unwrap();
-        line(RecordForm::Envelope, "a\"b", &record, &mut out).unwrap();
+        let id = r#"{"a":"b"}"#;
+        line(RecordForm::Body, IdForm::Text, "a\"b", &record, &mut out).unwrap();
+        line(
+            RecordForm::Envelope,
+            IdForm::Text,
+            "a\"b",
+            &record,
+            &mut out,
+        )
+        .unwrap();
+        line(RecordForm::Envelope, IdForm::Object, id, &record, &mut out).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             concat!(
                 "{\"n\":1.50}\n",
                 r#"{"id":"a\"b","status":200,"fetched_at":"1970-01-01T00:00:00.005Z","body":{"n":1.50}}"#,
+                "\n",
+                r#"{"id":{"a":"b"},"status":200,"fetched_at":"1970-01-01T00:00:00.005Z","body":{"n":1.50}}"#,
                 "\n"
             )
         );

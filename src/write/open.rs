@@ -17,7 +17,7 @@ use crate::checkpoint::{
     compact, mtime_ns, scan, sync_folder, verify,
 };
 use crate::fail_point::fail_point;
-use crate::job::{OutputFormat, RecordForm};
+use crate::job::{IdForm, OutputFormat, RecordForm};
 use crate::outcome::Trail;
 use crate::pace::Note;
 use serde_json_path::JsonPath;
@@ -35,6 +35,8 @@ pub struct OpenOptions {
     pub format: OutputFormat,
     /// The form of a record.
     pub record: RecordForm,
+    /// The form of an item's ID, in envelopes and in the failures file.
+    pub id_form: IdForm,
     /// CSV columns: name and path into the body; empty: from the first record.
     pub columns: Vec<(String, JsonPath)>,
     /// What the records depend on. `output.format`, `output.record` and
@@ -95,9 +97,23 @@ pub fn open(options: OpenOptions) -> Result<Opened, WriteError> {
     }
     let mut loading = Loading::default();
     match scan(&files.checkpoint, |keys| loading.add(keys))? {
-        Some(state) => resume(&options, &shape, &files, state, loading.done()),
+        Some(state) => resume(&options, &shape, &files, state, Some(loading.done())),
         None if options.retry => Err(WriteError::NoRun { path: files.output }),
         None => create(&options, &shape, &files, Start::default()),
+    }
+}
+
+/// Opens an output that is about to be updated: as [`open`] does, but what is
+/// done stays on the disk, for it is not asked. `None` when nothing is there.
+///
+/// # Errors
+/// Those of [`open`].
+pub fn open_base(options: &OpenOptions) -> Result<Option<Opened>, WriteError> {
+    let files = Files::of(&options.output)?;
+    let shape = whole_shape(options);
+    match scan(&files.checkpoint, |_| {})? {
+        Some(state) => resume(options, &shape, &files, state, None).map(Some),
+        None => Ok(None),
     }
 }
 
@@ -248,13 +264,14 @@ pub(super) fn create(
     })
 }
 
-/// What an earlier run left, cut back to its last commit.
+/// What an earlier run left, cut back to its last commit. `done`: the
+/// checkpoint's keys, where somebody asks for them.
 pub(super) fn resume(
     options: &OpenOptions,
     shape: &Shape,
     files: &Files,
     mut state: State,
-    done: DoneSet,
+    done: Option<DoneSet>,
 ) -> Result<Opened, WriteError> {
     let differences = state.shape.differences(shape);
     if !differences.is_empty() {
@@ -280,9 +297,12 @@ pub(super) fn resume(
         rewrite::finish(&files.failures, &failures_at)?;
     }
     generation::sweep(files, state.generation)?;
-    if let Some(compacted) = compact(&files.checkpoint, &mut state, &done)? {
+    if let Some(done) = &done
+        && let Some(compacted) = compact(&files.checkpoint, &mut state, done)?
+    {
         journal = compacted;
     }
+    let done = done.unwrap_or_default();
     let (output, dropped) = recover(&files.output, state.output.length)?;
     fail_point!("open: output cut");
     let (failures, dropped_failures) = match look(&files.failures)? {

@@ -5,7 +5,7 @@ use super::*;
 use crate::checkpoint::{
     CheckpointError, Claim, DoneSet, ItemKey, Journal, OutputLock, Shape, State,
 };
-use crate::job::{OutputFormat, RecordForm};
+use crate::job::{IdForm, OutputFormat, RecordForm};
 use crate::outcome::{Failure, Outcome, Reason, Record};
 use crate::pace::Note;
 use std::collections::BTreeSet;
@@ -31,6 +31,7 @@ fn options(output: &Path) -> OpenOptions {
     OpenOptions {
         output: output.to_path_buf(),
         format: OutputFormat::Ndjson,
+        id_form: IdForm::Text,
         record: RecordForm::Body,
         columns: vec![],
         shape: Shape {

@@ -157,7 +157,7 @@ pub struct Update {
 }
 
 /// Begins an update of an output, or goes on with one. `base` is what
-/// [`open`](super::open()) made of it, with the same options and under the same
+/// [`open_base`](super::open_base) made of it, with the same options and under the same
 /// lock; records from before `older_than` ago count as older.
 ///
 /// # Errors
@@ -252,7 +252,7 @@ fn go_on(
         retry: false,
         ..options.clone()
     };
-    match open::resume(&options, shape, delta, state, done.done()) {
+    match open::resume(&options, shape, delta, state, Some(done.done())) {
         Ok(opened) => Ok(Some(opened)),
         Err(
             error @ WriteError::Checkpoint(

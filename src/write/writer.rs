@@ -17,7 +17,7 @@ use super::sink::{Sink, Target};
 use super::versions::{Entry, Fate, Versions};
 use crate::checkpoint::{Closing, ItemKey, Journal, State, create_like, sync_folder, unix_ms};
 use crate::fail_point::fail_point;
-use crate::job::{OutputFormat, RecordForm};
+use crate::job::{IdForm, OutputFormat, RecordForm};
 use crate::outcome::{Failure, Outcome, Reason, Record, Validators};
 use crate::pace::Note;
 use serde_json_path::JsonPath;
@@ -53,6 +53,7 @@ pub enum Appended {
 #[derive(Debug)]
 pub struct Writer {
     encoder: Encoder,
+    id_form: IdForm,
     output: Sink,
     failures: Failures,
     /// Only failed items are written, and leave the failures file.
@@ -94,11 +95,13 @@ enum Failures {
 pub fn stdout(
     format: OutputFormat,
     record: RecordForm,
+    id_form: IdForm,
     columns: Vec<(String, JsonPath)>,
 ) -> Writer {
     let sink = Sink::new(Target::Stdout(io::stdout()), Path::new("stdout"), 0);
     Writer::new(
-        Encoder::new(format, record, columns, None),
+        Encoder::new(format, record, id_form, columns, None),
+        id_form,
         sink,
         Failures::Counted,
         None,
@@ -108,12 +111,14 @@ pub fn stdout(
 impl Writer {
     fn new(
         encoder: Encoder,
+        id_form: IdForm,
         output: Sink,
         failures: Failures,
         journal: Option<(Journal, PathBuf)>,
     ) -> Writer {
         let mut writer = Writer {
             encoder,
+            id_form,
             output,
             failures,
             rewrite: None,
@@ -149,6 +154,7 @@ impl Writer {
         let encoder = Encoder::new(
             options.format,
             options.record,
+            options.id_form,
             columns,
             state.columns.clone(),
         );
@@ -156,7 +162,7 @@ impl Writer {
             Ok(sink) => Failures::Open(sink),
             Err(path) => Failures::Later(path),
         };
-        let mut writer = Writer::new(encoder, output, failures, Some(journal));
+        let mut writer = Writer::new(encoder, options.id_form, output, failures, Some(journal));
         writer.trails = Trails::known(state.trails.clone());
         writer.failed = state.failed.clone();
         writer.records = state.records;
@@ -349,8 +355,8 @@ impl Writer {
         }
         if let Some(rewrite) = &mut self.rewrite {
             self.line.clear();
-            failures::line(&outcome.id, outcome.occurrence, failure, &mut self.line)
-                .map_err(odd)?;
+            let (id, occurrence) = (&outcome.id, outcome.occurrence);
+            failures::line(self.id_form, id, occurrence, failure, &mut self.line).map_err(odd)?;
             rewrite.fails(&self.line);
             return Ok(());
         }
@@ -362,8 +368,8 @@ impl Writer {
         }
         if let Failures::Open(sink) = &mut self.failures {
             self.line.clear();
-            failures::line(&outcome.id, outcome.occurrence, failure, &mut self.line)
-                .map_err(odd)?;
+            let (id, occurrence) = (&outcome.id, outcome.occurrence);
+            failures::line(self.id_form, id, occurrence, failure, &mut self.line).map_err(odd)?;
             sink.append(&self.line)?;
         }
         Ok(())

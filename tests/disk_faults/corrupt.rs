@@ -71,6 +71,7 @@ impl Sample {
             output: self.bench.file(""),
             format: self.job.output.format,
             record: self.job.output.record,
+            id_form: self.job.request.id_form(),
             columns: self.job.output.columns.clone(),
             shape: harvest::run::shape(&self.job),
             fresh: false,

@@ -229,6 +229,7 @@ fn open(job: &Job) -> Result<Writer> {
         output: PathBuf::from(path),
         format: job.output.format,
         record: job.output.record,
+        id_form: job.request.id_form(),
         columns: job.output.columns.clone(),
         shape: shape(job),
         fresh: false,

@@ -39,25 +39,19 @@ impl Slots {
         presented: &Presented,
     ) -> Slots {
         let mut slots = Vec::new();
-        if url.is_secret_path() {
-            // Which segment is the secret, nobody remembers.
-            let segments = home.path().split('/').enumerate();
-            slots.extend(
-                segments
-                    .filter(|(_, value)| !value.is_empty())
-                    .map(|(place, value)| Slot {
-                        mark: format!("<p{place}>"),
-                        name: None,
-                        value: value.to_owned(),
-                    }),
-            );
-        }
+        let segments = home.path().split('/').enumerate();
+        let secret = segments.filter(|(_, value)| !value.is_empty() && url.is_secret_part(value));
+        slots.extend(secret.map(|(place, value)| Slot {
+            mark: format!("<p{place}>"),
+            name: None,
+            value: value.to_owned(),
+        }));
         let pairs: Vec<&str> = home.query().unwrap_or_default().split('&').collect();
         let own = pairs.len().saturating_sub(query.len());
         for (place, pair) in pairs.iter().enumerate() {
             let is_secret = match place.checked_sub(own) {
                 Some(place) => query.get(place).is_some_and(|(_, value)| value.is_secret()),
-                None => url.is_secret_pair(place),
+                None => url.is_secret_part(pair),
             };
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             if is_secret && !value.is_empty() {

@@ -305,7 +305,7 @@ fn filled_in_values_are_marks_in_what_is_kept() {
     let kept = bench.place.next.clone().unwrap().kept();
     assert_eq!(
         kept,
-        "url:https://api.test/<p1>/<p2>/b?page=2&key=<v0>&lang=en"
+        "url:https://api.test/<p1>/items/b?page=2&key=<v0>&lang=en"
     );
     assert_eq!(bench.url().0, link);
     // With other credentials, the same trail leads on.

@@ -36,12 +36,15 @@ fn is_public(path: &[&str]) -> bool {
                 | "name"
                 | "allow_http"
         ),
-        ["request", key] => matches!(*key, "url" | "method" | "timeout" | "max_body"),
+        ["request", key] => matches!(
+            *key,
+            "url" | "method" | "fail_when" | "retry_when" | "timeout" | "max_body"
+        ),
         ["ids", key] => matches!(*key, "list" | "file" | "column" | "field" | "repeats"),
         ["output", key] => matches!(*key, "path" | "record" | "order"),
         ["limits", key] => matches!(*key, "rate" | "concurrency" | "max_wait" | "quarantine"),
         ["retry", key] => matches!(*key, "attempts" | "backoff"),
-        ["checkpoint", "every"] | ["output", "columns", _] => true,
+        ["checkpoint", "every"] | ["output", "columns", _] | ["ids", "variables", _] => true,
         _ => false,
     }
 }

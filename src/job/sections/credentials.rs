@@ -5,7 +5,7 @@ use super::auth::AuthPart;
 use super::reader::Reader;
 use super::request::RequestPart;
 use crate::job::diagnostic::Diagnostic;
-use crate::job::{ApiKeyPlace, Auth, TokenUse, UrlTemplate, in_clear};
+use crate::job::{ApiKeyPlace, Auth, Body, TokenUse, UrlTemplate, in_clear};
 use reqwest::Url;
 use std::ops::Range;
 
@@ -42,6 +42,7 @@ fn has_credentials(request: &RequestPart, auth: &AuthPart) -> bool {
     let single = request.batch.as_ref().and_then(|b| b.single.as_ref());
     !matches!(auth.value, Auth::None)
         || request.url.is_secret()
+        || request.body.as_ref().is_some_and(Body::is_secret)
         || single.is_some_and(UrlTemplate::is_secret)
         || values.any(|(name, value)| value.is_secret() || is_authorization(name))
 }

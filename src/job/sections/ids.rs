@@ -1,21 +1,37 @@
 //! `[ids]`: which items.
 
 use super::Ending;
-use super::reader::{Field, Reader, Section};
+use super::reader::{Field, Reader, Section, StandIn, list};
+use super::variables::{self, Variables};
 use crate::job::diagnostic::Diagnostic;
-use crate::job::{IdFile, IdFormat, IdSource, Ids, Repeats};
+use crate::job::{IdFile, IdFormat, IdSource, Ids, LISTING, Repeats};
 use toml::de::{DeTable, DeValue};
 
 const ENDINGS: &str = "an ID file ends in .txt (one ID a line), .csv or .tsv (with `column`), \
                        .ndjson or .jsonl (with `field`), or is \"-\" for stdin";
 
-pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<Ids> {
+/// `names`: the variables of the request; `None` when it has mistakes.
+pub(super) fn read(
+    reader: &mut Reader,
+    root: &DeTable<'_>,
+    names: Option<&[String]>,
+) -> Option<Ids> {
     let section = reader.section(root, "ids");
-    let list = section.optional("list", Vec::new(), |field| read_list(reader, field));
+    if root.get("ids").is_none() && names.is_some_and(<[_]>::is_empty) {
+        return Some(Ids {
+            list: vec![LISTING.to_owned()],
+            file: None,
+            repeats: Repeats::Once,
+        });
+    }
+    let variables = Variables::read(reader, &section, names);
+    let list = section.optional("list", Vec::new(), |field| {
+        read_list(reader, field, &variables)
+    });
     let file = match section.get("file") {
-        Some(field) => read_file(reader, &section, field).map(Some),
+        Some(field) => read_file(reader, &section, field, &variables).map(Some),
         None => {
-            for name in ["column", "field"] {
+            for name in ["column", "field", "variables"] {
                 if let Some(field) = section.get(name) {
                     let message = format!("`{name}` is for a `file`, and there is none");
                     reader.push(Diagnostic::new(message).at(field.key.clone()));
@@ -42,7 +58,7 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<Ids> {
     })
 }
 
-fn read_list(reader: &mut Reader, field: &Field<'_>) -> Option<Vec<String>> {
+fn read_list(reader: &mut Reader, field: &Field<'_>, variables: &Variables) -> Option<Vec<String>> {
     let DeValue::Array(elements) = field.value.get_ref() else {
         reader.wrong_type(field, "an array of IDs");
         return None;
@@ -55,43 +71,31 @@ fn read_list(reader: &mut Reader, field: &Field<'_>) -> Option<Vec<String>> {
                 key: field.key.clone(),
                 value,
             };
-            read_id(reader, &element)
+            match value.get_ref() {
+                DeValue::Table(_) => variables.read_item(reader, &element),
+                _ if variables.are_several() => {
+                    variables.tell_plain(reader, &element);
+                    None
+                }
+                _ => variables::read_value(reader, &element),
+            }
         })
         .collect();
     ids.into_iter().collect()
 }
 
-fn read_id(reader: &mut Reader, field: &Field<'_>) -> Option<String> {
-    if let Some(integer) = field.value.get_ref().as_integer() {
-        let id = i128::from_str_radix(integer.as_str(), integer.radix()).ok();
-        if id.is_none() {
-            reader.impossible(field, "this number is too long", "write the ID in quotes");
-        }
-        return id.map(|id| id.to_string());
-    }
-    if !field.value.get_ref().is_str() {
-        reader.wrong_type(field, "strings or integers");
-        return None;
-    }
-    let id = reader.string(field)?.trim().to_owned();
-    if id.is_empty() {
-        reader.impossible(field, "an ID cannot be empty", "leave it out");
-        return None;
-    }
-    if id.contains(char::is_control) {
-        reader.impossible(field, "an ID cannot hold control characters", "remove them");
-        return None;
-    }
-    Some(id)
-}
-
-fn read_file(reader: &mut Reader, section: &Section<'_>, field: &Field<'_>) -> Option<IdFile> {
+fn read_file(
+    reader: &mut Reader,
+    section: &Section<'_>,
+    field: &Field<'_>,
+    variables: &Variables,
+) -> Option<IdFile> {
     let file = reader.string(field)?;
     let stdin = file == "-";
     let (column, path) = (section.get("column"), section.get("field"));
     let ending = match Ending::of(&file) {
-        _ if stdin && path.is_some() => Ending::Ndjson,
-        _ if stdin && column.is_some() => Ending::Delimited(b','),
+        _ if stdin && (path.is_some() || variables.are_paths()) => Ending::Ndjson,
+        _ if stdin && (column.is_some() || variables.are_named()) => Ending::Delimited(b','),
         _ if stdin => Ending::Lines,
         ending => ending,
     };
@@ -125,26 +129,69 @@ fn read_file(reader: &mut Reader, section: &Section<'_>, field: &Field<'_>) -> O
         let message = "`field` is for .ndjson and .jsonl files";
         reader.push(Diagnostic::new(message).at(path.key.clone()).help(ENDINGS));
     }
+    let column = match column {
+        Some(field) => Some(reader.full_text(field, StandIn::Never)?.value()),
+        None => None,
+    };
+    let path = match path {
+        Some(field) => Some(reader.json_path(field)?),
+        None => None,
+    };
+    for name in ["column", "field"] {
+        if let Some(field) = section.get(name).filter(|_| !variables.has_plain_id()) {
+            let message = format!("`{name}` says where `{{id}}` is");
+            let help = "name each variable's place in [ids.variables]";
+            reader.push(Diagnostic::new(message).at(field.key.clone()).help(help));
+        }
+    }
     let format = match ending {
-        Ending::Delimited(delimiter) => {
-            let column = column.map(|field| reader.full_text(field, super::reader::StandIn::Never));
-            let column = match column {
-                Some(name) => Some(name?.value()),
-                None => None,
-            };
-            IdFormat::Delimited { delimiter, column }
-        }
+        Ending::Delimited(delimiter) if variables.are_several() => IdFormat::Rows {
+            delimiter,
+            columns: variables.columns(column),
+        },
+        Ending::Delimited(delimiter) => IdFormat::Delimited {
+            delimiter,
+            column: column.or_else(|| variables.only_column()),
+        },
+        Ending::Ndjson if variables.are_several() => IdFormat::Objects {
+            fields: variables.paths(reader, path)?,
+        },
         Ending::Ndjson => {
-            let path = reader.required(section, "field", "field = \"$.id\"")?;
-            IdFormat::Ndjson {
-                field: reader.json_path(path)?,
-            }
+            let field = match path {
+                Some(path) => path,
+                None => match variables.only_path(reader) {
+                    Some(path) => path?,
+                    None => {
+                        reader.required(section, "field", "field = \"$.id\"")?;
+                        return None;
+                    }
+                },
+            };
+            IdFormat::Ndjson { field }
         }
-        _ => IdFormat::Lines,
+        _ if variables.are_several() => {
+            let message = format!("a list of plain lines cannot fill {}", variables.quoted());
+            let help = "use a .csv file with a column for each, or an .ndjson file";
+            reader.impossible(field, &message, help);
+            return None;
+        }
+        _ => {
+            if let Some(field) = section.get("variables") {
+                let message = "`variables` is for .csv, .tsv, .ndjson and .jsonl files";
+                reader.push(Diagnostic::new(message).at(field.key.clone()).help(ENDINGS));
+            }
+            IdFormat::Lines
+        }
     };
     let source = match stdin {
         true => IdSource::Stdin,
         false => IdSource::Path(reader.resolve(&file)),
     };
     Some(IdFile { source, format })
+}
+
+/// `` `a` and `b` ``.
+pub(super) fn quoted(names: &[String]) -> String {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    list(&names)
 }

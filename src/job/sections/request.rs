@@ -1,13 +1,16 @@
 //! `[request]`: how one item is asked for.
 
 use super::batch;
+use super::body;
 use super::pages;
-use super::reader::{Field, Reader, StandIn};
+use super::reader::{Field, Reader, Section, StandIn};
 use crate::job::diagnostic::Diagnostic;
-use crate::job::template::{Template, UrlMistake};
+use crate::job::template::{IDS, Template, UrlMistake};
 use crate::job::units::{LONGEST, parse_size};
-use crate::job::{Method, Request, UrlTemplate};
+use crate::job::{Body, Method, Request, UrlTemplate};
 use reqwest::header::{HeaderName, HeaderValue};
+use serde_json_path::JsonPath;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 use toml::de::DeTable;
@@ -17,8 +20,6 @@ const URL_EXAMPLE: &str = "url = \"https://api.example.com/items/{id}\"";
 /// The request, and where its parts stand in the file.
 pub(super) struct RequestPart {
     pub(super) value: Request,
-    /// There is no hole for an ID: one item.
-    pub(super) listing: bool,
     pub(super) url: Range<usize>,
     /// The key of each of the request's headers, in their order.
     pub(super) headers: Vec<Range<usize>>,
@@ -54,15 +55,22 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
         Some(size)
     });
     let batch = section.optional("batch", None, |field| batch::read(reader, field).map(Some));
-    let (url, query, headers) = (url?, query?, headers?);
+    let body = body::read(reader, &section, method);
+    let fail_when = read_condition(reader, &section, "fail_when");
+    let retry_when = read_condition(reader, &section, "retry_when");
+    let (url, query, headers, body) = (url?, query?, headers?, body?);
+    let asked = url.names().chain(values(&query)).map(str::to_owned);
+    let asked = asked.chain(body.iter().flat_map(Body::names).map(str::to_owned));
+    let mut variables: BTreeSet<String> = asked.collect();
     let holes = Holes {
-        id: url.has_id() || query.iter().any(|pair| pair.value.has_id()),
-        ids: url.has_ids() || query.iter().any(|pair| pair.value.has_ids()),
+        id: variables.iter().any(|name| name != IDS),
+        ids: variables.contains(IDS),
+        body: body.is_some(),
     };
-    let listing = !holes.id && !holes.ids;
-    // Without [ids] there is no hole to miss.
+    // Without a list, the job is one item: a plain listing.
+    let has_items = root.get("ids").is_some() || values(&headers).next().is_some();
     if let Some(field) = url_field
-        && (root.contains_key("ids") || !listing || section.get("batch").is_some())
+        && (has_items || holes.ids || section.get("batch").is_some())
     {
         check_holes(reader, field, &holes, section.get("batch").is_some());
     }
@@ -78,6 +86,11 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
         let help = "leave one of them out: the answer to a batch is one page";
         reader.push(Diagnostic::new(message).at(field.key.clone()).help(help));
     }
+    variables.extend(values(&headers).map(str::to_owned));
+    // Each of a batch's items is called by its ID.
+    if variables.remove(IDS) {
+        variables.insert("id".to_owned());
+    }
     for (index, header) in headers.iter().enumerate() {
         let same = |other: &Pair| other.name.eq_ignore_ascii_case(&header.name);
         if headers.iter().take(index).any(same) {
@@ -86,7 +99,6 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
         }
     }
     Some(RequestPart {
-        listing,
         url: url_field?.span(),
         headers: headers.iter().map(|pair| pair.key.clone()).collect(),
         value: Request {
@@ -94,6 +106,10 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
             method: method?,
             query: query.into_iter().map(Pair::into_value).collect(),
             headers: headers.into_iter().map(Pair::into_value).collect(),
+            body,
+            variables: variables.into_iter().collect(),
+            fail_when: fail_when?,
+            retry_when: retry_when?,
             timeout: timeout?,
             max_body: max_body?,
             batch: batch?,
@@ -102,24 +118,53 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<RequestPar
     })
 }
 
-/// Which holes the URL and the query have.
+/// The holes in the values of pairs.
+fn values(pairs: &[Pair]) -> impl Iterator<Item = &str> {
+    pairs.iter().flat_map(|pair| pair.value.names())
+}
+
+/// A JSONPath that finds something in a body that means failure.
+fn read_condition(
+    reader: &mut Reader,
+    section: &Section<'_>,
+    name: &str,
+) -> Option<Option<JsonPath>> {
+    let Some(field) = section.get(name) else {
+        return Some(None);
+    };
+    let path = reader.json_path(field)?;
+    if path.to_string() == "$" {
+        let message = format!("`{name}` finds something in every body");
+        reader.impossible(field, &message, "name what only an error has: `$.errors`");
+        return None;
+    }
+    Some(Some(path))
+}
+
+/// Which holes the URL, the query and the body have.
 struct Holes {
+    /// Of a variable.
     id: bool,
     ids: bool,
+    /// There is a body that may have some.
+    body: bool,
 }
 
 fn check_holes(reader: &mut Reader, url: &Field<'_>, holes: &Holes, batch: bool) {
     let (message, help) = match (holes.id, holes.ids, batch) {
         (false, false, false) => (
             "there is no `{id}` in `url` or in the values of `query`",
-            "put it in, or leave [ids] out: a plain listing is one item",
+            match holes.body {
+                false => "put it in, or leave [ids] out: a plain listing is one item",
+                true => "nor a hole in the body; a value's whole text may be one: `\"{id}\"`",
+            },
         ),
         (_, true, false) => (
             "`{ids}` is for batches, and there is no [request.batch]",
             "write `{id}`, or add `[request.batch]` with `size`, `items` and `key`",
         ),
         (_, false, true) => (
-            "with [request.batch], `{ids}` must be in `url` or in the values of `query`",
+            "with [request.batch], `{ids}` must be in `url`, in the values of `query` or in the body",
             "url = \"https://api.example.com/items?ids={ids}\"",
         ),
         (true, true, true) => (

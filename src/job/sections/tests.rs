@@ -201,9 +201,16 @@ fn impossible_requests() {
     );
     expect(&url("https://h/x"), &["there is no `{id}` in `url` or"]);
     expect(
-        &url("https://h/{foo}"),
-        &["unknown placeholder `{foo}`", "placeholders are `{id}`"],
+        &url("https://h/{foo bar}"),
+        &["unknown placeholder in `url`", "placeholders are `{id}`"],
     );
+    expect(&url("https://h/{id:3}"), &["`{id:3}`", "level 4"]);
+    expect(&url("https://h/{id}{#id}"), &["never sent"]);
+    expect(
+        &url("https://h/{id}?a=1{?id}"),
+        &["comes after a `?`", "`{&name}`"],
+    );
+    expect(&url("https://h/{id}{&id}"), &["no `?` before", "`{?name}`"]);
     expect(&url("https://h/{id"), &["never closed"]);
     expect(&url("https://{id}.h/"), &["scheme, host or port"]);
     expect(&url("https://h/#{id}"), &["fragment"]);
@@ -215,8 +222,8 @@ fn impossible_requests() {
         &["user or password", "[auth]"],
     );
     expect(
-        &url("https://h/{foo}?key=hunter2"),
-        &["unknown placeholder `{foo}`"],
+        &url("https://h/{foo+}?key=hunter2"),
+        &["unknown placeholder `{foo+}`"],
     );
     let more = |more: &str| format!("{REQUEST}{more}");
     expect(
@@ -241,8 +248,8 @@ fn impossible_requests() {
     );
     expect(&more("query = { \"\" = \"5\" }"), &["needs a name"]);
     expect(
-        &more("query = { a = \"{nope}\" }"),
-        &["unknown placeholder `{nope}`"],
+        &more("query = { a = \"{+id}\" }"),
+        &["placeholder `{+id}` in `a` is for URLs", "only `{name}`"],
     );
     expect(
         &more("headers = { \"a b\" = \"5\" }"),
@@ -658,14 +665,13 @@ fn every_login() {
     };
     let json = "json = { key = \"${SECRET}\", n = 1, deep = { on = true, list = [1.5, \"x\"] } }\n";
     let plain = login(&format!("{json}token_path = \"$.t\"\nexpires = \"30m\""));
-    let LoginBody::Json { text, secrets } = plain.body else {
+    let LoginBody::Json(text) = plain.body else {
         panic!("no JSON");
     };
     let body: serde_json::Value = serde_json::from_str(text.expose_secret()).unwrap();
     let expected =
         serde_json::json!({"key": "hunter2", "n": 1, "deep": {"on": true, "list": [1.5, "x"]}});
     assert_eq!(body, expected);
-    assert_eq!(secrets.len(), 2);
     assert_eq!(plain.send, header("authorization", "Bearer "));
     assert!(
         matches!(plain.life, Some(LoginLife::Fixed(life)) if life == Duration::from_secs(1800))
@@ -1093,6 +1099,266 @@ fn misspelled_and_misplaced_names() {
     expect(
         "[[limits]]\nrate = \"8/s\"",
         &["must be a section `[limits]`, found an array"],
+    );
+}
+
+const REPOS: &str = "[request]\nurl = \"https://h.example/{owner}/{repo}\"\n";
+
+#[test]
+fn several_variables_of_every_source() {
+    let repos = |ids: &str| good(&format!("{REPOS}[ids]\n{ids}"));
+    let job = repos("list = [{ repo = \" r \", owner = 7 }]");
+    assert_eq!(job.request.variables, ["owner", "repo"]);
+    assert_eq!(job.request.id_form(), IdForm::Object);
+    assert_eq!(job.ids.list, [r#"{"owner":"7","repo":"r"}"#]);
+    let format = |ids: &str| repos(ids).ids.file.unwrap().format;
+    let rows = |delimiter, owner: &str, repo: &str| IdFormat::Rows {
+        delimiter,
+        columns: vec![
+            ("owner".to_owned(), owner.to_owned()),
+            ("repo".to_owned(), repo.to_owned()),
+        ],
+    };
+    assert_eq!(format("file = \"a.csv\""), rows(b',', "owner", "repo"));
+    assert_eq!(
+        format("file = \"a.tsv\"\nvariables = { owner = \"Org\" }"),
+        rows(b'\t', "Org", "repo")
+    );
+    assert_eq!(format("file = \"-\""), rows(b',', "owner", "repo"));
+    let objects = |owner: &str| IdFormat::Objects {
+        fields: vec![
+            ("owner".to_owned(), json_path(owner).unwrap()),
+            ("repo".to_owned(), json_path("$.repo").unwrap()),
+        ],
+    };
+    assert_eq!(format("file = \"a.ndjson\""), objects("$.owner"));
+    let mapped = "variables = { owner = \"$.org.login\" }";
+    assert_eq!(
+        format(&format!("file = \"a.ndjson\"\n{mapped}")),
+        objects("$.org.login")
+    );
+    assert_eq!(
+        format(&format!("file = \"-\"\n{mapped}")),
+        objects("$.org.login")
+    );
+    // The ID's place may be said by `column`, the others' by their names.
+    let job = good(
+        "[request]\nurl = \"https://h/{id}\"\nheaders = { lang = \"{lang}\" }\n\
+         [ids]\nfile = \"a.csv\"\ncolumn = \"key\"",
+    );
+    let columns = vec![
+        ("id".to_owned(), "key".to_owned()),
+        ("lang".to_owned(), "lang".to_owned()),
+    ];
+    let delimiter = b',';
+    assert_eq!(
+        job.ids.file.unwrap().format,
+        IdFormat::Rows { delimiter, columns }
+    );
+}
+
+#[test]
+fn an_only_variable_is_a_plain_id_whatever_its_name() {
+    let user = |ids: &str| {
+        good(&format!(
+            "[request]\nurl = \"https://h/{{user}}\"\n[ids]\n{ids}"
+        ))
+    };
+    let job = user("list = [\"a\", { user = \"b\" }, 3]");
+    assert_eq!(job.ids.list, ["a", "b", "3"]);
+    assert_eq!(job.request.id_form(), IdForm::Text);
+    let format = |ids: &str| user(ids).ids.file.unwrap().format;
+    assert_eq!(format("file = \"a.txt\""), IdFormat::Lines);
+    let delimited = |column: &str| IdFormat::Delimited {
+        delimiter: b',',
+        column: Some(column.to_owned()),
+    };
+    assert_eq!(format("file = \"a.csv\""), delimited("user"));
+    assert_eq!(format("file = \"a.csv\"\ncolumn = \"c\""), delimited("c"));
+    assert_eq!(
+        format("file = \"a.csv\"\nvariables = { user = \"c\" }"),
+        delimited("c")
+    );
+    let field = json_path("$.user").unwrap();
+    assert_eq!(format("file = \"a.ndjson\""), IdFormat::Ndjson { field });
+}
+
+#[test]
+fn impossible_variables() {
+    let repos = |ids: &str| format!("{REPOS}[ids]\n{ids}");
+    expect(
+        &repos("list = [\"a\"]"),
+        &[
+            "cannot fill `owner` and `repo`",
+            "{ owner = \"…\", repo = \"…\" }",
+        ],
+    );
+    expect(
+        "[request]\nurl = \"https://h/{id}?q={idd}\"",
+        &["are `{id}` and `{idd}` meant to be the same?"],
+    );
+    expect(
+        &repos("list = [{ owner = \"a\" }]"),
+        &["this item has no `repo`"],
+    );
+    expect(
+        &repos("list = [{ owner = \"a\", repo = \"b\", repoo = \"c\" }]"),
+        &["no `{repoo}` in the request", "did you mean `repo`?"],
+    );
+    expect(
+        &repos("list = [{ owner = \"\", repo = \"b\" }]"),
+        &["cannot be empty"],
+    );
+    expect(
+        &repos("file = \"a.txt\""),
+        &["plain lines cannot fill", ".csv"],
+    );
+    expect(
+        &repos("file = \"a.csv\"\ncolumn = \"c\""),
+        &["`column` says where `{id}` is", "[ids.variables]"],
+    );
+    expect(
+        &repos("file = \"a.csv\"\nvariables = { ower = \"c\" }"),
+        &["no `{ower}` in the request", "did you mean `owner`?"],
+    );
+    expect(
+        &repos("file = \"a.ndjson\"\nvariables = { owner = \"org.login\" }"),
+        &["`owner` is not a JSONPath", "`$.org.login`"],
+    );
+    expect(
+        &repos("list = [{ owner = \"a\", repo = \"b\" }]\nvariables = { owner = \"c\" }"),
+        &["`variables` is for a `file`"],
+    );
+    expect(
+        "[ids]\nfile = \"a.txt\"\nvariables = { id = \"c\" }",
+        &["`variables` is for .csv"],
+    );
+}
+
+#[test]
+fn a_job_without_variables_and_list_is_a_listing() {
+    let text = "[request]\nurl = \"https://h/all\"\n[output]\npath = \"out.ndjson\"\n";
+    let listing = job(text).unwrap();
+    assert_eq!(listing.ids.list, [LISTING]);
+    assert!(listing.request.variables.is_empty());
+    let url = listing.request.url.build(LISTING, &[]).unwrap();
+    assert_eq!(url.as_str(), "https://h/all");
+    let told = |text: &str| job(text).unwrap_err().to_string();
+    assert!(told(&format!("{text}[ids]\nlist = [\"a\"]")).contains("there is no `{id}`"));
+    assert!(told(&text.replace("all", "{id}")).contains("names no items"));
+}
+
+#[test]
+fn bodies_of_every_form() {
+    let body = |more: &str, ids: &str| {
+        let job = good(&format!(
+            "[request]\nurl = \"https://h/\"\nmethod = \"POST\"\n{more}\n[ids]\n{ids}"
+        ));
+        let request = job.request;
+        let id = job.ids.list[0].clone();
+        let body = request.body.unwrap();
+        let values = object_values(&id);
+        let values = match &values {
+            Some(values) => Values::Several(values),
+            None => Values::One(&id),
+        };
+        (body.expand(&Filling::of(values)), body.content_type())
+    };
+    let json = "application/json";
+    let list = "list = ['a\"b']";
+    assert_eq!(
+        body(
+            "body = { z = \"{id}\", n = 0x10, f = 1_0.50, t = true, l = [1, \"<{id}>\"], \
+             d = 1979-05-27, \"q\\\"\" = {} }",
+            list
+        ),
+        (
+            r#"{"z":"a\"b","n":16,"f":10.50,"t":true,"l":[1,"<a\"b>"],"d":"1979-05-27","q\"":{}}"#
+                .to_owned(),
+            json
+        )
+    );
+    assert_eq!(
+        body("body = [\"{id}\"]", list),
+        (r#"["a\"b"]"#.to_owned(), json)
+    );
+    assert_eq!(
+        body("body = '{ \"a\": {\"b\": \"{id}\"}}'", list),
+        (r#"{ "a": {"b": "a\"b"}}"#.to_owned(), json)
+    );
+    assert_eq!(
+        body("body = '<id>{id}</id> {}'", list),
+        ("<id>a\"b</id> {}".to_owned(), "text/plain; charset=utf-8")
+    );
+    assert_eq!(
+        body("form = { \"a b\" = \"{id}\", c = \"&\" }", list),
+        (
+            "a+b=a%22b&c=%26".to_owned(),
+            "application/x-www-form-urlencoded"
+        )
+    );
+    let graphql = "body = { query = \"query($id: ID!) {node(id: $id) {id}}\", \
+                   variables = { id = \"{id}\", o = \"{o}\" } }";
+    assert_eq!(
+        body(graphql, "list = [{ id = \"x\", o = \"y\" }]").0,
+        r#"{"query":"query($id: ID!) {node(id: $id) {id}}","variables":{"id":"x","o":"y"}}"#
+    );
+}
+
+#[test]
+fn impossible_bodies() {
+    let post =
+        |more: &str| format!("[request]\nurl = \"https://h/{{id}}\"\nmethod = \"POST\"\n{more}");
+    let get = |more: &str| format!("{REQUEST}{more}");
+    expect(
+        &get("body = \"x\""),
+        &["`body` is for a POST", "add `method = \"POST\"`"],
+    );
+    expect(&get("form = { a = \"x\" }"), &["`form` is for a POST"]);
+    expect(
+        &post("body = \"x\"\nform = { a = \"b\" }"),
+        &["`body` and `form` are both there"],
+    );
+    expect(&post("body = 5"), &["`body` must be a table or an array"]);
+    expect(
+        &post("form = \"a=b\""),
+        &["`form` must be a table, found a string"],
+    );
+    expect(
+        &post("form = { a = 5 }"),
+        &["`a` must be a string, found an integer"],
+    );
+    expect(
+        &post("body = { a = inf }"),
+        &["a number that JSON does not have"],
+    );
+    expect(
+        &post("body = { a = \"{ id }\" }"),
+        &["spaces in it", "write `{id}`"],
+    );
+    expect(
+        &post("body = { a = \"{ids}\" }"),
+        &["`{ids}` is for batches"],
+    );
+    expect(
+        &post("body = { a = \"{idd}\" }"),
+        &["are `{id}` and `{idd}` meant to be the same?"],
+    );
+    expect(
+        "[request]\nurl = \"https://h/\"\nmethod = \"POST\"\nbody = { a = 1 }",
+        &["there is no `{id}`", "nor a hole in the body"],
+    );
+    expect(
+        &post("body = { k = \"${SECRET}\" }").replace("https", "http"),
+        &["send credentials over plain http"],
+    );
+    expect(
+        &get("fail_when = \"errors\""),
+        &["`fail_when` is not a JSONPath"],
+    );
+    expect(
+        &get("retry_when = \"$\""),
+        &["finds something in every body"],
     );
 }
 

@@ -103,7 +103,7 @@ impl Reader {
         }
     }
 
-    /// A value that may hold `{id}`.
+    /// A value that may hold `{id}` or another variable.
     pub(super) fn template(&mut self, field: &Field<'_>) -> Option<Template> {
         let text = self.text(field, StandIn::InSandbox)?;
         match Template::new(&text) {
@@ -116,19 +116,64 @@ impl Reader {
     }
 
     pub(super) fn bad_hole(&mut self, field: &Field<'_>, error: &HoleError) {
-        let help = "the placeholders are `{id}`, and `{ids}` with [request.batch]; write `{{` for a literal `{`";
-        let message = match error {
-            HoleError::Unclosed => format!("a `{{` is never closed in `{}`", field.name),
-            HoleError::Unknown(name) if is_word(name) => {
-                format!("unknown placeholder `{{{name}}}` in `{}`", field.name)
-            }
-            HoleError::Unknown(_) => format!("unknown placeholder in `{}`", field.name),
+        let (key, literal) = (field.name, "write `{{` for a literal `{`");
+        let shown = |inner: &str| match is_expression(inner) {
+            true => format!(" `{{{inner}}}`"),
+            false => String::new(),
         };
-        self.impossible(field, &message, help);
+        let (message, help) = match error {
+            HoleError::Unclosed => (
+                format!("a `{{` is never closed in `{key}`"),
+                format!("a placeholder is `{{id}}`; {literal}"),
+            ),
+            HoleError::Unknown(inner) => (
+                format!("unknown placeholder{} in `{key}`", shown(inner)),
+                format!(
+                    "placeholders are `{{id}}` or another variable's name (letters, digits and \
+                     `_`), and `{{ids}}` with [request.batch]; {literal}"
+                ),
+            ),
+            HoleError::Operator(inner) => (
+                format!("the placeholder{} in `{key}` is for URLs", shown(inner)),
+                format!("only `{{name}}` can stand here; {literal}"),
+            ),
+            HoleError::Modifier(inner) => (
+                format!(
+                    "the placeholder{} in `{key}` cuts or splits a value",
+                    shown(inner)
+                ),
+                "`:` and `*` (RFC 6570 level 4) are not taken: give the values as columns of the \
+                 list"
+                    .to_owned(),
+            ),
+            HoleError::Fragment(inner) => (
+                format!(
+                    "the placeholder{} in `{key}` is a fragment, which is never sent",
+                    shown(inner)
+                ),
+                "leave it out".to_owned(),
+            ),
+            HoleError::QueryAgain(inner) => (
+                format!(
+                    "the placeholder{} in `{key}` comes after a `?`",
+                    shown(inner)
+                ),
+                "a query goes on with `{&name}`".to_owned(),
+            ),
+            HoleError::NoQueryYet(inner) => (
+                format!(
+                    "there is no `?` before the placeholder{} in `{key}`",
+                    shown(inner)
+                ),
+                "a query begins with `{?name}`".to_owned(),
+            ),
+        };
+        self.impossible(field, &message, &help);
     }
 }
 
 /// Short and plain: safe to repeat in a message.
-fn is_word(text: &str) -> bool {
-    text.len() <= 20 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+fn is_expression(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_,.+#/;?&:*".contains(&b);
+    text.len() <= 20 && text.bytes().all(plain)
 }

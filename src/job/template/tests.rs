@@ -5,6 +5,7 @@ use crate::job::interpolate::{Piece, Text};
 use percent_encoding::percent_decode_str;
 use proptest::prelude::*;
 use reqwest::Url;
+use std::collections::BTreeMap;
 
 fn text(pieces: Vec<Piece>) -> Text {
     Text {
@@ -35,8 +36,15 @@ fn value(value: &str) -> Template {
 fn braces() {
     assert_eq!(value("a {id} {{id}} }").expand_value("7"), "a 7 {id} }");
     assert_eq!(value("{id}{id}").expand_value("{id}"), "{id}{id}");
-    let hole = |raw| Template::new(&typed(raw)).err().unwrap();
-    assert_eq!(hole("{foo}"), HoleError::Unknown("foo".to_owned()));
+    let hole = |raw: &str| Template::new(&typed(raw)).err().unwrap();
+    for raw in ["", " id ", "a-b", "3", "a b", "a..b", "a.1", "é", "a,"] {
+        let wanted = HoleError::Unknown(raw.to_owned());
+        assert_eq!(hole(&format!("{{{raw}}}")), wanted);
+    }
+    for raw in ["+a", "a,b", "?a", "#a", "a*"] {
+        let wanted = HoleError::Operator(raw.to_owned());
+        assert_eq!(hole(&format!("{{{raw}}}")), wanted);
+    }
     assert_eq!(hole("{"), HoleError::Unclosed);
 }
 
@@ -137,7 +145,10 @@ fn the_ids_of_a_batch_keep_to_themselves() {
         expect("ids=a&ids=b&y=1&z=a&ids=b")
     );
     assert_eq!(built(&["a", ""], ","), Err(TemplateError::EmptyId));
-    assert_eq!(Filling::several(&["a", "b"], " ").plain(), "a b");
+    assert_eq!(
+        Filling::several(&["a", "b"], " ").values().get("ids"),
+        "a b"
+    );
 }
 
 #[test]
@@ -180,7 +191,7 @@ fn impossible_urls() {
     }
     assert_eq!(mistake("https://h/%{id}"), Some(UrlMistake::CutEscape));
     assert_eq!(mistake("https://h/%4{id}"), Some(UrlMistake::CutEscape));
-    assert!(!url("https://h/x").has_id());
+    assert_eq!(url("https://h/x").names().next(), None);
 }
 
 #[test]
@@ -192,7 +203,165 @@ fn a_filled_host_is_no_secret_but_a_filled_key_is() {
     assert!(!host.is_secret());
     let key = with(vec![typed("https://h/{id}?key="), filled("hunter2")]);
     assert!(key.is_secret());
+    assert!(key.is_secret_part("key=hunter2") && !key.is_secret_part("page=2"));
     assert!(!format!("{key:?}").contains("hunter2"));
+}
+
+#[test]
+fn what_was_filled_in_is_known_wherever_it_comes_to_stand() {
+    let typed = |text: &str| Piece::Typed(text.to_owned());
+    let filled = |text: &str| Piece::Filled(text.to_owned());
+    let pieces = vec![
+        typed("https://h/v1/{id}{?a,b}&x=ab"),
+        filled("cd&key=hunter%202&y"),
+        typed("=1&page=2"),
+    ];
+    let template = UrlTemplate::new(&text(pieces)).unwrap();
+    for secret in ["x=abcd", "key=hunter%202", "key=hunter 2", "y=1"] {
+        assert!(template.is_secret_part(secret), "{secret}");
+    }
+    for plain in ["v1", "a=7", "b=8", "page=2"] {
+        assert!(!template.is_secret_part(plain), "{plain}");
+    }
+    assert!(!format!("{template:?}").contains("hunter"));
+}
+
+fn several(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let pairs = pairs.iter();
+    pairs
+        .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+        .collect()
+}
+
+#[test]
+fn each_variable_has_its_holes() {
+    let values = several(&[("owner", "a/b"), ("repo", "c d"), ("n", "7")]);
+    let values = Values::Several(&values);
+    let pairs = [("q".to_owned(), value("{n}:{repo}"))];
+    let built = url("https://h/repos/{owner}/{repo}?n={n}").build(values, &pairs);
+    assert_eq!(
+        built.unwrap().as_str(),
+        "https://h/repos/a%2Fb/c%20d?n=7&q=7%3Ac%20d"
+    );
+    assert_eq!(value("{repo}-{n}").expand_value(values), "c d-7");
+    let template = url("https://h/{owner}{?repo,n}");
+    assert_eq!(template.names().collect::<Vec<_>>(), ["owner", "repo", "n"]);
+    let missing = several(&[("owner", "a"), ("repo", "")]);
+    let built = template.build(Values::Several(&missing), &[]);
+    assert_eq!(built, Err(TemplateError::EmptyId));
+}
+
+/// The variables of RFC 6570 section 3.2, and what its tables say of them.
+#[test]
+fn expressions_are_those_of_the_rfc() {
+    let values = several(&[
+        ("var", "value"),
+        ("hello", "Hello World!"),
+        ("half", "50%"),
+        ("base", "http://example.com/home/"),
+        ("path", "/foo/bar"),
+        ("x", "1024"),
+        ("y", "768"),
+        ("who", "fred"),
+    ]);
+    let tail = |raw: &str| {
+        let built = url(&format!("http://h/{raw}")).build(Values::Several(&values), &[]);
+        let built = built.unwrap_or_else(|error| panic!("{raw}: {error}"));
+        built.as_str().strip_prefix("http://h/").unwrap().to_owned()
+    };
+    for (raw, wanted) in [
+        ("{var}", "value"),
+        ("{hello}", "Hello%20World%21"),
+        ("{half}", "50%25"),
+        ("map?{x,y}", "map?1024,768"),
+        ("{x,hello,y}", "1024,Hello%20World%21,768"),
+        ("O{+x}O", "O1024O"),
+        ("{+hello}", "Hello%20World!"),
+        ("{+half}", "50%25"),
+        ("a{+path}/here", "a/foo/bar/here"),
+        ("here?ref={+path}", "here?ref=/foo/bar"),
+        ("{+x,hello,y}", "1024,Hello%20World!,768"),
+        ("{base}index", "http%3A%2F%2Fexample.com%2Fhome%2Findex"),
+        ("X{.who,who}", "X.fred.fred"),
+        ("X{.var,x}", "X.value.1024"),
+        ("a{/who}", "a/fred"),
+        ("a{/half,who}", "a/50%25/fred"),
+        ("a{/var,x}/here", "a/value/1024/here"),
+        ("a{;who}", "a;who=fred"),
+        ("a{;half}", "a;half=50%25"),
+        ("a{;x,y}", "a;x=1024;y=768"),
+        ("a{?who}", "a?who=fred"),
+        ("a{?x,y}", "a?x=1024&y=768"),
+        ("a?fixed=yes{&x}", "a?fixed=yes&x=1024"),
+        ("a?{&x,y}", "a?&x=1024&y=768"),
+        ("a{?x}{&who,x}", "a?x=1024&who=fred&x=1024"),
+    ] {
+        assert_eq!(tail(raw), wanted, "{raw}");
+    }
+    let root = url("http://h{/var}{?x}").build(Values::Several(&values), &[]);
+    assert_eq!(root.unwrap().as_str(), "http://h/value?x=1024");
+}
+
+#[test]
+fn reserved_values_stay_within_the_url() {
+    let built = |raw: &str, id: &str| {
+        let pairs = [("k".to_owned(), value("{id}"))];
+        url(raw).build(id, &pairs).map(|url| url.to_string())
+    };
+    let ok = |text: &str| Ok(text.to_owned());
+    assert_eq!(
+        built("http://h/{+id}", "a/b%2Fc%"),
+        ok("http://h/a/b%2Fc%25?k=a%2Fb%252Fc%25")
+    );
+    assert_eq!(
+        built("http://h/{+id}", "s?q=1"),
+        ok("http://h/s?q=1&k=s%3Fq%3D1")
+    );
+    assert_eq!(
+        built("http://h/{+id}?a=1", "s?q=1"),
+        ok("http://h/s?q=1&a=1&k=s%3Fq%3D1")
+    );
+    assert_eq!(built("http://h/{+id}", "a#b"), ok("http://h/a%23b?k=a%23b"));
+    assert_eq!(
+        built("http://h/{+id}", "//evil.example/"),
+        ok("http://h///evil.example/?k=%2F%2Fevil.example%2F")
+    );
+    assert_eq!(
+        built("http://h/a/{+id}", "../b"),
+        Err(TemplateError::DotSegment)
+    );
+    assert_eq!(
+        built("http://h/a/{+id}", "b/./c"),
+        Err(TemplateError::DotSegment)
+    );
+}
+
+#[test]
+fn impossible_expressions() {
+    let hole = |raw: &str| match UrlTemplate::new(&typed(&format!("http://h/{raw}"))) {
+        Err(UrlMistake::Hole(error)) => error,
+        other => panic!("{raw}: {other:?}"),
+    };
+    let text = |inner: &str| inner.to_owned();
+    assert_eq!(hole("{a:3}"), HoleError::Modifier(text("a:3")));
+    assert_eq!(hole("{/a*}"), HoleError::Modifier(text("/a*")));
+    assert_eq!(hole("{#a}"), HoleError::Fragment(text("#a")));
+    assert_eq!(hole("?b=1{?a}"), HoleError::QueryAgain(text("?a")));
+    assert_eq!(hole("{&a}"), HoleError::NoQueryYet(text("&a")));
+    for inner in ["", "+", "a b", "!a", "=a", "|a", "a,,b", "a%41", "é"] {
+        assert_eq!(
+            hole(&format!("{{{inner}}}")),
+            HoleError::Unknown(text(inner))
+        );
+    }
+    assert_eq!(
+        UrlTemplate::new(&typed("http://h{+a}")).err(),
+        Some(UrlMistake::IdInOrigin)
+    );
+    assert_eq!(
+        UrlTemplate::new(&typed("http://h{;a}/x")).err(),
+        Some(UrlMistake::IdInOrigin)
+    );
 }
 
 proptest! {
@@ -228,6 +397,28 @@ proptest! {
         }
         if let Ok(template) = Template::new(&typed(&raw)) {
             let _ = template.expand_value(&id);
+        }
+    }
+
+    #[test]
+    fn any_reserved_value_stays_at_home(id in "\\PC+|[./%2e?#&=\\\\:@]{1,8}") {
+        let template = url("https://h.example/v1/{+id}/full?a={+id}");
+        if let Ok(url) = template.build(&id, &[]) {
+            prop_assert_eq!(url.origin().ascii_serialization(), template.origin());
+            prop_assert!(url.fragment().is_none() && url.username().is_empty());
+            prop_assert!(url.path().starts_with("/v1/"));
+        }
+    }
+
+    /// Whatever two items are called, they ask for two URLs.
+    #[test]
+    fn two_combinations_are_two_urls(a in "[a-z/,&%]{1,4}", b in "[a-z/,&%]{1,4}", c in "[a-z/,&%]{1,4}", d in "[a-z/,&%]{1,4}") {
+        for raw in ["http://h/{x}/{y}", "http://h/{x,y}", "http://h/q{?x,y}"] {
+            let build = |x: &str, y: &str| {
+                let values = several(&[("x", x), ("y", y)]);
+                url(raw).build(Values::Several(&values), &[]).unwrap()
+            };
+            prop_assert_eq!((&a, &b) == (&c, &d), build(&a, &b) == build(&c, &d));
         }
     }
 }

@@ -1,13 +1,17 @@
 //! The URL of one item.
 //!
-//! Keeps the promise that an ID ends up where its hole is and nowhere else: it
-//! is percent-encoded down to RFC 3986 unreserved characters, and an ID that
-//! would make the URL parser take another path is refused.
+//! Keeps the promise that a value ends up where its hole is and nowhere else: it
+//! is percent-encoded down to RFC 3986 unreserved characters (but for `{+name}`,
+//! which asks for the reserved ones), and a value that would make the URL parser
+//! take another path is refused.
 
-use super::{Filling, HoleError, Part, Template, TemplateError, parts, push_text};
+use super::{Filling, Form, Hole, HoleError, IDS, Part, Template, TemplateError, expression};
+use super::{is_name, names, parts, push_text};
 use crate::job::interpolate::{Piece, Text};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use crate::job::variables::Values;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use reqwest::Url;
+use std::borrow::Cow;
 use std::fmt;
 
 /// Everything but RFC 3986 unreserved characters.
@@ -38,7 +42,19 @@ const IN_SEPARATOR: &AsciiSet = &RESERVED
 
 /// An ID as it stands in a URL.
 pub(super) fn encode(id: &str) -> String {
-    utf8_percent_encode(id, RESERVED).to_string()
+    let mut encoded = String::with_capacity(id.len());
+    push_encoded(id, &mut encoded);
+    encoded
+}
+
+/// Appends a text as it stands in a URL.
+pub(super) fn push_encoded(text: &str, out: &mut String) {
+    // Most have nothing to encode, and that is seen faster than encoded.
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
+    match text.bytes().all(plain) {
+        true => out.push_str(text),
+        false => out.extend(utf8_percent_encode(text, RESERVED)),
+    }
 }
 
 /// What stands between two IDs in a URL.
@@ -67,7 +83,7 @@ pub(in crate::job) enum UrlMistake {
     CutEscape,
 }
 
-/// The URL of one item, with `{id}` holes in its path or query.
+/// The URL of one item, with `{name}` holes in its path or query.
 #[derive(Clone)]
 pub struct UrlTemplate {
     raw: String,
@@ -77,13 +93,15 @@ pub struct UrlTemplate {
     home: Url,
     path: Vec<Part>,
     query: Option<Vec<Part>>,
-    secret: bool,
-    filled: FilledParts,
+    /// The path has a `{+name}`, which may bring a `?`.
+    reserved: bool,
+    /// What came from the environment or a file.
+    filled: Vec<String>,
 }
 
 impl UrlTemplate {
     pub(in crate::job) fn new(text: &Text) -> Result<UrlTemplate, UrlMistake> {
-        let parts = parts(text).map_err(UrlMistake::Hole)?;
+        let parts = parts(text, url_hole).map_err(UrlMistake::Hole)?;
         let typed: String = parts.iter().map(|part| part.text("")).collect();
         // What the parser would drop or turn into something else.
         if typed.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
@@ -94,8 +112,7 @@ impl UrlTemplate {
         }
         let mark = mark_for(&typed);
         let marked: String = parts.iter().map(|part| part.text(&mark)).collect();
-        let holes: Vec<&Part> = parts.iter().filter(|part| part.is_hole()).collect();
-        let mut kinds = holes.iter().copied().cloned();
+        let holes: Vec<&Hole> = parts.iter().filter_map(Part::as_hole).collect();
         if authority(&marked).contains(&mark) {
             return Err(UrlMistake::IdInOrigin);
         }
@@ -117,15 +134,14 @@ impl UrlTemplate {
         }
         let origin = url.origin().ascii_serialization();
         let home = Url::parse(&origin).map_err(|error| UrlMistake::Syntax(error.to_string()))?;
-        // The parser keeps their order.
-        let path = split_at_mark(url.path(), &mark, &mut kinds);
-        let query = url
-            .query()
-            .map(|query| split_at_mark(query, &mark, &mut kinds));
-        let all = path.iter().chain(query.iter().flatten());
-        if all.filter(|part| part.is_hole()).count() != holes.len() {
+        let marks = |text: &str| text.matches(&mark).count();
+        if marks(url.path()) + url.query().map_or(0, marks) != holes.len() {
             return Err(UrlMistake::IdFolded);
         }
+        let mut holes = holes.into_iter();
+        let path = split_at_mark(url.path(), &mark, &mut holes);
+        let query = url.query();
+        let query = query.map(|query| split_at_mark(query, &mark, &mut holes));
         if path.iter().chain(query.iter().flatten()).any(cuts_escape) {
             return Err(UrlMistake::CutEscape);
         }
@@ -134,10 +150,10 @@ impl UrlTemplate {
             origin,
             host,
             home,
+            reserved: path.iter().any(is_reserved),
             path,
             query,
-            secret: filled_after_origin(text),
-            filled: FilledParts::of(text),
+            filled: filled_after_origin(text),
         })
     }
 
@@ -158,31 +174,30 @@ impl UrlTemplate {
 
     /// The path or query holds a value from the environment or a file.
     pub fn is_secret(&self) -> bool {
-        self.secret
+        !self.filled.is_empty()
     }
 
-    /// Whether parameter number `place` of the URL's own query holds a value
-    /// from the environment or a file.
-    pub fn is_secret_pair(&self, place: usize) -> bool {
-        self.filled.pairs.get(place).copied().unwrap_or(false)
+    /// The names of its holes, as often as they are there.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        names(&self.path).chain(names(self.query.as_deref().unwrap_or_default()))
     }
 
-    /// Whether the path holds a value from the environment or a file.
-    pub fn is_secret_path(&self) -> bool {
-        self.filled.path
+    /// Whether this segment, or `name=value` of the query, of one of its URLs holds
+    /// something from the environment or a file. Told by what it holds: where in
+    /// a URL a parameter comes depends on the item's values.
+    pub fn is_secret_part(&self, part: &str) -> bool {
+        let part = decoded(part);
+        self.filled.iter().any(|filled| part.contains(&**filled))
     }
 
+    /// Whether it has the hole of a variable.
     pub(in crate::job) fn has_id(&self) -> bool {
-        self.has(&Part::Id)
+        self.names().any(|name| name != IDS)
     }
 
+    /// Whether it has the hole of a batch's IDs.
     pub(in crate::job) fn has_ids(&self) -> bool {
-        self.has(&Part::Ids)
-    }
-
-    fn has(&self, hole: &Part) -> bool {
-        let mut all = self.path.iter().chain(self.query.iter().flatten());
-        all.any(|part| part == hole)
+        self.names().any(|name| name == IDS)
     }
 
     /// The same with `base` (`http://127.0.0.1:4000`) in the place of scheme, host and port.
@@ -191,10 +206,14 @@ impl UrlTemplate {
         Ok(self)
     }
 
-    /// The URL of one item: the ID percent-encoded into its holes, `query`
+    /// The URL of one item: its values percent-encoded into their holes, `query`
     /// appended to the URL's own.
-    pub fn build(&self, id: &str, query: &[(String, Template)]) -> Result<Url, TemplateError> {
-        self.fill(&Filling::one(id), query)
+    pub fn build<'v>(
+        &self,
+        values: impl Into<Values<'v>>,
+        query: &[(String, Template)],
+    ) -> Result<Url, TemplateError> {
+        self.fill(&Filling::of(values.into()), query)
     }
 
     /// The URL of one request, whatever it asks for.
@@ -209,25 +228,33 @@ impl UrlTemplate {
         if filling.longest > URL_LIMIT {
             return Err(TemplateError::TooLong);
         }
-        let encoded = &filling.encoded;
         let mut text = String::with_capacity(128);
-        text.extend(self.path.iter().map(|part| part.text(encoded)));
-        let path_end = text.len();
-        let mut separator = None;
-        if let Some(own) = &self.query {
-            text.extend(own.iter().map(|part| part.text(encoded)));
-            // An empty query needs none; one that ends in `?` is not empty.
-            separator = (text.len() > path_end).then_some('&');
+        filling.fill(&self.path, &mut text);
+        let mut path_end = text.len();
+        let mut has_query = self.query.is_some() || !query.is_empty();
+        if self.reserved
+            && let Some(at) = text.find('?')
+        {
+            text.remove(at);
+            (path_end, has_query) = (at, true);
         }
+        if let Some(own) = &self.query {
+            if text.len() > path_end {
+                text.push('&');
+            }
+            filling.fill(own, &mut text);
+        }
+        // An empty query needs none; one that ends in `?` is not empty.
+        let mut separator = (text.len() > path_end).then_some('&');
         for (name, value) in query {
             text.extend(separator);
             separator = Some('&');
-            text.extend(utf8_percent_encode(name, RESERVED));
+            push_encoded(name, &mut text);
             text.push('=');
             for part in &value.parts {
                 match part {
-                    Part::Text(value) => text.extend(utf8_percent_encode(value, RESERVED)),
-                    Part::Id | Part::Ids => text.push_str(encoded),
+                    Part::Text(value) => push_encoded(value, &mut text),
+                    Part::Hole(hole) => filling.push_encoded(hole, &mut text),
                 }
             }
         }
@@ -242,11 +269,22 @@ impl UrlTemplate {
         if path != url.path() {
             return Err(TemplateError::DotSegment);
         }
-        if self.query.is_some() || !query.is_empty() {
+        if has_query {
             url.set_query(Some(query_text));
         }
         Ok(url)
     }
+}
+
+/// What one pair of braces holds.
+fn url_hole(inner: &str, parts: &mut Vec<Part>) -> Result<(), HoleError> {
+    if is_name(inner) {
+        parts.push(Part::hole(inner, Form::Plain));
+        return Ok(());
+    }
+    let in_query = parts.iter().any(|part| part.text("").contains('?'));
+    parts.extend(expression::read(inner, in_query)?);
+    Ok(())
 }
 
 impl fmt::Debug for UrlTemplate {
@@ -272,47 +310,45 @@ fn authority(url: &str) -> &str {
     end.and_then(|end| url.get(..end)).unwrap_or(url)
 }
 
-/// Whether a filled-in piece reaches beyond the authority.
-fn filled_after_origin(text: &Text) -> bool {
+/// What was filled in beyond the authority, part by part, percent-decoded.
+fn filled_after_origin(text: &Text) -> Vec<String> {
     let end = authority(&text.value()).len();
-    let mut at = 0;
-    text.pieces.iter().any(|piece| {
-        at += piece.text().len();
-        matches!(piece, Piece::Filled(_) | Piece::StandIn) && at > end
-    })
-}
-
-/// Which parts of a URL have something in them that was not typed in the file.
-#[derive(Debug, Clone, Default)]
-struct FilledParts {
-    path: bool,
-    /// Of each `name=value` of its own query.
-    pairs: Vec<bool>,
-}
-
-impl FilledParts {
-    fn of(text: &Text) -> FilledParts {
-        let path_begins = authority(&text.value()).len();
-        let mut parts = FilledParts::default();
-        let mut at = 0;
-        for piece in &text.pieces {
-            let filled = matches!(piece, Piece::Filled(_) | Piece::StandIn);
-            for c in piece.text().chars() {
-                match (c, parts.pairs.is_empty()) {
-                    _ if at < path_begins => {}
-                    ('?', true) | ('&', false) => parts.pairs.push(filled),
-                    (_, true) => parts.path |= filled,
-                    (_, false) => {
-                        if let Some(last) = parts.pairs.last_mut() {
-                            *last |= filled;
-                        }
-                    }
-                }
-                at += c.len_utf8();
+    let (mut at, mut in_query) = (0, false);
+    let mut filled = Vec::new();
+    for piece in &text.pieces {
+        let is_filled = matches!(piece, Piece::Filled(_) | Piece::StandIn);
+        // It may bring several segments or parameters.
+        let mut part = String::new();
+        for c in piece.text().chars() {
+            at += c.len_utf8();
+            let ends = match c {
+                '?' | '/' => !in_query,
+                '&' => in_query,
+                _ => false,
+            };
+            in_query |= c == '?';
+            if ends {
+                filled.push(std::mem::take(&mut part));
+            } else if is_filled && at > end {
+                part.push(c);
             }
         }
-        parts
+        filled.push(part);
     }
+    filled.retain(|part| !part.is_empty());
+    filled
+        .iter()
+        .map(|part| decoded(part).into_owned())
+        .collect()
+}
+
+fn decoded(text: &str) -> Cow<'_, str> {
+    percent_decode_str(text).decode_utf8_lossy()
+}
+
+fn is_reserved(part: &Part) -> bool {
+    part.as_hole()
+        .is_some_and(|hole| hole.form == Form::Reserved)
 }
 
 /// The text ends inside a percent-escape: `%` or `%2`.
@@ -321,12 +357,16 @@ fn cuts_escape(part: &Part) -> bool {
     text.iter().rev().take(2).any(|b| *b == b'%')
 }
 
-/// `kinds` has the holes in their order.
-fn split_at_mark(text: &str, mark: &str, kinds: &mut impl Iterator<Item = Part>) -> Vec<Part> {
+/// The text's parts; `holes` are those of the marks, in their order.
+fn split_at_mark<'h>(
+    text: &str,
+    mark: &str,
+    holes: &mut impl Iterator<Item = &'h Hole>,
+) -> Vec<Part> {
     let mut parts = Vec::new();
     for (index, run) in text.split(mark).enumerate() {
         if index > 0 {
-            parts.push(kinds.next().unwrap_or(Part::Id));
+            parts.extend(holes.next().cloned().map(Part::Hole));
         }
         push_text(&mut parts, &mut run.to_owned());
     }

@@ -14,7 +14,9 @@ fn entry(fate: Fate, id: u16, offset: u64, length: u64, etag: Option<usize>) -> 
         length,
         validators: Validators {
             etag: etag.map(|n| vec![b'e'; n + 1].into()),
-            last_modified: (id % 3 == 0).then(|| (&b"Sun, 06 Nov 1994 08:49:37 GMT"[..]).into()),
+            last_modified: id
+                .is_multiple_of(3)
+                .then(|| (&b"Sun, 06 Nov 1994 08:49:37 GMT"[..]).into()),
         },
     }
 }

@@ -5,7 +5,6 @@ use crate::job::diagnostic::Diagnostic;
 use crate::job::sections::reader::{Field, Reader, Section, StandIn};
 use crate::job::{Login, LoginBody, LoginLife, LoginToken, TokenUse};
 use reqwest::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue};
-use secrecy::SecretString;
 use serde_json::{Map, Number, Value};
 use std::time::Duration;
 use toml::Spanned;
@@ -101,21 +100,12 @@ fn body(reader: &mut Reader, section: &Section<'_>) -> Option<LoginBody> {
         return whole.then_some(LoginBody::Form(pairs));
     }
     reader.table(field)?;
-    let mut secrets = Vec::new();
-    let value = json(reader, field, field.value, &mut secrets)?;
-    Some(LoginBody::Json {
-        text: value.to_string().into(),
-        secrets,
-    })
+    let value = json(reader, field, field.value)?;
+    Some(LoginBody::Json(value.to_string().into()))
 }
 
 /// A TOML value as JSON, its strings filled in.
-fn json(
-    reader: &mut Reader,
-    field: &Field<'_>,
-    value: &Spanned<DeValue<'_>>,
-    secrets: &mut Vec<SecretString>,
-) -> Option<Value> {
+fn json(reader: &mut Reader, field: &Field<'_>, value: &Spanned<DeValue<'_>>) -> Option<Value> {
     let at = Field {
         name: field.name,
         key: field.key.clone(),
@@ -124,7 +114,6 @@ fn json(
     match value.get_ref() {
         DeValue::String(_) => {
             let text = reader.text(&at, StandIn::InSandbox)?.value();
-            secrets.push(text.clone().into());
             Some(Value::String(text))
         }
         DeValue::Boolean(value) => Some(Value::Bool(*value)),
@@ -146,7 +135,7 @@ fn json(
         DeValue::Array(array) => {
             let values: Vec<_> = array
                 .iter()
-                .map(|value| json(reader, field, value, secrets))
+                .map(|value| json(reader, field, value))
                 .collect();
             values.into_iter().collect::<Option<_>>().map(Value::Array)
         }
@@ -154,7 +143,7 @@ fn json(
             let values: Vec<_> = table
                 .iter()
                 .map(|(key, value)| {
-                    let value = json(reader, field, value, secrets)?;
+                    let value = json(reader, field, value)?;
                     Some((key.get_ref().to_string(), value))
                 })
                 .collect();
