@@ -43,7 +43,7 @@ pub struct Place {
 pub enum Next {
     /// A URL, marks in the place of credentials.
     Url {
-        /// As [`Slots::mask`] spells it.
+        /// As `Slots::mask` spells it.
         text: String,
         /// It, or one before it, led away from the job's origin: nothing of the
         /// job's goes along.
