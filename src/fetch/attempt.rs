@@ -1,27 +1,26 @@
-//! One attempt: the request, its redirects, its body, its verdict.
+//! One attempt: the request, its redirects, and the verdict of the last answer
+//! (`exchange.rs` has one request and its answer).
+
+mod exchange;
 
 use super::api_error::ErrorRule;
 use super::ask::{Ask, Target};
 use super::batch::{self, Sharing};
-use super::body;
-use super::classify::{self, Answer, Refused, Trouble, Verdict};
+use super::classify::{Answer, Trouble, Verdict};
 use super::conditional;
 use super::head::{equip, header_value, load, with_key};
 use super::pages::{Ended, Pages, Paging, Place};
 use super::redirect::{MOST_HOPS, next_hop, next_method};
 use super::sent::Sent;
-use crate::auth::{Credentials, Presented, SidePermits, Token};
+use crate::auth::{Credentials, Presented, SidePermits};
 use crate::job::{Body, Filling, IdForm, Request, Template, TemplateError, Values, object_values};
-use crate::json::compact_json;
-use crate::outcome::{Reason, Record, Validators};
+use crate::outcome::{Reason, Validators};
 use crate::pace::{Permit, Signal};
-use crate::transport::{
-    budget, certificate_problem, connection_failure, holds, redact, retry_after,
-};
+use crate::transport::{holds, redact};
 use reqwest::Url;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
 use std::borrow::Cow;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// A request that no ID can make valid.
@@ -312,174 +311,6 @@ impl Fetcher {
                 format!("no whole answer within {limit}"),
             )),
             bytes: 0,
-        }
-    }
-
-    async fn send(
-        &self,
-        request: reqwest::Request,
-        token: Option<&Token>,
-        asked: Asked,
-        home: Option<&Permit>,
-        deadline: Instant,
-    ) -> Step {
-        let trusted = home.is_some();
-        let mut response = match self.client.execute(request).await {
-            Ok(response) => response,
-            Err(error) => {
-                let (signal, verdict) = match certificate_problem(&error) {
-                    Some(message) if trusted => (
-                        Signal::Unreachable,
-                        Verdict::Untrusted(Trouble::new(None, Reason::Connect, message)),
-                    ),
-                    _ => {
-                        let (reason, message) = connection_failure(&error, false);
-                        let signal = if trusted {
-                            classify::connection_signal(reason)
-                        } else {
-                            // Another host's trouble says nothing about ours.
-                            Signal::Neutral
-                        };
-                        (signal, Verdict::Again(Trouble::new(None, reason, message)))
-                    }
-                };
-                let answer = Answer {
-                    signal,
-                    verdict,
-                    bytes: 0,
-                };
-                return Step::Answer(answer, Vec::new());
-            }
-        };
-        let status = response.status().as_u16();
-        let now = SystemTime::now();
-        // Another host's quota is not ours.
-        let announced = home.and_then(|leave| {
-            let budget = budget(response.headers(), now)?;
-            leave.announce(budget);
-            Some(budget)
-        });
-        if matches!(status, 301 | 302 | 303 | 307 | 308) {
-            return Step::Redirect(status, response.headers().clone());
-        }
-        let links = self
-            .pages
-            .as_ref()
-            .map(|pages| pages.links(response.headers()));
-        let answer = if (200..300).contains(&status) {
-            let validators = match asked {
-                Asked::Elsewhere => Validators::default(),
-                _ => conditional::validators(response.headers()),
-            };
-            let answer = self.success(status, validators, &mut response).await;
-            if let (Verdict::Again(trouble), Some(leave)) = (&answer.verdict, home)
-                && trouble.reason == Reason::RateLimited
-            {
-                leave.over_the_limit();
-            }
-            answer
-        } else if status == 304 && asked == Asked::ForNews {
-            Answer {
-                signal: Signal::Fine,
-                verdict: Verdict::NotModified(conditional::validators(response.headers())),
-                bytes: 0,
-            }
-        } else {
-            let after = retry_after(response.headers(), now).or_else(|| announced?.refuses(status));
-            if let Some(leave) =
-                home.filter(|_| status == 429 || (status == 403 && after.is_some()))
-            {
-                leave.over_the_limit();
-            }
-            let words = body::words(&mut response, deadline).await;
-            let bytes = words.as_ref().map_or(0, |b| b.len() as u64);
-            let said = words.and_then(|b| classify::server_words(&b));
-            let refused = token.map(|token| Refused {
-                generation: token.generation,
-                expired: !token.is_live(Instant::now()),
-                age: token.asked.elapsed(),
-            });
-            let (mut verdict, signal) = classify::status(status, said, after, refused);
-            if !trusted
-                && let Verdict::Unauthorized(_, trouble) | Verdict::Forbidden(trouble) = verdict
-            {
-                // Nobody showed that place any credentials, so they can't be wrong.
-                verdict = Verdict::Failed(trouble);
-            }
-            Answer {
-                signal,
-                verdict,
-                bytes,
-            }
-        };
-        Step::Answer(answer, links.unwrap_or_default())
-    }
-
-    async fn success(
-        &self,
-        status: u16,
-        validators: Validators,
-        response: &mut reqwest::Response,
-    ) -> Answer {
-        let trouble = |reason, message: String| Trouble::new(Some(status), reason, message);
-        if matches!(status, 204 | 205) {
-            return Answer {
-                signal: Signal::Fine,
-                verdict: Verdict::Failed(trouble(
-                    Reason::NoContent,
-                    format!("HTTP {status} has no body to record"),
-                )),
-                bytes: 0,
-            };
-        }
-        let body = match body::read(response, self.max_body).await {
-            Ok(body) => body,
-            Err(cut) => {
-                let trouble = trouble(cut.reason, cut.message);
-                let (signal, verdict) = match cut.reason {
-                    Reason::BodyTooLarge => (Signal::Fine, Verdict::Failed(trouble)),
-                    reason => (classify::connection_signal(reason), Verdict::Again(trouble)),
-                };
-                return Answer {
-                    signal,
-                    verdict,
-                    bytes: 0,
-                };
-            }
-        };
-        let bytes = body.len() as u64;
-        let again = |reason, message| Answer {
-            signal: Signal::Neutral,
-            verdict: Verdict::Again(trouble(reason, message)),
-            bytes,
-        };
-        if body.is_empty() {
-            return again(
-                Reason::EmptyBody,
-                format!("HTTP {status} with an empty body"),
-            );
-        }
-        match compact_json(body) {
-            Err(error) => again(Reason::MalformedBody, error.to_string()),
-            Ok(body) if let Some(error) = self.error_rule.find(&body) => {
-                let after = || retry_after(response.headers(), SystemTime::now());
-                let (verdict, signal) = error.judge(status, after);
-                Answer {
-                    signal,
-                    verdict,
-                    bytes,
-                }
-            }
-            Ok(body) => Answer {
-                signal: Signal::Fine,
-                verdict: Verdict::Record(Record {
-                    status,
-                    fetched_at: SystemTime::now(),
-                    body,
-                    validators,
-                }),
-                bytes,
-            },
         }
     }
 }
