@@ -40,18 +40,24 @@ pub(super) async fn obtain(
     let asked = Instant::now();
     let device = ask.device(endpoint, form).await?;
     let until = asked + device.expires_in().min(LONGEST);
-    let verification_uri = Url::parse(device.verification_uri())
-        .map_err(|_| ConsentError::OddDevice("a verification_uri that is no URL"))?;
+    let verification_uri = web_page(device.verification_uri()).ok_or(ConsentError::OddDevice(
+        "a verification_uri that is no web page",
+    ))?;
     let complete = device.verification_uri_complete();
     prompt(&Prompt::Enter {
         user_code: &printable(device.user_code().secret()),
         verification_uri: &verification_uri,
-        complete: complete
-            .and_then(|url| Url::parse(url.secret()).ok())
-            .as_ref(),
+        complete: complete.and_then(|url| web_page(url.secret())).as_ref(),
         expires_in: until.saturating_duration_since(Instant::now()),
     });
     poll(&device, until, ask).await
+}
+
+/// A page that a browser may be sent to: the server's word opens no file and
+/// starts no other program.
+fn web_page(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    matches!(url.scheme(), "http" | "https").then_some(url)
 }
 
 /// RFC 8628 sections 3.4 and 3.5.

@@ -321,6 +321,27 @@ fn filled_in_values_are_marks_in_what_is_kept() {
 }
 
 #[test]
+fn a_link_that_leads_away_gets_no_filled_in_value() {
+    let job = job(
+        "https://api.test/items/{id}?key=${KEY}",
+        "",
+        "next = \"$.next\"\nother_origins = true",
+    );
+    let mut bench = Bench::of(&job, &Presented::None, &["s3cr3t-key/1"]);
+    bench.go(r#"{"next":"https://other.test/?key=REDACTED"}"#, "");
+    let (url, home) = bench.url();
+    assert_eq!(url, "https://other.test/?key=REDACTED");
+    assert!(!home);
+    bench.place.next = Next::from_kept("away:https://other.test/?key=<v0>");
+    assert!(
+        bench
+            .pages
+            .url(&bench.home, &bench.place, &bench.slots)
+            .is_err()
+    );
+}
+
+#[test]
 fn beside_a_filled_in_value_a_link_changes_what_was_typed() {
     let job = job(
         "https://api.test/items?key=${KEY}&page=1&from=${START}&q=x${KEY}&id={id}",
