@@ -117,8 +117,7 @@ impl Slots {
     }
 
     /// The mark for a segment or a parameter's value: of the parameter of that
-    /// name (the server may have blackened its value), or of the same value. A
-    /// number in the place of a number is neither: the job fills in where to begin.
+    /// name (the server may have blackened its value), or of the same value.
     fn mark(&self, name: Option<&str>, value: &str) -> Option<&str> {
         if value.is_empty() || self.slots.is_empty() {
             return None;
@@ -126,7 +125,7 @@ impl Slots {
         let (name, value) = (name.map(decoded), decoded(value));
         let of_that_name = |slot: &&Slot| {
             let named = name.is_some() && slot.name.as_deref() == name.as_deref();
-            named && !(is_number(&slot.value) && is_number(&value))
+            named && is_repeated(&value, &decoded(&slot.value))
         };
         let of_that_value = |slot: &&Slot| decoded(&slot.value) == value;
         let slots = || self.slots.iter();
@@ -137,9 +136,18 @@ impl Slots {
     }
 }
 
-/// Whether it counts something: too short for a credential.
-fn is_number(text: &str) -> bool {
-    text.len() < 10 && text.bytes().all(|byte| byte.is_ascii_digit())
+/// Whether a parameter of a credential's name has (a part of) that credential,
+/// or what a server puts in its place; anything else is a value of the link's own.
+fn is_repeated(value: &str, credential: &str) -> bool {
+    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if number(value) {
+        return value == credential;
+    }
+    let lower = value.to_ascii_lowercase();
+    let words = ["redact", "hidden", "mask", "filtered", "secret"];
+    credential.contains(value)
+        || words.iter().any(|word| lower.contains(word))
+        || lower.chars().all(|c| matches!(c, '*' | 'x' | '•' | '.'))
 }
 
 /// A part of a URL as the server understands it.

@@ -321,6 +321,21 @@ fn filled_in_values_are_marks_in_what_is_kept() {
 }
 
 #[test]
+fn a_filled_in_value_that_a_link_changes_is_the_link_s_own() {
+    let job = job(
+        "https://api.test/items?since=${PART}&id={id}",
+        "",
+        "next = \"$.next\"",
+    );
+    let mut bench = Bench::of(&job, &Presented::None, &["0123456789abcdef0123"]);
+    bench.go(r#"{"next":"/items?since=2025-02-01&id=b"}"#, "");
+    assert_eq!(
+        bench.url().0,
+        "https://api.test/items?since=2025-02-01&id=b"
+    );
+}
+
+#[test]
 fn a_link_that_leads_away_gets_no_filled_in_value() {
     let job = job(
         "https://api.test/items/{id}?key=${KEY}",
