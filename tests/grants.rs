@@ -507,6 +507,31 @@ fn an_issuer_s_endpoints_are_found_where_both_documents_may_be() {
 }
 
 #[test]
+fn whatever_is_asked_for_at_the_api_s_host_counts_against_its_quota() {
+    let place = Place::new();
+    let at = "/.well-known/openid-configuration/tenant/1";
+    let api = issuing(
+        at,
+        |base| json!({"issuer": format!("{base}/tenant/1"), "token_endpoint": format!("{base}/found/token")}),
+    );
+    let auth = format!("{ISSUED}issuer = \"{{base}}/tenant/1\"");
+    let job = job(&place, &api.base(), 2, &auth);
+    let mut command = harvest_in(&place);
+    assert_exit(
+        &command.arg(&job).args(["--rate", "2/s"]).output().unwrap(),
+        0,
+    );
+    assert_whole(&place, 2);
+    // Three places for metadata, a token, two items.
+    let at: Vec<_> = api.seen().iter().map(|request| request.at).collect();
+    assert_eq!(at.len(), 6);
+    for starts in at.windows(3) {
+        let apart = starts[2] - starts[0];
+        assert!(apart > Duration::from_millis(900), "three in {apart:?}");
+    }
+}
+
+#[test]
 fn metadata_that_must_not_be_believed_stop_the_run_before_a_secret_is_sent() {
     let at = "/.well-known/openid-configuration";
     type Document = fn(&str) -> Value;

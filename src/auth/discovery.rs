@@ -5,6 +5,7 @@
 //! that would get credentials in clear.
 
 use super::grant::{Asked, GrantError};
+use super::permits::ApiGate;
 use super::send::send;
 use crate::job::{Grant, GrantKind, Issuer, in_clear};
 use oauth2::http::{Request, StatusCode};
@@ -49,17 +50,19 @@ struct Metadata {
     authorization_response_iss_parameter_supported: bool,
 }
 
-/// The grant's endpoints. Asks the issuer only for what the job file leaves out.
+/// The grant's endpoints. Asks the issuer only for what the job file leaves out,
+/// with a permit each time where `gate` wants one.
 pub async fn endpoints(
     grant: &Grant,
     need: Need,
     client: &reqwest::Client,
     timeout: Duration,
+    gate: &ApiGate,
 ) -> Result<Resolved, GrantError> {
     let said = &grant.endpoints;
     let metadata = match (&said.issuer, &said.token, need) {
         (None, _, _) | (_, Some(_), Need::Token) => Metadata::default(),
-        (Some(issuer), _, _) => fetch(issuer, client, timeout).await?,
+        (Some(issuer), _, _) => fetch(issuer, client, timeout, gate).await?,
     };
     let found = |name: &str, said: &Option<Url>, found: Option<&String>| {
         if let Some(url) = said {
@@ -156,6 +159,7 @@ async fn fetch(
     issuer: &Issuer,
     client: &reqwest::Client,
     timeout: Duration,
+    gate: &ApiGate,
 ) -> Result<Metadata, GrantError> {
     let mut last = StatusCode::NOT_FOUND;
     for place in places(&issuer.url) {
@@ -163,6 +167,7 @@ async fn fetch(
             .header("accept", "application/json")
             .body(Vec::new());
         let request = request.map_err(|_| GrantError::unavailable("the issuer is no address"))?;
+        gate.pass(&place).await?;
         let answer = send(client, request, timeout, Asked::METADATA).await?;
         last = answer.status();
         let Ok(metadata) = serde_json::from_slice::<Metadata>(answer.body()) else {

@@ -4,9 +4,9 @@
 //! else reads the present token from a watch channel and reports a refused one.
 
 use super::grant::{Asked, GrantError, Granted};
+use super::lifetime;
 use super::shared::{AuthError, Note, SharedToken, Token, TokenState, TokenTrouble};
 use super::source::Source;
-use super::{SidePermits, lifetime};
 use crate::job::TokenUse;
 use crate::pace::{backoff_delay, full_jitter};
 use futures::future::BoxFuture;
@@ -33,8 +33,6 @@ pub struct TokenKeeper {
     /// A request under way is waited for, even when the run is over.
     precious: bool,
     max_wait: Duration,
-    /// Asked before each token request, when the endpoint is on the API's own host.
-    permits: Option<SidePermits>,
     state: watch::Sender<TokenState>,
     notes: mpsc::UnboundedReceiver<Note>,
     /// When a token was refused last.
@@ -44,18 +42,14 @@ pub struct TokenKeeper {
 
 impl TokenKeeper {
     /// An owner to spawn, and the readers' end.
-    pub fn new(
-        source: Source,
-        max_wait: Duration,
-        permits: Option<SidePermits>,
-    ) -> (TokenKeeper, SharedToken) {
+    pub fn new(source: Source, max_wait: Duration) -> (TokenKeeper, SharedToken) {
         let (token_use, precious) = (source.token_use(), source.is_precious());
         let source = Arc::new(source);
         let ask = move || -> BoxFuture<'static, Result<Granted, GrantError>> {
             let source = Arc::clone(&source);
             Box::pin(async move { source.request().await })
         };
-        TokenKeeper::asking(Box::new(ask), token_use, precious, max_wait, permits)
+        TokenKeeper::asking(Box::new(ask), token_use, precious, max_wait)
     }
 
     fn asking(
@@ -63,7 +57,6 @@ impl TokenKeeper {
         token_use: TokenUse,
         precious: bool,
         max_wait: Duration,
-        permits: Option<SidePermits>,
     ) -> (TokenKeeper, SharedToken) {
         let (state_tx, state_rx) = watch::channel(TokenState::default());
         let (notes_tx, notes_rx) = mpsc::unbounded_channel();
@@ -72,7 +65,6 @@ impl TokenKeeper {
             token_use,
             precious,
             max_wait,
-            permits,
             state: state_tx,
             notes: notes_rx,
             dropped: None,
@@ -134,12 +126,6 @@ impl TokenKeeper {
         let mut failing_since: Option<Instant> = None;
         let mut step = 0;
         loop {
-            if let Some(permits) = self.permits.clone() {
-                let permit = async move { permits.permit().await };
-                if self.meanwhile(permit, false).await.flatten().is_none() {
-                    return false;
-                }
-            }
             let asked = Instant::now();
             self.state.send_modify(|s| s.requests += 1);
             let request = (self.ask)();

@@ -42,7 +42,7 @@ fn endpoint(script: Script, max_wait: Duration) -> (Endpoint, TokenKeeper, Share
         name: AUTHORIZATION,
         prefix: "Bearer ".into(),
     };
-    let (keeper, shared) = TokenKeeper::asking(Box::new(ask), token_use, false, max_wait, None);
+    let (keeper, shared) = TokenKeeper::asking(Box::new(ask), token_use, false, max_wait);
     (endpoint, keeper, shared)
 }
 
@@ -266,7 +266,7 @@ async fn what_is_precious_is_waited_for_at_the_end() {
             })
         };
         let token_use = TokenUse::Cookie("s".into());
-        let (keeper, shared) = TokenKeeper::asking(Box::new(ask), token_use, precious, HOUR, None);
+        let (keeper, shared) = TokenKeeper::asking(Box::new(ask), token_use, precious, HOUR);
         let began = Instant::now();
         let task = tokio::spawn(keeper.keep());
         tokio::time::sleep(Duration::from_secs(1)).await;

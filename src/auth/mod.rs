@@ -9,6 +9,7 @@
 //! sensitive header value.
 
 mod assertion;
+mod client_auth;
 pub mod consent;
 mod credentials;
 mod discovery;
@@ -18,6 +19,7 @@ mod grant;
 mod keeper;
 mod lifetime;
 mod login;
+mod permits;
 mod send;
 mod shared;
 mod source;
@@ -28,35 +30,10 @@ pub use credentials::{CredentialError, Credentials, Presented};
 pub use discovery::{Need, Resolved, endpoints};
 pub use grant::{Asked, GrantError, Granted};
 pub use keeper::TokenKeeper;
+pub use permits::{ApiGate, SidePermitRequests, SidePermits};
 pub use shared::{AuthError, SharedToken, Token, TokenState, TokenTrouble};
 pub use source::Source;
 pub use store::{
     FileStore, LockedTokens, LoginId, MemoryStore, StoreError, StoredTokens, TokenStore, open_store,
 };
 pub use token_request::{Exchange, token_request};
-
-use crate::pace::Permit;
-use tokio::sync::{mpsc, oneshot};
-
-/// Where a request that belongs to another one (a token's, a redirect's next
-/// hop) asks the run for its permit.
-#[derive(Debug, Clone)]
-pub struct SidePermits(mpsc::Sender<oneshot::Sender<Permit>>);
-
-/// The run's end of [`SidePermits`].
-pub type SidePermitRequests = mpsc::Receiver<oneshot::Sender<Permit>>;
-
-impl SidePermits {
-    /// A pair of ends; the run answers each sender with a permit.
-    pub fn channel() -> (SidePermits, SidePermitRequests) {
-        let (tx, rx) = mpsc::channel(64);
-        (SidePermits(tx), rx)
-    }
-
-    /// Waits for leave to send. `None` when the run is over.
-    pub async fn permit(&self) -> Option<Permit> {
-        let (tx, rx) = oneshot::channel();
-        self.0.send(tx).await.ok()?;
-        rx.await.ok()
-    }
-}

@@ -9,6 +9,7 @@
 use super::discovery::{Need, endpoints};
 use super::grant::{GrantError, Granted};
 use super::login::log_in;
+use super::permits::ApiGate;
 use super::store::{LockedTokens, StoreError, StoredTokens, TokenStore};
 use super::token_request::{Exchange, token_request};
 use crate::fail_point::fail_point;
@@ -33,6 +34,7 @@ pub struct Source {
     way: Way,
     client: reqwest::Client,
     timeout: Duration,
+    gate: ApiGate,
 }
 
 enum Way {
@@ -68,11 +70,17 @@ struct Unsaved {
 
 impl Source {
     /// Tokens by an API's own log-in.
-    pub fn log_in(login: Login, client: reqwest::Client, timeout: Duration) -> Source {
+    pub fn log_in(
+        login: Login,
+        client: reqwest::Client,
+        timeout: Duration,
+        gate: ApiGate,
+    ) -> Source {
         Source {
             way: Way::LogIn(Box::new(login)),
             client,
             timeout,
+            gate,
         }
     }
 
@@ -84,6 +92,7 @@ impl Source {
         job: &Path,
         client: reqwest::Client,
         timeout: Duration,
+        gate: ApiGate,
     ) -> Source {
         let way = match grant.kind {
             GrantKind::ClientCredentials | GrantKind::JwtBearer(_) => {
@@ -103,6 +112,7 @@ impl Source {
             way,
             client,
             timeout,
+            gate,
         }
     }
 
@@ -125,7 +135,10 @@ impl Source {
     /// The next token. Asked one at a time.
     pub(super) async fn request(&self) -> Result<Granted, GrantError> {
         match &self.way {
-            Way::LogIn(login) => log_in(login, &self.client, self.timeout).await,
+            Way::LogIn(login) => {
+                self.gate.pass(&login.url).await?;
+                log_in(login, &self.client, self.timeout).await
+            }
             Way::Fresh(fresh) => {
                 let (grant, token_url) = &**fresh;
                 let token_url = self.token_url(grant, token_url).await?;
@@ -133,6 +146,7 @@ impl Source {
                     GrantKind::JwtBearer(assertion) => Exchange::JwtBearer(assertion),
                     _ => Exchange::ClientCredentials,
                 };
+                self.gate.pass(token_url).await?;
                 token_request(grant, token_url, &exchange, &self.client, self.timeout).await
             }
             Way::Refresh(refresh) => refresh.request(self).await,
@@ -147,7 +161,7 @@ impl Source {
         if let Some(url) = known.get() {
             return Ok(url);
         }
-        let found = endpoints(grant, Need::Token, &self.client, self.timeout).await?;
+        let found = endpoints(grant, Need::Token, &self.client, self.timeout, &self.gate).await?;
         Ok(known.get_or_init(|| found.token))
     }
 }
@@ -159,6 +173,8 @@ impl Refresh {
             return save(&mut state, unsaved).await;
         }
         let token_url = source.token_url(&self.grant, &self.token_url).await?;
+        // Before the lock: a pause of ours is no reason for another process to wait.
+        source.gate.pass(token_url).await?;
         let store = Arc::clone(&self.store);
         let (locked, stored) = blocking(move || {
             let locked = store.lock()?;

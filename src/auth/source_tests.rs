@@ -111,6 +111,7 @@ fn source(server: &Server, kind: GrantKind, store: &Arc<dyn TokenStore>) -> Sour
         Path::new("jobs/x.toml"),
         client,
         Duration::from_secs(20),
+        ApiGate::default(),
     )
 }
 

@@ -6,12 +6,11 @@
 //! credentials, and gets its own grant's name before it is sent.
 
 use super::assertion::signed;
+use super::client_auth::{client_assertion, credentials, described, told};
 use super::grant::{Asked, GrantError, Granted};
 use super::lifetime::believable;
 use super::send;
 use crate::job::{Assertion, ClientAuth, Grant};
-use crate::transport::redact;
-use base64::prelude::{BASE64_STANDARD, Engine};
 use oauth2::basic::{
     BasicErrorResponse, BasicErrorResponseType, BasicRevocationErrorResponse,
     BasicTokenIntrospectionResponse,
@@ -21,16 +20,12 @@ use oauth2::{
     AccessToken, AuthType, ClientId, ClientSecret, HttpRequest, HttpResponse, RefreshToken,
     RequestTokenError, Scope, StandardRevocableToken, TokenResponse, TokenType, TokenUrl,
 };
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
 const WHO: Asked = Asked::TOKEN_ENDPOINT;
-
-/// RFC 7523 section 8.2.
-const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// What is exchanged for a token.
 #[derive(Debug, Clone, Copy)]
@@ -70,13 +65,6 @@ impl Exchange<'_> {
         matches!(self, Exchange::ClientCredentials | Exchange::JwtBearer(_))
     }
 }
-
-/// What application/x-www-form-urlencoded leaves as it is, beside letters and digits.
-const FORM: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'*')
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_');
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -176,7 +164,8 @@ where
     for (name, value) in params.iter().chain(&grant.params) {
         request = request.add_extra_param(name.clone(), value.expose_secret().to_owned());
     }
-    let shown = |text: &str| shown(text, grant, &params);
+    let sent = || params.iter().map(|(name, value)| (name.as_str(), value));
+    let shown = |text: &str| told(text, grant, sent());
     let send = |request: HttpRequest| send(named(request, exchange.grant_type()));
     let response = request
         .request_async(&send)
@@ -237,21 +226,6 @@ fn own_params(
         .collect())
 }
 
-/// How a client with a key authenticates itself (RFC 7523 section 2.2), at any endpoint.
-pub(super) fn client_assertion(
-    grant: &Grant,
-    assertion: &Assertion,
-    token_url: &Url,
-) -> Result<[(&'static str, SecretString); 2], GrantError> {
-    let issuer = grant.endpoints.issuer.as_ref();
-    let audience = issuer.map_or(token_url.as_str(), |issuer| &issuer.text);
-    let signed = signed(assertion, audience, SystemTime::now())?;
-    Ok([
-        ("client_assertion_type", ASSERTION_TYPE.into()),
-        ("client_assertion", signed),
-    ])
-}
-
 /// The request with its own grant's name, and without the `client_id` of a client that has none.
 fn named(request: HttpRequest, grant_type: &str) -> HttpRequest {
     let (head, body) = request.into_parts();
@@ -290,11 +264,7 @@ fn sort(
                 }
             } else {
                 let error = shown(&name);
-                let description = if text.is_empty() {
-                    text
-                } else {
-                    format!(": {text}")
-                };
+                let description = described(text);
                 let is_known = match response.error() {
                     // RFC 8628 section 3.5 adds two; another need not be about the credentials.
                     BasicErrorResponseType::Extension(name) => {
@@ -348,38 +318,4 @@ pub(super) fn sorted(status: StatusCode, body: Vec<u8>) -> Result<HttpResponse, 
         StatusCode::OK
     };
     Ok(answer)
-}
-
-fn credentials(grant: &Grant) -> (&str, &str) {
-    let id = grant.client.id.as_ref().map_or("", |id| id.expose_secret());
-    let secret = match &grant.client.auth {
-        ClientAuth::Basic(secret) | ClientAuth::Post(secret) => secret.expose_secret(),
-        _ => "",
-    };
-    (id, secret)
-}
-
-/// A server's words as a message may show them: without the credentials that
-/// we sent, in the spellings that we sent them in.
-fn shown(text: &str, grant: &Grant, params: &[(String, SecretString)]) -> String {
-    let form = |text: &str| {
-        percent_encoding::utf8_percent_encode(text, FORM)
-            .to_string()
-            .replace("%20", "+")
-    };
-    let (id, secret) = credentials(grant);
-    let basic = BASE64_STANDARD.encode(format!("{}:{}", form(id), form(secret)));
-    let plain = BASE64_STANDARD.encode(format!("{id}:{secret}"));
-    // What was sent for this exchange, but for what everybody knows.
-    let own = params
-        .iter()
-        .filter(|(name, _)| !["redirect_uri", "client_assertion_type"].contains(&name.as_str()));
-    let own = own.map(|(_, value)| value.expose_secret());
-    let mut secrets: Vec<&str> = vec![&basic, &plain, secret, id];
-    // An assertion's parts are worth as much as the whole, to who has the others.
-    secrets.extend(own.flat_map(|value| {
-        let parts = value.split('.').filter(|part| part.len() >= 16);
-        std::iter::once(value).chain(parts)
-    }));
-    redact(text, secrets.into_iter().map(str::as_bytes))
 }

@@ -101,6 +101,14 @@ impl Text {
         self.pieces.iter().any(from_outside)
     }
 
+    /// What was not typed in the file, piece by piece.
+    pub(super) fn filled(&self) -> impl Iterator<Item = &str> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Filled(value) => Some(value.as_str()),
+            Piece::Typed(_) | Piece::Escaped | Piece::StandIn => None,
+        })
+    }
+
     /// A missing value is stood in for.
     pub(super) fn has_stand_in(&self) -> bool {
         let stands_in = |piece: &Piece| matches!(piece, Piece::StandIn);

@@ -92,6 +92,8 @@ pub struct Template {
     raw: String,
     parts: Vec<Part>,
     secret: bool,
+    /// What came from the environment or a file, piece by piece.
+    filled: Vec<String>,
 }
 
 impl Template {
@@ -100,6 +102,7 @@ impl Template {
             raw: text.raw.clone(),
             parts: parts(text, plain_hole)?,
             secret: text.is_filled(),
+            filled: text.filled().map(str::to_owned).collect(),
         })
     }
 
@@ -111,6 +114,11 @@ impl Template {
     /// Holds a value from the environment or a file.
     pub fn is_secret(&self) -> bool {
         self.secret
+    }
+
+    /// What came from the environment or a file, piece by piece.
+    pub fn filled(&self) -> impl Iterator<Item = &str> {
+        self.filled.iter().map(String::as_str)
     }
 
     /// The names of its holes, as often as they are there.

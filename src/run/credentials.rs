@@ -6,7 +6,7 @@
 use super::RunOptions;
 use super::error::RunError;
 use crate::auth::{
-    Credentials, MemoryStore, SidePermits, Source, StoredTokens, TokenKeeper, TokenStore,
+    ApiGate, Credentials, MemoryStore, SidePermits, Source, StoredTokens, TokenKeeper, TokenStore,
 };
 use crate::job::{Auth, Grant, Job, Login, LoginLife, LoginToken, json_path};
 use reqwest::Url;
@@ -27,13 +27,18 @@ pub(super) fn of(
     let timeout = job.request.timeout.min(Duration::from_secs(60));
     let base = options.base.as_deref();
     let client = client.clone();
-    let (source, host) = match job.auth.clone() {
+    // Whatever asks for a token there takes a permit of the API's quota.
+    let api_host = match base.map(Url::parse) {
+        Some(Ok(base)) => base.host_str().unwrap_or_default().to_owned(),
+        _ => job.request.url.host().to_owned(),
+    };
+    let gate = ApiGate::before(&api_host, side_permits.clone());
+    let source = match job.auth.clone() {
         Auth::Login(mut login) => {
             if let Some(base) = base {
                 log_in_at(base, &mut login);
             }
-            let host = login.url.host_str().map(str::to_owned);
-            (Source::log_in(*login, client, timeout), host)
+            Source::log_in(*login, client, timeout, gate)
         }
         Auth::Grant(mut grant) => {
             let store: Arc<dyn TokenStore> = match base {
@@ -43,17 +48,11 @@ pub(super) fn of(
                 }
                 None => crate::auth::open_store(&grant)?,
             };
-            let host = grant.endpoints.host().map(str::to_owned);
-            (
-                Source::grant(*grant, store, &job.path, client, timeout),
-                host,
-            )
+            Source::grant(*grant, store, &job.path, client, timeout, gate)
         }
         _ => return Ok((Credentials::None, None)),
     };
-    let same_host = base.is_some() || host.as_deref() == Some(job.request.url.host());
-    let permits = same_host.then(|| side_permits.clone());
-    let (keeper, shared) = TokenKeeper::new(source, job.limits.max_wait, permits);
+    let (keeper, shared) = TokenKeeper::new(source, job.limits.max_wait);
     Ok((Credentials::Token(shared), Some(keeper)))
 }
 

@@ -47,7 +47,10 @@ impl Driver<'_> {
             if let Some(shared) = self.credentials.shared_token() {
                 shared.end();
             }
-            // It ends at once, unless a new refresh token is on its way.
+            // It ends at once, unless a new refresh token is on its way: nobody
+            // gives it permits any more.
+            self.side_requests.close();
+            self.side_waiting.clear();
             if tokio::time::timeout(TOKEN_GRACE, &mut keeping)
                 .await
                 .is_err()

@@ -6,7 +6,8 @@
 
 use super::loopback::{Arrival, Loopback};
 use super::page::Page;
-use super::{Ask, ConsentError, Prompt, Server, described, told};
+use super::{Ask, ConsentError, Prompt, Server};
+use crate::auth::client_auth::{described, told};
 use crate::auth::store::StoredTokens;
 use crate::auth::token_request::Exchange;
 use crate::job::Grant;
@@ -125,8 +126,8 @@ fn judge(arrival: &Arrival, state: &CsrfToken, server: &Server, grant: &Grant) -
     if let Some(error) = all("error").first() {
         let description = all("error_description").concat();
         return Judged::Bad(ConsentError::Refused {
-            error: told(error, grant),
-            description: described(&description, grant),
+            error: told(error, grant, []),
+            description: described(told(&description, grant, [])),
         });
     }
     match all("code").as_slice() {

@@ -1,13 +1,13 @@
 //! The grant's client at its server's endpoints.
 
 use super::Ask;
+use crate::auth::client_auth::{basic_pair, client_assertion, credentials, described, told};
 use crate::auth::discovery::Resolved;
 use crate::auth::grant::{Asked, GrantError};
 use crate::auth::send::send;
 use crate::auth::store::{StoredTokens, TokenStore};
-use crate::auth::token_request::{Exchange, client_assertion, token_request};
+use crate::auth::token_request::{Exchange, token_request};
 use crate::job::{ClientAuth, Grant};
-use base64::prelude::{BASE64_STANDARD, Engine};
 use oauth2::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use oauth2::http::{HeaderMap, Request, StatusCode};
 use oauth2::{HttpResponse, StandardDeviceAuthorizationResponse, StandardErrorResponse};
@@ -30,12 +30,12 @@ pub(super) struct Client<'a> {
 
 impl Client<'_> {
     /// One request as this client (RFC 6749 section 2.3) to another endpoint than the token's.
-    pub(super) async fn post(
+    pub(super) async fn post<'f>(
         &self,
         endpoint: &Url,
-        mut form: Vec<(&str, SecretString)>,
+        mut form: Vec<(&'f str, SecretString)>,
         who: Asked,
-    ) -> Result<HttpResponse, GrantError> {
+    ) -> Result<Answered<'f>, GrantError> {
         let failed = || GrantError::unavailable(format!("{} can't be asked", who.name));
         let id = self.grant.client.id.clone().unwrap_or_default();
         let mut headers = HeaderMap::new();
@@ -43,12 +43,9 @@ impl Client<'_> {
         let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
         headers.insert(CONTENT_TYPE, form_type);
         match &self.grant.client.auth {
-            ClientAuth::Basic(secret) => {
-                let encoded = |text: &SecretString| -> String {
-                    form_urlencoded::byte_serialize(text.expose_secret().as_bytes()).collect()
-                };
-                let pair = format!("{}:{}", encoded(&id), encoded(secret));
-                let value = format!("Basic {}", BASE64_STANDARD.encode(pair));
+            ClientAuth::Basic(_) => {
+                let (id, secret) = credentials(self.grant);
+                let value = format!("Basic {}", basic_pair(id, secret));
                 let value = HeaderValue::from_str(&value).map_err(|_| failed())?;
                 headers.insert(AUTHORIZATION, value);
             }
@@ -73,11 +70,13 @@ impl Client<'_> {
         let request = Request::post(endpoint.as_str()).body(body.finish().into_bytes());
         let mut request = request.map_err(|_| failed())?;
         *request.headers_mut() = headers;
-        send(self.http, request, self.timeout, who).await
+        let answer = send(self.http, request, self.timeout, who).await?;
+        Ok(Answered { answer, sent: form })
     }
 
     /// What an answer that is no success means.
-    pub(super) fn refusal(&self, answer: &HttpResponse, who: Asked) -> GrantError {
+    pub(super) fn refusal(&self, answered: &Answered<'_>, who: Asked) -> GrantError {
+        let Answered { answer, sent } = answered;
         let Ok(said) = serde_json::from_slice::<ErrorAnswer>(answer.body()) else {
             return GrantError::Odd {
                 who,
@@ -85,13 +84,20 @@ impl Client<'_> {
                 description: format!(": is {} right?", who.key),
             };
         };
-        let description = said.error_description().cloned().unwrap_or_default();
+        let description = said.error_description().map_or("", String::as_str);
+        let sent = || sent.iter().map(|(name, value)| (*name, value));
         GrantError::Refused {
             who,
-            error: super::told(said.error().as_ref(), self.grant),
-            description: super::described(&description, self.grant),
+            error: told(said.error().as_ref(), self.grant, sent()),
+            description: described(told(description, self.grant, sent())),
         }
     }
+}
+
+/// An answer, and the form that it answers.
+pub(super) struct Answered<'f> {
+    pub(super) answer: HttpResponse,
+    sent: Vec<(&'f str, SecretString)>,
 }
 
 /// A client whose tokens are kept.
@@ -123,12 +129,12 @@ impl Ask for Keeping<'_> {
         form: Vec<(&str, SecretString)>,
     ) -> Result<StandardDeviceAuthorizationResponse, GrantError> {
         let who = Asked::DEVICE_ENDPOINT;
-        let answer = self.client.post(endpoint, form, who).await?;
-        if answer.status() != StatusCode::OK {
-            return Err(self.client.refusal(&answer, who));
+        let answered = self.client.post(endpoint, form, who).await?;
+        if answered.answer.status() != StatusCode::OK {
+            return Err(self.client.refusal(&answered, who));
         }
         // Not its words: the answer has a code in it.
-        serde_json::from_slice(answer.body())
+        serde_json::from_slice(answered.answer.body())
             .map_err(|_| GrantError::odd(who, "an answer that is not one of RFC 8628"))
     }
 }

@@ -87,9 +87,11 @@ async fn poll(
             // The person is busy with the code: an outage is sat out, ever more slowly.
             Err(GrantError::Unavailable { message, after }) => {
                 tracing::warn!("{message}; asking again");
-                wait = after
-                    .unwrap_or(wait * 2)
-                    .clamp(interval, SLOWEST.max(interval));
+                wait = match after {
+                    // The server's own word, however long.
+                    Some(after) => after.max(interval),
+                    None => (wait * 2).clamp(interval, SLOWEST.max(interval)),
+                };
             }
             Err(GrantError::Refused { error, .. }) if error == "expired_token" => {
                 return Err(ConsentError::Expired);

@@ -73,11 +73,27 @@ async fn an_outage_is_sat_out_ever_more_slowly() {
         down(None),
         down(None),
         down(Some(Duration::from_secs(30))),
+        // Longer than we would wait of ourselves, and sooner than the code's pace.
+        down(Some(Duration::from_secs(120))),
+        down(Some(Duration::from_secs(1))),
         pending(false),
     ])
     .await;
     assert!(granted.is_ok());
-    assert_eq!(at, [5, 15, 35, 65, 70]);
+    assert_eq!(at, [5, 15, 35, 65, 185, 190, 195]);
+}
+
+#[test]
+fn a_browser_is_sent_to_web_pages_only() {
+    let page = |text| web_page(text).map(|url| url.to_string());
+    assert_eq!(page("https://a.test/x"), Some("https://a.test/x".into()));
+    assert_eq!(
+        page("http://localhost/x"),
+        Some("http://localhost/x".into())
+    );
+    for other in ["file:///etc/passwd", "javascript:alert(1)", "calc:", "/x"] {
+        assert_eq!(page(other), None, "{other}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,13 +20,13 @@ pub use revoke::{Revoked, revoke};
 use self::client::{Client, Keeping};
 use super::discovery::{Need, Resolved, endpoints};
 use super::grant::GrantError;
+use super::permits::ApiGate;
 use super::store::{StoredTokens, TokenStore};
 use super::token_request::Exchange;
 use crate::job::{Grant, GrantKind};
-use crate::transport::redact;
 use oauth2::StandardDeviceAuthorizationResponse;
 use reqwest::Url;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,7 +115,7 @@ pub async fn obtain(
     timeout: Duration,
     prompt: impl Fn(&Prompt<'_>),
 ) -> Result<StoredTokens, ConsentError> {
-    let endpoints = endpoints(grant, Need::Login, http, timeout).await?;
+    let endpoints = endpoints(grant, Need::Login, http, timeout, &ApiGate::default()).await?;
     let server = Server::new(grant, &endpoints);
     let ask = Keeping {
         client: Client {
@@ -193,19 +193,5 @@ impl Server {
             authorization: endpoints.authorization.clone(),
             device: endpoints.device_authorization.clone(),
         }
-    }
-}
-
-/// A server's words as a message may show them.
-fn told(text: &str, grant: &Grant) -> String {
-    let id = grant.client.id.as_ref();
-    redact(text, id.map(|id| id.expose_secret().as_bytes()))
-}
-
-/// An `error_description` after its `error`.
-fn described(text: &str, grant: &Grant) -> String {
-    match told(text, grant) {
-        text if text.is_empty() => text,
-        text => format!(": {text}"),
     }
 }

@@ -3,6 +3,7 @@
 use super::client::Client;
 use crate::auth::discovery::{Need, endpoints};
 use crate::auth::grant::{Asked, GrantError};
+use crate::auth::permits::ApiGate;
 use crate::auth::store::StoredTokens;
 use crate::job::Grant;
 use std::time::Duration;
@@ -32,7 +33,7 @@ pub async fn revoke(
     http: &reqwest::Client,
     timeout: Duration,
 ) -> Result<Revoked, GrantError> {
-    let endpoints = endpoints(grant, Need::Login, http, timeout).await?;
+    let endpoints = endpoints(grant, Need::Login, http, timeout, &ApiGate::default()).await?;
     let Some(endpoint) = &endpoints.revocation else {
         return Ok(Revoked::NoEndpoint);
     };
@@ -50,12 +51,13 @@ pub async fn revoke(
             ("token", token.clone()),
             ("token_type_hint", kind.to_owned().into()),
         ];
-        let answer = client.post(endpoint, form, WHO).await?;
+        let answered = client.post(endpoint, form, WHO).await?;
+        let answer = &answered.answer;
         // Section 2.2.1: a server need not revoke access tokens; they end by themselves.
         let is_exempt =
             || kind == "access_token" && is_error(answer.body(), "unsupported_token_type");
         if !answer.status().is_success() && !is_exempt() {
-            return Err(client.refusal(&answer, WHO));
+            return Err(client.refusal(&answered, WHO));
         }
     }
     Ok(Revoked::Done)

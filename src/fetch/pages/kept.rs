@@ -49,11 +49,11 @@ impl Slots {
         let pairs: Vec<&str> = home.query().unwrap_or_default().split('&').collect();
         let own = pairs.len().saturating_sub(query.len());
         for (place, pair) in pairs.iter().enumerate() {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let is_secret = match place.checked_sub(own) {
                 Some(place) => query.get(place).is_some_and(|(_, value)| value.is_secret()),
-                None => url.is_secret_part(pair),
+                None => url.is_secret_part(value),
             };
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             if is_secret && !value.is_empty() {
                 slots.push(Slot {
                     mark: format!("<v{place}>"),

@@ -136,11 +136,7 @@ impl BodyBuilder {
     /// Appends a text in which `{name}` is a hole.
     pub(in crate::job) fn text(&mut self, text: &Text, escape: Escape) {
         escape.push(&text.raw, &mut self.raw);
-        for piece in &text.pieces {
-            if let Piece::Filled(value) = piece {
-                self.secrets.push(value.clone());
-            }
-        }
+        self.secrets.extend(text.filled().map(str::to_owned));
         let (value, typed) = layout(text);
         let places = graphql::is_document(&value).then(|| graphql::value_places(&value));
         let mut written = 0;

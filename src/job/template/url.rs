@@ -95,9 +95,13 @@ pub struct UrlTemplate {
     query: Option<Vec<Part>>,
     /// The path has a `{+name}`, which may bring a `?`.
     reserved: bool,
-    /// What came from the environment or a file.
+    /// What came from the environment or a file, by segment, name and value.
     filled: Vec<String>,
 }
+
+/// What is shorter and was filled in is a secret only where it stands alone: the
+/// `en` of `${LANGUAGE}` is in many words.
+const SHORTEST_PIECE: usize = 8;
 
 impl UrlTemplate {
     pub(in crate::job) fn new(text: &Text) -> Result<UrlTemplate, UrlMistake> {
@@ -182,12 +186,22 @@ impl UrlTemplate {
         names(&self.path).chain(names(self.query.as_deref().unwrap_or_default()))
     }
 
-    /// Whether this segment, or `name=value` of the query, of one of its URLs holds
+    /// What came from the environment or a file, percent-decoded, by segment of
+    /// the path, name and value of the query.
+    pub fn filled(&self) -> impl Iterator<Item = &str> {
+        self.filled.iter().map(String::as_str)
+    }
+
+    /// Whether this segment, name or value of the query, of one of its URLs holds
     /// something from the environment or a file. Told by what it holds: where in
     /// a URL a parameter comes depends on the item's values.
     pub fn is_secret_part(&self, part: &str) -> bool {
         let part = decoded(part);
-        self.filled.iter().any(|filled| part.contains(&**filled))
+        let mut filled = self.filled.iter().map(String::as_str);
+        filled.any(|filled| match filled.len() < SHORTEST_PIECE {
+            true => part == filled,
+            false => part.contains(filled),
+        })
     }
 
     /// Whether it has the hole of a variable.
@@ -313,21 +327,24 @@ fn authority(url: &str) -> &str {
 /// What was filled in beyond the authority, part by part, percent-decoded.
 fn filled_after_origin(text: &Text) -> Vec<String> {
     let end = authority(&text.value()).len();
-    let (mut at, mut in_query) = (0, false);
+    let (mut at, mut in_query, mut in_value) = (0, false, false);
     let mut filled = Vec::new();
     for piece in &text.pieces {
         let is_filled = matches!(piece, Piece::Filled(_) | Piece::StandIn);
-        // It may bring several segments or parameters.
+        // It may bring several segments or parameters, and a name with its value.
         let mut part = String::new();
         for c in piece.text().chars() {
             at += c.len_utf8();
             let ends = match c {
                 '?' | '/' => !in_query,
                 '&' => in_query,
+                // Another one is the value's.
+                '=' => in_query && !in_value,
                 _ => false,
             };
             in_query |= c == '?';
             if ends {
+                in_value = c == '=';
                 filled.push(std::mem::take(&mut part));
             } else if is_filled && at > end {
                 part.push(c);
