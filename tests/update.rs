@@ -410,6 +410,48 @@ fn an_update_and_a_retry_open_no_file_to_others() {
     }
 }
 
+/// Nor does an update that is killed when it has just made a file.
+#[cfg(unix)]
+#[test]
+fn an_update_opens_no_file_to_others_wherever_it_is_killed() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let bench = Bench::new(10, "out.ndjson", "");
+    assert_exit(&bench.run(&[]), 0);
+    let folder = || {
+        fs::read_dir(bench.place.path("."))
+            .unwrap()
+            .map(Result::unwrap)
+    };
+    // Its lock says nothing but whose it is.
+    let ours = |name: &str| name.starts_with("out.ndjson") && !name.ends_with(".lock");
+    for file in folder().filter(|file| ours(&file.file_name().to_string_lossy())) {
+        fs::set_permissions(file.path(), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    for place in [
+        "open: output created",
+        "draft: written",
+        "draft: in place",
+        "commit: begun",
+        "commit: output durable",
+        "update: next output written",
+        "update: next failures written",
+        "compaction: written",
+        "update: in place",
+    ] {
+        bench.set(&track_id(1), Now::Version(bench.server.seen().len() as u32));
+        assert!(killed_at(&bench, place, 0), "{place}");
+        let mut files = 0;
+        for file in folder().filter(|file| ours(&file.file_name().to_string_lossy())) {
+            let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{place}: {:?} {mode:o}", file.file_name());
+            files += 1;
+        }
+        assert!(files > 3, "{place}");
+        assert_exit(&bench.run(&["--update"]), 0);
+    }
+}
+
 #[test]
 fn only_what_is_older_is_asked_again() {
     let bench = Bench::new(10, "out.ndjson", "[update]\nolder_than = \"1h\"\n");

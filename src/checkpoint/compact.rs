@@ -65,7 +65,7 @@ pub(crate) fn replace(
     let keys_a_block = limit!("KEYS", KEYS);
     let base = done.len().div_ceil(keys_a_block).max(1) as u64;
     let created = state.created.clone();
-    let mut draft = Draft::begin(path, &state.shape, state.generation, created, base)?;
+    let mut draft = Draft::begin(path, path, &state.shape, state.generation, created, base)?;
     let mut keys: Vec<ItemKey> = Vec::with_capacity(keys_a_block.min(done.len()));
     let mut commit = whole(state);
     for key in done.keys() {

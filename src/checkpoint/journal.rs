@@ -57,9 +57,23 @@ impl Journal {
         generation: u64,
         notes: Vec<Note>,
     ) -> Result<Journal, CheckpointError> {
+        Journal::create_like(path, path, shape, generation, notes)
+    }
+
+    /// The same, with the rights of the file at `like`.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Io`].
+    pub(crate) fn create_like(
+        path: &Path,
+        like: &Path,
+        shape: &Shape,
+        generation: u64,
+        notes: Vec<Note>,
+    ) -> Result<Journal, CheckpointError> {
         let now = SystemTime::now();
         let base = u64::from(!notes.is_empty());
-        let mut draft = Draft::begin(path, shape, generation, rfc3339(now), base)?;
+        let mut draft = Draft::begin(path, like, shape, generation, rfc3339(now), base)?;
         if base > 0 {
             let commit = Commit {
                 at_ms: unix_ms(now),
@@ -259,9 +273,11 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Begins a file that will have `base` commit blocks before it gets its name.
+    /// Begins a file that will have `base` commit blocks before it gets its name,
+    /// and that has the rights of the file at `like` from its first moment.
     pub(super) fn begin(
         path: &Path,
+        like: &Path,
         shape: &Shape,
         generation: u64,
         created: String,
@@ -270,7 +286,7 @@ impl Draft {
         let temporary = Files::temporary(path);
         remove_draft(&temporary)?;
         let mut options = OpenOptions::new();
-        let file = create_like(options.append(true).create_new(true), &temporary, path)
+        let file = create_like(options.append(true).create_new(true), &temporary, like)
             .map_err(CheckpointError::io(&temporary, "create a checkpoint"))?;
         hold(&file, path)?;
         let salt = RandomState::new().build_hasher().finish();

@@ -47,7 +47,7 @@ pub(crate) use files::sync_folder;
 pub(crate) use journal::Journal;
 pub(crate) use lock::is_at;
 pub(crate) use read::{Known, State, scan};
-pub(crate) use rights::{create_like, keep_rights};
+pub(crate) use rights::create_like;
 pub(crate) use verify::{mtime_ns, verify};
 
 #[cfg(test)]

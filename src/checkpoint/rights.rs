@@ -30,7 +30,7 @@ pub(crate) fn create_like(options: &mut OpenOptions, path: &Path, like: &Path) -
 /// # Errors
 /// Whatever the operating system says, but for the owner and the group: few may change those.
 #[cfg(unix)]
-pub(crate) fn keep_rights(file: &File, like: &Path) -> io::Result<()> {
+fn keep_rights(file: &File, like: &Path) -> io::Result<()> {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 
@@ -59,7 +59,7 @@ pub(crate) fn keep_rights(file: &File, like: &Path) -> io::Result<()> {
 /// # Errors
 /// None here: a file has its folder's rights.
 #[cfg(not(unix))]
-pub(crate) fn keep_rights(_: &File, _: &Path) -> io::Result<()> {
+fn keep_rights(_: &File, _: &Path) -> io::Result<()> {
     Ok(())
 }
 

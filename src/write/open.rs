@@ -14,7 +14,7 @@ use super::versions::Versions;
 use super::writer::Writer;
 use crate::checkpoint::{
     CheckpointError, Closing, DoneSet, Files, ItemKey, Journal, Known, Loading, Shape, State,
-    compact, mtime_ns, scan, sync_folder, verify,
+    compact, create_like, mtime_ns, scan, sync_folder, verify,
 };
 use crate::fail_point::fail_point;
 use crate::job::{IdForm, OutputFormat, RecordForm};
@@ -126,6 +126,8 @@ pub(super) struct Start {
     pub(super) generation: u64,
     /// What the pacer has to know of earlier runs.
     pub(super) notes: Vec<Note>,
+    /// Whose rights its files get; `None`: the system's for new ones.
+    pub(super) like: Option<Files>,
 }
 
 /// The shape with what the writer itself depends on.
@@ -233,11 +235,10 @@ pub(super) fn create(
         _ => {}
     }
     refuse_strangers(&files.versions)?;
-    let file = fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .create_new(output.is_none())
-        .open(&files.output)
+    let like = start.like.as_ref().unwrap_or(files);
+    let mut open = fs::OpenOptions::new();
+    open.append(true).create(true).create_new(output.is_none());
+    let file = create_like(&mut open, &files.output, &like.output)
         .map_err(WriteError::io(&files.output, "create the output"))?;
     fail_point!("open: output created");
     let generation = start.generation;
@@ -245,7 +246,9 @@ pub(super) fn create(
         notes: start.notes.clone(),
         ..Resumed::default()
     });
-    let journal = Journal::create(&files.checkpoint, shape, generation, start.notes)?; // makes the output's name durable, too
+    let (path, like) = (&files.checkpoint, &like.checkpoint);
+    // It makes the output's name durable, too.
+    let journal = Journal::create_like(path, like, shape, generation, start.notes)?;
     let mut state = State::default();
     state.columns = start.columns;
     let writer = Writer::resume(

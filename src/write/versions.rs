@@ -338,11 +338,15 @@ impl Versions {
         }
     }
 
-    /// A new file, there at once.
-    pub(super) fn create(path: &Path, generation: u64) -> Result<Versions, WriteError> {
+    /// A new file, there at once, with the rights of the one at `like`.
+    pub(super) fn create(
+        path: &Path,
+        generation: u64,
+        like: &Path,
+    ) -> Result<Versions, WriteError> {
         Ok(Versions {
             generation,
-            file: Slot::Open(create(path, generation)?),
+            file: Slot::Open(create(path, generation, like)?),
             bytes: Vec::new(),
         })
     }
@@ -370,7 +374,9 @@ impl Versions {
     /// Appends an entry. Nothing is durable before [`sync`](Versions::sync).
     pub(super) fn append(&mut self, entry: &Entry<&Validators>) -> Result<(), WriteError> {
         if let Slot::Later(path) = &self.file {
-            self.file = Slot::Open(create(path, self.generation)?);
+            // `<output>.versions`
+            let output = path.with_extension("");
+            self.file = Slot::Open(create(path, self.generation, &output)?);
         }
         if let Slot::Open(sink) = &mut self.file {
             self.bytes.clear();
@@ -398,7 +404,7 @@ impl Versions {
 }
 
 /// Makes the file, durably named, in the place of one that says nothing of this output.
-fn create(path: &Path, generation: u64) -> Result<Sink, WriteError> {
+fn create(path: &Path, generation: u64, like: &Path) -> Result<Sink, WriteError> {
     match look(path)? {
         Some(there) if !there.is_file() => {
             return Err(WriteError::NotAFile {
@@ -408,10 +414,8 @@ fn create(path: &Path, generation: u64) -> Result<Sink, WriteError> {
         Some(_) => fs::remove_file(path).map_err(WriteError::io(path, "remove old versions"))?,
         None => {}
     }
-    // `<output>.versions`
-    let output = path.with_extension("");
     let mut options = fs::OpenOptions::new();
-    let file = create_like(options.append(true).create_new(true), path, &output)
+    let file = create_like(options.append(true).create_new(true), path, like)
         .map_err(WriteError::io(path, "create the versions"))?;
     sync_folder(path).map_err(WriteError::io(path, "make the versions durable"))?;
     let mut sink = Sink::new(Target::File(file), path, 0);

@@ -22,7 +22,7 @@ fn entry(fate: Fate, id: u16, offset: u64, length: u64, etag: Option<usize>) -> 
 }
 
 fn write(path: &Path, generation: u64, entries: &[Entry]) {
-    let mut versions = Versions::create(path, generation).unwrap();
+    let mut versions = Versions::create(path, generation, path).unwrap();
     for entry in entries {
         versions.append(&entry.lent()).unwrap();
     }
