@@ -18,7 +18,8 @@
 //!         …      columns: u8 whether they became known here, u32 n, n × (length u32, name)
 //!         …      keys of the newly done items: u32 n, n × 16; with n's highest bit set, before the keys
 //!                trails: u32 m, m × (key 16, u8 whether there is one; if so: pages u64, elements u64,
-//!                records u64, marker u64, length u32, next)
+//!                records u64, marker u64, length u32, next);
+//!                with the bit below it set, before all that the length of the versions file, u64
 //! ```
 //! Numbers are little endian. The ranges are those that the commit added; the
 //! ranges of all blocks together cover the file from its start. All else but
@@ -39,6 +40,9 @@ const FLAGS: u32 = WITH_UPTIME | WITH_LEARNT;
 
 /// In the keys' count: trails come before the keys. Written only when there are any.
 const WITH_TRAILS: u32 = 1 << 31;
+/// Likewise: the length of the versions file comes first.
+const WITH_VERSIONS: u32 = 1 << 30;
+const KEY_FLAGS: u32 = WITH_TRAILS | WITH_VERSIONS;
 
 /// Bytes of one key.
 pub(super) const KEY: usize = 16;
@@ -83,6 +87,8 @@ pub(crate) struct Commit {
     pub(crate) records: u64,
     pub(crate) output: Extent,
     pub(crate) failures: Extent,
+    /// Bytes of the versions file that are about the output so far.
+    pub(crate) versions: Option<u64>,
     pub(crate) notes: Vec<Note>,
     /// Failures added, by reason.
     pub(crate) failed: Vec<(String, u64)>,
@@ -149,13 +155,17 @@ impl Commit {
             text(&mut out, column)?;
         }
         let done = u32::try_from(keys.len()).ok()?;
-        if done & WITH_TRAILS != 0 {
+        if done & KEY_FLAGS != 0 {
             return None;
         }
-        if self.trails.is_empty() {
-            out.extend_from_slice(&done.to_le_bytes());
-        } else {
-            out.extend_from_slice(&(done | WITH_TRAILS).to_le_bytes());
+        let flag = |set: bool, flag: u32| if set { flag } else { 0 };
+        let flags = flag(!self.trails.is_empty(), WITH_TRAILS)
+            | flag(self.versions.is_some(), WITH_VERSIONS);
+        out.extend_from_slice(&(done | flags).to_le_bytes());
+        if let Some(length) = self.versions {
+            out.extend_from_slice(&length.to_le_bytes());
+        }
+        if !self.trails.is_empty() {
             count(&mut out, self.trails.len())?;
             for (key, trail) in &self.trails {
                 out.extend_from_slice(&key.to_bytes());
@@ -239,11 +249,15 @@ impl Commit {
             columns.push(rest.text()?);
         }
         let announced = rest.u32()?;
+        let versions = match announced & WITH_VERSIONS {
+            0 => None,
+            _ => Some(rest.u64()?),
+        };
         let trails = match announced & WITH_TRAILS {
             0 => Vec::new(),
             _ => rest.trails()?,
         };
-        let keys = usize::try_from(announced & !WITH_TRAILS)
+        let keys = usize::try_from(announced & !KEY_FLAGS)
             .ok()?
             .checked_mul(KEY)?;
         let columns = known.then_some(columns);
@@ -253,6 +267,7 @@ impl Commit {
             records,
             output,
             failures,
+            versions,
             notes,
             failed,
             columns,
@@ -347,6 +362,7 @@ mod tests {
                 mtime_ns: 6,
                 ranges: vec![],
             },
+            versions: Some(19),
             notes: vec![Note {
                 at_ms: 7,
                 up: Some(Uptime { boot: 13, ms: 14 }),
@@ -381,12 +397,13 @@ mod tests {
         }
     }
 
-    /// The first version wrote no trails, and neither does this one where there are none.
+    /// The first version wrote no trails and no versions, and neither does this one where there are none.
     #[test]
     fn without_trails_the_block_is_as_it_ever_was() {
         let mut commit = sample();
         let (with, keys) = (commit.encode(&[]).unwrap(), [ItemKey::of("a", 0)]);
         commit.trails.clear();
+        commit.versions = None;
         let payload = commit.encode(&keys).unwrap();
         let at = payload.len() - 16 - 4;
         assert_eq!(payload[at..at + 4], 1u32.to_le_bytes());
@@ -446,6 +463,7 @@ mod tests {
                 (any::<String>(), proptest::option::of((any::<[u64; 4]>(), any::<String>()))),
                 0..5,
             ),
+            versions in proptest::option::of(any::<u64>()),
             done in 0usize..3,
         ) {
             let trails = trails.into_iter().map(|(id, trail)| {
@@ -458,7 +476,7 @@ mod tests {
                 });
                 (ItemKey::of(&id, 0), trail)
             });
-            let commit = Commit { trails: trails.collect(), ..sample() };
+            let commit = Commit { trails: trails.collect(), versions, ..sample() };
             let keys: Vec<_> = (0..done).map(|n| ItemKey::of(&n.to_string(), 0)).collect();
             let payload = commit.encode(&keys).unwrap();
             let (read, bytes) = Commit::decode(&payload).unwrap();

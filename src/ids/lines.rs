@@ -1,6 +1,6 @@
 //! Lists with one ID a line, and the bounded line reader under them.
 
-use super::{IdsError, Item, Problem, clean};
+use super::{IdBatch, IdsError, Item, Problem, clean};
 use memchr::memchr;
 use std::borrow::Cow;
 use std::io::{BufRead as _, BufReader, Read};
@@ -74,7 +74,7 @@ impl TextLines {
             1 => line.strip_prefix('\u{feff}').unwrap_or(line),
             _ => line,
         };
-        Ok(Some(line.trim()))
+        Ok(Some(trim(line)))
     }
 
     /// Reads a line, or a byte more than it may have, into `buffer`; false at the end.
@@ -109,12 +109,21 @@ impl Lines {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
+            // Most lines are nothing but an ID, and that is seen faster than made.
+            if is_plain(line) && !line.starts_with('"') {
+                return Ok(Some(take(line)));
+            }
             match clean(&unquote(line)) {
                 Ok(Some(id)) => return Ok(Some(take(id))),
                 Ok(None) => {}
                 Err(problem) => return Err(self.0.fail(problem)),
             }
         }
+    }
+
+    /// Reads on to the next ID and appends it; `None` at the end.
+    pub(super) fn read(&mut self, batch: &mut IdBatch) -> Result<Option<()>, IdsError> {
+        self.next_id(|id| batch.push(id))
     }
 
     pub(super) fn next(&mut self) -> Option<Result<Item, IdsError>> {
@@ -132,6 +141,37 @@ impl Lines {
     }
 }
 
+/// The text without the space around it.
+fn trim(line: &str) -> &str {
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    let bytes = line.as_bytes();
+    let ends = [bytes.first(), bytes.last()];
+    let graphic = |end: Option<&u8>| end.is_some_and(u8::is_ascii_graphic);
+    match ends.into_iter().all(graphic) {
+        true => line,
+        false => line.trim(),
+    }
+}
+
+/// Whether the text is of printable ASCII alone, without a space. Looks at eight
+/// bytes at a time: an ID is too short for more.
+fn is_plain(text: &str) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = 0x80 * ONES;
+    // In a byte's highest bit: it is below `!`, or `~` is below it.
+    let odd = |eight: &[u8; 8]| {
+        let eight = u64::from_ne_bytes(*eight);
+        let below = eight.wrapping_sub(u64::from(b'!') * ONES) & !eight;
+        (below | eight.wrapping_add(ONES) | eight) & HIGH
+    };
+    let bytes = text.as_bytes();
+    let Some(last) = bytes.last_chunk() else {
+        return bytes.iter().all(u8::is_ascii_graphic);
+    };
+    let (chunks, _) = bytes.as_chunks();
+    chunks.iter().fold(odd(last), |any, eight| any | odd(eight)) == 0
+}
+
 /// A spreadsheet's `"…"` around the whole line is not part of the ID.
 fn unquote(line: &str) -> Cow<'_, str> {
     let inner = line
@@ -141,5 +181,21 @@ fn unquote(line: &str) -> Cow<'_, str> {
         Some(inner) if inner.contains('"') => Cow::Owned(inner.replace("\"\"", "\"")),
         Some(inner) => Cow::Borrowed(inner),
         None => Cow::Borrowed(line),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn plain_is_what_is_graphic_ascii(text in "[ -~\u{7f}\u{80}é]{0,30}", plain in "[!-~]{0,30}") {
+            prop_assert_eq!(is_plain(&text), text.bytes().all(|b| b.is_ascii_graphic()));
+            prop_assert!(is_plain(&plain));
+            let line = format!("{text}\r");
+            prop_assert_eq!(trim(&line), text.trim());
+        }
     }
 }

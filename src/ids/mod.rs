@@ -5,6 +5,7 @@
 //! whatever is no ID, and stops there. Must not drop repeats (the run does),
 //! and must never send or write anything.
 
+mod batch;
 mod delimited;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -12,6 +13,7 @@ pub(crate) mod fuzz;
 mod lines;
 mod ndjson;
 
+pub use batch::IdBatch;
 pub use error::{IdsError, Problem};
 
 use self::delimited::{Columns, Delimited};
@@ -63,6 +65,37 @@ pub fn count(ids: &Ids) -> Result<Option<u64>, IdsError> {
         }) if std::fs::metadata(path).is_ok_and(|m| !m.is_file()) => Ok(None),
         Some(file) => Ok(Some(list + FileReader::open(file)?.count()?)),
     }
+}
+
+impl ItemReader {
+    /// Appends the next `most` IDs to `batch`: fewer, when the list ends there.
+    ///
+    /// # Errors
+    /// [`IdsError`]; what came before it is in `batch`.
+    pub fn read(&mut self, batch: &mut IdBatch, most: usize) -> Result<(), IdsError> {
+        let most = batch.len() + most;
+        while batch.len() < most {
+            if let Some((_, id)) = self.list.next() {
+                batch.push(&id);
+                continue;
+            }
+            let Some(file) = &mut self.file else { break };
+            let read = match file {
+                FileReader::Lines(reader) => reader.read(batch).transpose(),
+                FileReader::Delimited(reader) => push(reader.next(), batch),
+                FileReader::Ndjson(reader) => push(reader.next(), batch),
+            };
+            if !matches!(read, Some(Ok(()))) {
+                self.file = None;
+            }
+            read.unwrap_or(Ok(()))?;
+        }
+        Ok(())
+    }
+}
+
+fn push(next: Option<Result<Item, IdsError>>, batch: &mut IdBatch) -> Option<Result<(), IdsError>> {
+    next.map(|item| item.map(|item| batch.push(&item.id)))
 }
 
 impl Iterator for ItemReader {

@@ -279,6 +279,43 @@ proptest! {
     }
 
     #[test]
+    fn many_at_once_are_the_same_as_one_by_one(
+        content in "([ -~\u{85}\u{a0}é\"#\t\u{1}]{0,20}\r?\n){0,12}",
+        list in prop::collection::vec(any_id(), 0..4),
+        most in 1usize..6,
+    ) {
+        for format in [IdFormat::Lines, csv(None), ndjson("$.a")] {
+            let (_folder, mut ids) = list_of(format, content.as_bytes());
+            ids.list = list.clone();
+            let Ok(reader) = open(&ids) else { continue };
+            let (mut one_by_one, mut error) = (Vec::new(), None);
+            for item in reader {
+                match item {
+                    Ok(item) => one_by_one.push(item.id),
+                    Err(found) => error = Some(found.to_string()),
+                }
+            }
+            let mut reader = open(&ids).unwrap();
+            let mut at_once = Vec::new();
+            loop {
+                let mut batch = IdBatch::with_room(most);
+                let read = reader.read(&mut batch, most);
+                prop_assert!(batch.len() <= most);
+                at_once.extend(batch.iter().map(str::to_owned));
+                let whole = batch.len() == most;
+                if let Err(found) = read {
+                    prop_assert_eq!(Some(found.to_string()), error.take());
+                    break;
+                } else if !whole {
+                    break;
+                }
+            }
+            prop_assert_eq!(error, None);
+            prop_assert_eq!(at_once, one_by_one);
+        }
+    }
+
+    #[test]
     fn no_bytes_make_a_reader_panic(content in prop::collection::vec(any::<u8>(), 0..200)) {
         for format in [IdFormat::Lines, csv(None), csv(Some("a")), ndjson("$.a")] {
             let (_folder, ids) = list_of(format, &content);

@@ -12,7 +12,7 @@ use super::{Ended, Stop};
 use crate::auth::{Presented, SharedToken};
 use crate::checkpoint::Claim;
 use crate::fetch::Ask;
-use crate::ids::Item;
+use crate::ids::IdBatch;
 use crate::job::Repeats;
 use crate::outcome::Outcome;
 use crate::pace::{GiveUp, Now, Permit, Turn};
@@ -243,7 +243,7 @@ impl Driver<'_> {
         // Closed without the list's end: what is missing must not pass for done.
         match batch.ok_or(RunError::StageGone("ids"))? {
             Ok(Batch::End) => self.ids_ended = true,
-            Ok(Batch::Listed(items)) => self.take_listed(items),
+            Ok(Batch::Listed(ids)) => self.take_listed(&ids),
             Ok(Batch::Failed(items)) => self.take_failed(items),
             Ok(Batch::Sifted(sifted)) => self.take_sifted(sifted),
             Err(error) => {
@@ -254,11 +254,10 @@ impl Driver<'_> {
         Ok(())
     }
 
-    fn take_listed(&mut self, items: Vec<Item>) {
+    fn take_listed(&mut self, ids: &IdBatch) {
         let each = self.job.ids.repeats == Repeats::Each;
-        let ids = items.iter().map(|item| item.id.as_str());
-        let claims = self.done.claim_all(ids, each);
-        for (item, claim) in items.into_iter().zip(claims) {
+        let claims = self.done.claim_all(ids.iter(), each);
+        for (id, claim) in ids.iter().zip(claims) {
             if self.at_limit() {
                 // The claim of an item beyond the limit is given back by the process's end.
                 if matches!(claim, Claim::New { .. }) {
@@ -266,11 +265,11 @@ impl Driver<'_> {
                 }
                 continue;
             }
-            self.remember_done(&item.id, claim);
+            self.remember_done(id, claim);
             match claim {
                 Claim::New { occurrence } => {
                     self.taken += 1;
-                    let work = self.on_its_trail(Work::new(item.id, occurrence));
+                    let work = self.on_its_trail(Work::new(id.to_owned(), occurrence));
                     self.queue.push(work);
                     // Nobody knows when a pipe's next line comes.
                     if self.at_limit() && is_piped(&self.job.ids) {

@@ -3,10 +3,10 @@
 
 use super::error::RunError;
 use super::update::Sifted;
-use crate::ids::{self, Item};
+use crate::ids::{self, IdBatch, ItemReader};
 use crate::job::{IdSource, Ids};
 use crate::outcome::Reason;
-use crate::write::{FailedItem, FailedItems};
+use crate::write::{FailedItem, FailedItems, WriteError};
 use tokio::sync::{mpsc, oneshot};
 
 /// Items handed over at once.
@@ -18,7 +18,7 @@ pub(super) const AHEAD: usize = 4;
 #[derive(Debug)]
 pub(super) enum Batch {
     /// From the job's list: done before, perhaps, or listed twice.
-    Listed(Vec<Item>),
+    Listed(IdBatch),
     /// From the failures file: each is to be tried again.
     Failed(Vec<FailedItem>),
     /// From the job's list, in an update: what is to be asked.
@@ -70,7 +70,7 @@ pub(super) fn start(ids: &Ids) -> Result<IdStream, RunError> {
     let (tx, batches) = mpsc::channel(AHEAD);
     // Whoever writes into a pipe line by line is to see each line fetched.
     let batch = if is_piped(ids) { 1 } else { BATCH };
-    spawn("ids", move || hand_over(reader, batch, Batch::Listed, &tx))?;
+    spawn("ids", move || hand_over_list(reader, batch, &tx))?;
     let (tell, counted) = oneshot::channel();
     let total = Total {
         uncounted: Some((ids.clone(), tell)),
@@ -101,7 +101,7 @@ pub(super) fn start_failed(
         };
         let items = failed.into_iter().flatten();
         let items = items.filter(|item| !matches!(item, Ok(item) if !wanted(item)));
-        let sent = hand_over(items, BATCH, Batch::Failed, &tx);
+        let sent = hand_over_failed(items, &tx);
         let _ = tell.send(sent);
     })?;
     let total = Total {
@@ -111,36 +111,51 @@ pub(super) fn start_failed(
     Ok(IdStream { batches, total })
 }
 
+/// Hands the list over, so many at once.
+fn hand_over_list(mut reader: ItemReader, size: usize, to: &mpsc::Sender<Result<Batch, RunError>>) {
+    loop {
+        let mut batch = IdBatch::with_room(size);
+        let read = reader.read(&mut batch, size);
+        let last = batch.len() < size;
+        if !batch.is_empty() && to.blocking_send(Ok(Batch::Listed(batch))).is_err() {
+            return;
+        }
+        match read {
+            Ok(()) if !last => {}
+            Ok(()) => return drop(to.blocking_send(Ok(Batch::End))),
+            Err(error) => return drop(to.blocking_send(Err(error.into()))),
+        }
+    }
+}
+
 /// Hands all items over; returns how many.
-fn hand_over<T, E: Into<RunError>>(
-    items: impl Iterator<Item = Result<T, E>>,
-    size: usize,
-    wrap: fn(Vec<T>) -> Batch,
+fn hand_over_failed(
+    items: impl Iterator<Item = Result<FailedItem, WriteError>>,
     to: &mpsc::Sender<Result<Batch, RunError>>,
 ) -> u64 {
     let mut sent = 0;
-    let mut batch = Vec::with_capacity(size);
+    let mut batch = Vec::with_capacity(BATCH);
     for item in items {
         match item {
             Ok(item) => batch.push(item),
             Err(error) => {
                 if !batch.is_empty() {
-                    let _ = to.blocking_send(Ok(wrap(batch)));
+                    let _ = to.blocking_send(Ok(Batch::Failed(batch)));
                 }
                 let _ = to.blocking_send(Err(error.into()));
                 return sent;
             }
         }
         sent += 1;
-        if batch.len() == size {
-            let full = std::mem::replace(&mut batch, Vec::with_capacity(size));
-            if to.blocking_send(Ok(wrap(full))).is_err() {
+        if batch.len() == BATCH {
+            let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
+            if to.blocking_send(Ok(Batch::Failed(full))).is_err() {
                 return sent;
             }
         }
     }
     if !batch.is_empty() {
-        let _ = to.blocking_send(Ok(wrap(batch)));
+        let _ = to.blocking_send(Ok(Batch::Failed(batch)));
     }
     let _ = to.blocking_send(Ok(Batch::End));
     sent

@@ -11,7 +11,7 @@ use super::state::Driver;
 use super::work::Work;
 use super::{Ends, KnownItems, RunOptions};
 use crate::checkpoint::{Claim, DoneSet};
-use crate::ids::Item;
+use crate::ids::IdBatch;
 use crate::job::{Job, Method, OutputTarget, Repeats};
 use crate::outcome::Validators;
 use crate::report::count;
@@ -62,12 +62,11 @@ impl Sieve {
         }
     }
 
-    fn sift(&mut self, items: Vec<Item>) -> Result<Sifted, RunError> {
+    fn sift(&mut self, ids: &IdBatch) -> Result<Sifted, RunError> {
         let now = SystemTime::now();
         let mut sifted = Sifted::default();
-        let ids = items.iter().map(|item| item.id.as_str());
-        let claims = self.done.claim_all(ids, self.each);
-        for (item, claim) in items.into_iter().zip(claims) {
+        let claims = self.done.claim_all(ids.iter(), self.each);
+        for (id, claim) in ids.iter().zip(claims) {
             let occurrence = match claim {
                 Claim::New { occurrence } => occurrence,
                 Claim::Done { .. } => {
@@ -79,7 +78,7 @@ impl Sieve {
                     continue;
                 }
             };
-            let known = self.known.find(&item.id, occurrence)?;
+            let known = self.known.find(id, occurrence)?;
             // A record from the future was written by a clock that was wrong: who knows how old it is.
             let age = known.as_ref().map(|known| now.duration_since(known.at));
             if matches!(age, Some(Ok(age)) if age < self.older_than) {
@@ -87,7 +86,7 @@ impl Sieve {
                 continue;
             }
             sifted.asked.push(Asked {
-                id: item.id,
+                id: id.to_owned(),
                 occurrence,
                 known: known.map(|known| match self.conditional {
                     true => known.validators,
@@ -115,7 +114,7 @@ pub(super) fn start(list: IdStream, mut sieve: Sieve) -> Result<IdStream, RunErr
     spawn("sieve", move || {
         while let Some(batch) = listed.blocking_recv() {
             let batch = match batch {
-                Ok(Batch::Listed(items)) => sieve.sift(items).map(Batch::Sifted),
+                Ok(Batch::Listed(ids)) => sieve.sift(&ids).map(Batch::Sifted),
                 other => other,
             };
             let is_last = batch.is_err();

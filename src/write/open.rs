@@ -319,8 +319,8 @@ pub(super) fn resume(
     let versions = Versions::recover(
         &files.versions,
         state.generation,
-        state.output.length,
-        state.records,
+        state.versions,
+        (state.output.length, state.records),
     )?;
     fail_point!("open: versions cut");
     sync_folder(&files.output).map_err(WriteError::io(

@@ -22,9 +22,10 @@
 //!                …       2 + …  Last-Modified: length u16 LE, bytes
 //! ```
 //!
-//! The checkpoint does not cover this file: it is made durable before the block
-//! that covers the output, so what is committed has its entry, and an entry of
-//! a line beyond the committed length is cut off at the next open. The lines of
+//! The checkpoint knows this file's length and no more of it: it is made durable
+//! before the block that covers the output, so what is committed has its entry,
+//! and an entry of a line beyond the committed length is cut off at the next
+//! open. The lines of
 //! a whole file lie end to end, from the first one (before it stands a CSV's
 //! header row) to the committed length, one for each record; a file that says
 //! anything else is known to be incomplete ([`Survey`]), and no harm but to updates.
@@ -352,23 +353,39 @@ impl Versions {
     }
 
     /// Opens what an earlier run left, cut back to what is about the first
-    /// `length` bytes of the output.
+    /// bytes of an output of this length and so many records: to the `known`
+    /// length, if the checkpoint has it and the file too, else entry by entry.
     pub(super) fn recover(
         path: &Path,
         generation: u64,
-        length: u64,
-        records: u64,
+        known: Option<u64>,
+        (length, records): (u64, u64),
     ) -> Result<Versions, WriteError> {
-        let survey = survey(path, generation, length, records, 0)?;
-        if survey.good == 0 {
+        let reaches = |known: &u64| -> Result<bool, WriteError> {
+            let there = look(path)?.is_some_and(|there| there.len() >= *known);
+            Ok(there && generation_of(path)? == Some(generation))
+        };
+        let good = match known {
+            Some(known) if reaches(&known)? => known,
+            _ => survey(path, generation, length, records, 0)?.good,
+        };
+        if good == 0 {
             return Ok(Versions::later(path.to_path_buf(), generation));
         }
-        let (sink, _) = recover(path, survey.good)?;
+        let (sink, _) = recover(path, good)?;
         Ok(Versions {
             generation,
             file: Slot::Open(sink),
             bytes: Vec::new(),
         })
+    }
+
+    /// Bytes of the file, as far as they were appended.
+    pub(super) fn length(&self) -> u64 {
+        match &self.file {
+            Slot::Later(_) => 0,
+            Slot::Open(sink) => sink.length(),
+        }
     }
 
     /// Appends an entry. Nothing is durable before [`sync`](Versions::sync).

@@ -8,8 +8,9 @@
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use harvest::checkpoint::{Claim, DoneSet};
-use harvest::json::compact_json;
+use harvest::ids::IdBatch;
 use harvest::job::{Environment, Job, LoadOptions, OutputTarget, load};
+use harvest::json::compact_json;
 use harvest::outcome::{Outcome, Record};
 use harvest::pace::{Note, Now, Pacer, Signal, Turn};
 use harvest::run::shape;
@@ -122,14 +123,19 @@ fn job(folder: &Path, output: &str, ids: u64) -> Result<Job> {
     load(&path, &options).map_err(|error| anyhow::anyhow!("{error:?}"))
 }
 
-/// Reads the list.
+/// Reads the list, as many at once as a run does.
 fn list(times: u64, folder: &Path) -> Result<()> {
     let job = job(folder, "out.ndjson", times)?;
     measured(|| {
-        for item in harvest::ids::open(&job.ids)? {
-            black_box(item?);
+        let mut reader = harvest::ids::open(&job.ids)?;
+        loop {
+            let mut batch = IdBatch::with_room(CLAIMED);
+            reader.read(&mut batch, CLAIMED)?;
+            black_box(batch.iter().map(str::len).sum::<usize>());
+            if batch.len() < CLAIMED {
+                return Ok(());
+            }
         }
-        Ok(())
     })
 }
 
@@ -140,7 +146,10 @@ fn claim(times: u64) -> Result<()> {
     measured(|| {
         for together in ids.chunks(CLAIMED) {
             let claims = done.claim_all(together.iter().map(String::as_str), false);
-            if !claims.iter().all(|claim| matches!(claim, Claim::New { .. })) {
+            if !claims
+                .iter()
+                .all(|claim| matches!(claim, Claim::New { .. }))
+            {
                 bail!("taken before");
             }
         }

@@ -42,7 +42,7 @@ impl Next<'_> {
         let next = self.files.next();
         discard(&next)?;
         let mut updated = Updated::default();
-        let output = self.output(&next, &mut updated)?;
+        let (output, versions) = self.output(&next, &mut updated)?;
         fail_point!("update: next output written");
         let (failures, failed) = self.failures(&next)?;
         fail_point!("update: next failures written");
@@ -63,6 +63,7 @@ impl Next<'_> {
         state.columns = self.old.columns.clone().or(self.new.columns.clone());
         state.output = output;
         state.failures = failures;
+        state.versions = Some(versions);
         state.closing = Closing::Finished;
         state.committed_ms = Some(unix_ms(SystemTime::now()));
         Ok((state, updated))
@@ -86,8 +87,8 @@ impl Next<'_> {
         Ok((!overtaken).then_some((place, news)))
     }
 
-    /// The next output, unless no line changes, and its versions.
-    fn output(&self, next: &Files, updated: &mut Updated) -> Result<Known, WriteError> {
+    /// The next output, unless no line changes, and its versions; the length of those.
+    fn output(&self, next: &Files, updated: &mut Updated) -> Result<(Known, u64), WriteError> {
         let mut versions =
             Versions::create(&next.versions, self.new.generation, &self.files.versions)?;
         let mut old = Lines::open(&self.files.output)?;
@@ -162,10 +163,11 @@ impl Next<'_> {
             }
         }
         versions.sync()?;
-        match out {
-            Some(out) => out.finish(),
-            None => Ok(self.old.output.clone()),
-        }
+        let known = match out {
+            Some(out) => out.finish()?,
+            None => self.old.output.clone(),
+        };
+        Ok((known, versions.length()))
     }
 
     /// Whether the entry is the last one of an item that had no record.

@@ -112,16 +112,30 @@ proptest! {
         let shorter = entries.iter().filter(|e| e.fate == Fate::Record).nth(records as usize / 2);
         if let Some(shorter) = shorter {
             let (length, count) = (shorter.offset, records / 2);
-            drop(Versions::recover(&path, generation, length, count).unwrap());
+            drop(Versions::recover(&path, generation, None, (length, count)).unwrap());
             let left = read(&path, generation);
             prop_assert!(entries.starts_with(&left));
             prop_assert!(left.iter().all(|e| e.offset + e.length <= length));
             let survey = survey(&path, generation, length, count, 0).unwrap();
             prop_assert!(survey.whole || count == 0);
-            let mut versions = Versions::recover(&path, generation, length, count).unwrap();
+            let mut versions = Versions::recover(&path, generation, None, (length, count)).unwrap();
             versions.append(&entry(Fate::Record, 7, length, 5, None).lent()).unwrap();
             versions.sync().unwrap();
             prop_assert_eq!(read(&path, generation).len(), left.len() + 1);
+            drop(versions);
+
+            // The same by a length that is known, which no other file has.
+            let good = fs::metadata(&path).unwrap().len();
+            let known = good - (HEAD + LEAST) as u64;
+            drop(Versions::recover(&path, generation, Some(good + 1), (length, count)).unwrap());
+            prop_assert_eq!(read(&path, generation).len(), left.len());
+            write(&path, generation, &entries);
+            let of_another = Versions::recover(&path, generation ^ 1, Some(known), (length, count));
+            prop_assert_eq!(of_another.unwrap().length(), 0);
+            prop_assert_eq!(&read(&path, generation), &entries);
+            let versions = Versions::recover(&path, generation, Some(known), (length, count)).unwrap();
+            prop_assert_eq!(versions.length(), known);
+            prop_assert_eq!(&read(&path, generation), &left);
         }
 
         // Cut anywhere, or a bit flipped: only what was before it is believed.
@@ -159,5 +173,5 @@ fn a_missing_file_is_whole_only_for_no_records() {
     assert!(!survey(&path, 0, 12, 1, 0).unwrap().whole);
     fs::write(&path, "something else, and long enough").unwrap();
     assert!(!survey(&path, 0, 12, 1, 0).unwrap().whole);
-    drop(Versions::recover(&path, 0, 12, 1).unwrap());
+    drop(Versions::recover(&path, 0, None, (12, 1)).unwrap());
 }

@@ -10,6 +10,7 @@ use crate::fail_point::fail_point;
 use crate::pace::Note;
 use crate::write::error::WriteError;
 use crate::write::rewrite::Rewrite;
+use crate::write::versions::Versions;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -88,6 +89,7 @@ impl Writer {
             records: self.records,
             output: self.output.extent(closes)?,
             failures,
+            versions: self.versions.as_ref().map(Versions::length),
             notes: vec![note],
             failed,
             columns: found.map(<[String]>::to_vec),
