@@ -1,23 +1,19 @@
 //! The one task that owns a run's state: takes items, gets permits, keeps the
-//! attempts in flight, hands outcomes on. Its parts: [`super::verdicts`] judges
-//! what an attempt means for the run, [`super::commits`] asks for checkpoints.
+//! attempts in flight, hands outcomes on. Its parts: [`super::intake`] takes
+//! items in, [`super::verdicts`] judges what an attempt means for the run,
+//! [`super::commits`] asks for checkpoints.
 
 use super::error::RunError;
-use super::ids_stage::{Batch, is_piped};
 use super::state::{Cause, Driver};
 use super::stats::Counted;
-use super::work::{Attempted, Load, Work};
+use super::work::{Attempted, Load};
 use super::writer_stage::Reply;
 use super::{Ended, Stop};
 use crate::auth::{Presented, SharedToken};
-use crate::checkpoint::Claim;
 use crate::fetch::Ask;
-use crate::ids::IdBatch;
-use crate::job::Repeats;
 use crate::outcome::Outcome;
 use crate::pace::{GiveUp, Now, Permit, Turn};
 use crate::report::{Event, Reporter, Snapshot};
-use crate::write::FailedItem;
 use futures::StreamExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +26,6 @@ const TICK: Duration = Duration::from_millis(200);
 const GRACE: Duration = Duration::from_secs(4);
 /// At the end, so long for a new refresh token that is on its way: lost, a person would have to get another.
 const TOKEN_GRACE: Duration = Duration::from_secs(10);
-/// Items that wait for another try at most; beyond that no new ones are begun.
-const MOST_WAITING: usize = 2_000;
 /// Redirects and tokens that wait for a permit at most: more than can be in flight.
 const MOST_SIDE: usize = 16_384;
 
@@ -225,82 +219,6 @@ impl Driver<'_> {
             }
         }
         far
-    }
-
-    /// Whether only items are left that were tried before.
-    pub(super) fn nothing_fresh(&self) -> bool {
-        self.ids_ended && self.queue.fresh() == 0
-    }
-
-    pub(super) fn wants_ids(&self) -> bool {
-        self.stopping.is_none()
-            && !self.ids_ended
-            && self.queue.fresh() < self.batches.size()
-            && self.queue.waiting() < MOST_WAITING
-    }
-
-    fn take(&mut self, batch: Option<Result<Batch, RunError>>) -> Result<(), RunError> {
-        // Closed without the list's end: what is missing must not pass for done.
-        match batch.ok_or(RunError::StageGone("ids"))? {
-            Ok(Batch::End) => self.ids_ended = true,
-            Ok(Batch::Listed(ids)) => self.take_listed(&ids),
-            Ok(Batch::Failed(items)) => self.take_failed(items),
-            Ok(Batch::Sifted(sifted)) => self.take_sifted(sifted),
-            Err(error) => {
-                self.ids_ended = true;
-                self.stop(Cause::Broken(error), Now::read());
-            }
-        }
-        Ok(())
-    }
-
-    fn take_listed(&mut self, ids: &IdBatch) {
-        let each = self.job.ids.repeats == Repeats::Each;
-        let claims = self.done.claim_all(ids.iter(), each);
-        for (id, claim) in ids.iter().zip(claims) {
-            if self.at_limit() {
-                // The claim of an item beyond the limit is given back by the process's end.
-                if matches!(claim, Claim::New { .. }) {
-                    return self.limit_reached();
-                }
-                continue;
-            }
-            self.remember_done(id, claim);
-            match claim {
-                Claim::New { occurrence } => {
-                    self.taken += 1;
-                    let work = self.on_its_trail(Work::new(id.to_owned(), occurrence));
-                    self.queue.push(work);
-                    // Nobody knows when a pipe's next line comes.
-                    if self.at_limit() && is_piped(&self.job.ids) {
-                        return self.limit_reached();
-                    }
-                }
-                Claim::Done { .. } => self.stats.done_before += 1,
-                Claim::Repeat => self.stats.repeats += 1,
-            }
-        }
-    }
-
-    fn take_failed(&mut self, items: Vec<FailedItem>) {
-        for item in items {
-            if self.at_limit() {
-                return self.limit_reached();
-            }
-            self.taken += 1;
-            let work = self.on_its_trail(Work::again(item));
-            self.queue.push(work);
-        }
-    }
-
-    pub(super) fn at_limit(&self) -> bool {
-        self.options.limit.is_some_and(|limit| self.taken >= limit)
-    }
-
-    pub(super) fn limit_reached(&mut self) {
-        self.ids_ended = true;
-        self.limited = true;
-        self.ids.batches.close();
     }
 
     /// Hands an outcome on to the writer.

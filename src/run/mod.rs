@@ -14,6 +14,7 @@ mod driver;
 mod error;
 mod error_body;
 mod ids_stage;
+mod intake;
 mod known;
 mod pages;
 mod quarantine;

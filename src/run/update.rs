@@ -216,7 +216,7 @@ impl Driver<'_> {
 mod tests {
     use super::*;
 
-    // The sieve over a real output: `tests/update.rs`.
+    // The sieve over a real output: `tests/suite/update.rs`.
     #[test]
     fn without_an_update_section_everything_is_old_enough() {
         let text = "[ids]\nlist = [\"a\"]\n[request]\nurl = \"http://127.0.0.1:1/{id}\"\n\

@@ -12,7 +12,7 @@
 //! file that the checkpoint does not cover.
 
 use super::error::WriteError;
-use super::open::{look, remove};
+use super::files::{look, remove};
 use super::versions::generation_of;
 use crate::checkpoint::{Files, State, scan, sync_folder};
 use crate::fail_point::fail_point;

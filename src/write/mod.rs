@@ -21,6 +21,7 @@ mod delimited;
 mod encode;
 mod error;
 mod failures;
+mod files;
 mod flatten;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;

@@ -7,14 +7,15 @@
 
 use super::error::WriteError;
 use super::failures::FailedItems;
+use super::files::{check, cut, look, recover, refuse_strangers, remove};
 use super::generation;
 use super::rewrite;
 use super::sink::{Sink, Target};
 use super::versions::Versions;
 use super::writer::Writer;
 use crate::checkpoint::{
-    CheckpointError, Closing, DoneSet, Files, ItemKey, Journal, Known, Loading, Shape, State,
-    compact, create_like, mtime_ns, scan, sync_folder, verify,
+    CheckpointError, Closing, DoneSet, Files, ItemKey, Journal, Loading, Shape, State, compact,
+    create_like, scan, sync_folder,
 };
 use crate::fail_point::fail_point;
 use crate::job::{IdForm, OutputFormat, RecordForm};
@@ -22,9 +23,8 @@ use crate::outcome::Trail;
 use crate::pace::Note;
 use serde_json_path::JsonPath;
 use std::collections::BTreeMap;
-use std::fs::{self, File, Metadata};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 
 /// What to open, and how.
 #[derive(Debug, Clone)]
@@ -191,15 +191,6 @@ fn start_over(files: &Files, shape: &Shape) -> Result<(), WriteError> {
     Ok(())
 }
 
-/// Removes a file; whether there was one.
-pub(super) fn remove(path: &Path) -> Result<bool, WriteError> {
-    match fs::remove_file(path) {
-        Ok(()) => Ok(true),
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(cause) => Err(WriteError::io(path, "remove the file")(cause)),
-    }
-}
-
 /// A new output and its checkpoint.
 pub(super) fn create(
     options: &OpenOptions,
@@ -349,82 +340,4 @@ pub(super) fn resume(
         resumed: Some(resumed),
         failed,
     })
-}
-
-/// Refuses what is there and is no file.
-fn refuse_strangers(path: &Path) -> Result<(), WriteError> {
-    match look(path)? {
-        Some(there) if !there.is_file() => Err(WriteError::NotAFile {
-            path: path.to_path_buf(),
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// Refuses a file that does not have what was committed. `closed`: nothing was
-/// appended after the last commit, so the file must be exactly that.
-pub(super) fn check(path: &Path, known: &Known, closed: bool) -> Result<(), WriteError> {
-    let committed = known.length;
-    let Some(metadata) = look(path)? else {
-        return match committed {
-            0 => Ok(()),
-            _ => Err(CheckpointError::Missing {
-                path: path.to_path_buf(),
-                committed,
-            }
-            .into()),
-        };
-    };
-    if !metadata.is_file() {
-        return Err(WriteError::NotAFile {
-            path: path.to_path_buf(),
-        });
-    }
-    let found = metadata.len();
-    if found < committed || (closed && found > committed) {
-        return Err(CheckpointError::Mismatch {
-            path: path.to_path_buf(),
-            committed,
-            found,
-        }
-        .into());
-    }
-    if closed && known.mtime_ns != 0 && known.mtime_ns == mtime_ns(&metadata) {
-        return Ok(());
-    }
-    Ok(verify(path, &known.ranges)?)
-}
-
-/// Opens a file and cuts it to its committed length; tells how many bytes that took.
-pub(super) fn recover(path: &Path, committed: u64) -> Result<(Sink, u64), WriteError> {
-    let io = |cause| WriteError::io(path, "cut the file back to its last commit")(cause);
-    let file = fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .map_err(io)?;
-    let found = file.metadata().map_err(io)?.len();
-    if found > committed {
-        cut(&file, committed).map_err(io)?;
-    }
-    Ok((
-        Sink::new(Target::File(file), path, committed),
-        found.saturating_sub(committed),
-    ))
-}
-
-/// Cuts a file, durably.
-fn cut(file: &File, length: u64) -> io::Result<()> {
-    file.set_len(length)?;
-    fail_point!("cut: shortened");
-    file.sync_all()
-}
-
-/// What is at a path; `None` when nothing is.
-pub(super) fn look(path: &Path) -> Result<Option<Metadata>, WriteError> {
-    match fs::metadata(path) {
-        Ok(metadata) => Ok(Some(metadata)),
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(cause) => Err(WriteError::io(path, "look at the file")(cause)),
-    }
 }

@@ -20,6 +20,7 @@ pub use ages::{Ages, ages, under_way};
 use self::ages::moment_ms;
 use self::next::Next;
 use super::error::WriteError;
+use super::files::check;
 use super::generation::{all_notes, discard, publish};
 use super::index::Index;
 use super::open::{self, OpenOptions, Opened, Resumed, Start, whole_shape};
@@ -286,8 +287,8 @@ impl Update {
         }
         // Nobody may have touched them since they were opened.
         let closed = old.closing != Closing::No;
-        open::check(&files.output, &old.output, closed)?;
-        open::check(&files.failures, &old.failures, closed)?;
+        check(&files.output, &old.output, closed)?;
+        check(&files.failures, &old.failures, closed)?;
         let next = Next {
             news: Index::build(
                 &delta.versions,

@@ -32,147 +32,26 @@
 //!
 //! Owns these bytes. Must never be needed to resume a run.
 
+mod entry;
+mod survey;
+
+pub(super) use entry::{Entry, Fate, HEAD, LEAST, MOST, check};
+pub(super) use survey::{Survey, survey};
+
+use self::entry::encode;
 use super::error::WriteError;
-use super::open::{look, recover};
+use super::files::{look, recover};
 use super::sink::{Sink, Target};
-use crate::checkpoint::{ItemKey, create_like, sync_folder};
+use crate::checkpoint::{create_like, sync_folder};
 use crate::outcome::Validators;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 const MAGIC: [u8; 8] = *b"harvestv";
 const VERSION: u8 = 1;
 /// Bytes before the first entry.
 const PREFACE: usize = 17;
-/// Bytes of an entry before its payload.
-pub(super) const HEAD: usize = 8;
-/// Bytes of a payload without validators.
-pub(super) const LEAST: usize = 45;
-/// A payload is never longer: two validators of a length that fits 16 bits.
-pub(super) const MOST: usize = LEAST + 2 * u16::MAX as usize;
-
-/// What became of an item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// It has a line in this output.
-    Record,
-    /// The record of before still holds.
-    Unchanged,
-    /// There is no such item any more: 404 or 410.
-    Gone,
-    /// It could not be asked.
-    Failed,
-}
-
-/// One item. Its validators are its own, or lent by whoever has it written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry<V = Validators> {
-    pub(super) fate: Fate,
-    pub(super) key: ItemKey,
-    /// Unix ms.
-    pub(super) at_ms: u64,
-    /// Of the line; 0 unless it is a record.
-    pub(super) offset: u64,
-    /// With the newline; 0 unless it is a record.
-    pub(super) length: u64,
-    pub(super) validators: V,
-}
-
-impl Entry {
-    /// The same, lent.
-    pub(super) fn lent(&self) -> Entry<&Validators> {
-        Entry {
-            fate: self.fate,
-            key: self.key,
-            at_ms: self.at_ms,
-            offset: self.offset,
-            length: self.length,
-            validators: &self.validators,
-        }
-    }
-
-    /// The byte after the line.
-    fn end(&self) -> Option<u64> {
-        self.offset.checked_add(self.length)
-    }
-
-    /// The entry in a payload; `None` when it is none.
-    pub(super) fn decode(payload: &[u8]) -> Option<Entry> {
-        let (&fate, rest) = payload.split_first()?;
-        let fate = match fate {
-            0 => Fate::Record,
-            1 => Fate::Unchanged,
-            2 => Fate::Gone,
-            3 => Fate::Failed,
-            _ => return None,
-        };
-        let (key, rest) = rest.split_first_chunk::<16>()?;
-        let (at_ms, rest) = rest.split_first_chunk::<8>()?;
-        let (offset, rest) = rest.split_first_chunk::<8>()?;
-        let (length, rest) = rest.split_first_chunk::<8>()?;
-        let (etag, rest) = text(rest)?;
-        let (last_modified, rest) = text(rest)?;
-        rest.is_empty().then(|| Entry {
-            fate,
-            key: ItemKey::from_bytes(*key),
-            at_ms: u64::from_le_bytes(*at_ms),
-            offset: u64::from_le_bytes(*offset),
-            length: u64::from_le_bytes(*length),
-            validators: Validators {
-                etag,
-                last_modified,
-            },
-        })
-    }
-}
-
-/// Appends an entry's bytes, for this place in the file.
-fn encode(entry: &Entry<&Validators>, generation: u64, place: u64, out: &mut Vec<u8>) {
-    let start = out.len();
-    out.extend_from_slice(&[0; HEAD]);
-    out.push(match entry.fate {
-        Fate::Record => 0,
-        Fate::Unchanged => 1,
-        Fate::Gone => 2,
-        Fate::Failed => 3,
-    });
-    out.extend_from_slice(&entry.key.to_bytes());
-    for number in [entry.at_ms, entry.offset, entry.length] {
-        out.extend_from_slice(&number.to_le_bytes());
-    }
-    for value in [&entry.validators.etag, &entry.validators.last_modified] {
-        // One that is too long to be kept is like none.
-        let value = value.as_deref().unwrap_or_default();
-        let length = u16::try_from(value.len()).unwrap_or(0);
-        out.extend_from_slice(&length.to_le_bytes());
-        out.extend_from_slice(value.get(..usize::from(length)).unwrap_or_default());
-    }
-    let payload = out.get(start + HEAD..).unwrap_or_default();
-    let length = payload.len() as u32;
-    let check = check(payload, generation, place);
-    let head = length.to_le_bytes().into_iter().chain(check);
-    for (place, byte) in out.iter_mut().skip(start).zip(head) {
-        *place = byte;
-    }
-}
-
-/// A validator, and the bytes that follow it.
-type Text<'a> = (Option<Box<[u8]>>, &'a [u8]);
-
-/// A validator, and what follows it.
-fn text(bytes: &[u8]) -> Option<Text<'_>> {
-    let (length, rest) = bytes.split_first_chunk::<2>()?;
-    let (value, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
-    Some(((!value.is_empty()).then(|| value.into()), rest))
-}
-
-/// What an entry's check is.
-pub(super) fn check(payload: &[u8], generation: u64, place: u64) -> [u8; 4] {
-    (xxh3_64_with_seed(payload, generation ^ place) as u32).to_le_bytes()
-}
-
 fn preface(generation: u64) -> [u8; PREFACE] {
     let mut bytes = [0; PREFACE];
     bytes[..8].copy_from_slice(&MAGIC);
@@ -257,61 +136,6 @@ impl Entries {
             Err(cause) => Err(WriteError::io(&self.path, "read the versions")(cause)),
         }
     }
-}
-
-/// What a file says of the first bytes of an output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Survey {
-    /// Records with an entry.
-    pub(super) records: u64,
-    /// Of these, known to be so before the given moment.
-    pub(super) older: u64,
-    /// Every record has its entry: their lines lie end to end.
-    pub(super) whole: bool,
-    /// Where the first line begins: after a CSV's header row.
-    pub(super) first: u64,
-    /// Bytes of the file up to the last entry that is about these bytes.
-    good: u64,
-}
-
-/// Looks through a file for the first `length` bytes of an output, which hold
-/// so many records; `before` is in Unix ms.
-pub(super) fn survey(
-    path: &Path,
-    generation: u64,
-    length: u64,
-    records: u64,
-    before: u64,
-) -> Result<Survey, WriteError> {
-    let mut survey = Survey::default();
-    let Some(mut entries) = Entries::of(path, generation)? else {
-        survey.whole = records == 0;
-        survey.first = length;
-        return Ok(survey);
-    };
-    survey.good = entries.place;
-    let (mut end, mut gapless) = (None, true);
-    while let Some(entry) = entries.next()? {
-        if entry.fate == Fate::Record {
-            let overlaps = end.is_some_and(|end| entry.offset < end);
-            let Some(to) = entry.end().filter(|&to| to <= length && !overlaps) else {
-                break;
-            };
-            gapless &= end.is_none_or(|end| entry.offset == end);
-            if end.is_none() {
-                survey.first = entry.offset;
-            }
-            end = Some(to);
-            survey.records += 1;
-            survey.older += u64::from(entry.at_ms < before);
-        }
-        survey.good = entries.place;
-    }
-    survey.whole = gapless && survey.records == records && end.is_none_or(|end| end == length);
-    if end.is_none() {
-        survey.first = length;
-    }
-    Ok(survey)
 }
 
 /// The file while a run appends to it.

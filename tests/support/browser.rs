@@ -12,7 +12,7 @@
     clippy::panic
 )]
 
-use super::oauth::http;
+use super::oauth_server::http;
 use super::tools::tool;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::{Value, json};

@@ -10,16 +10,16 @@
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
+/// One installation at a time: apt locks its database.
+static ONE: Mutex<()> = Mutex::new(());
+
 /// Whether a program can be had: it is there, or Debian's package of it can be installed.
 pub fn tool(program: &str, package: &str) -> bool {
-    // One installation at a time: apt locks its database.
-    static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock();
     if is_there(program) {
         return true;
     }
-    let install = ["install", "-y", "--no-install-recommends", package];
-    if is_root() && (apt(&install) || (apt(&["update"]) && apt(&install))) && is_there(program) {
+    if installed(package) && is_there(program) {
         return true;
     }
     assert!(
@@ -28,6 +28,17 @@ pub fn tool(program: &str, package: &str) -> bool {
     );
     eprintln!("skipped: no {program} here (Debian's package {package})");
     false
+}
+
+/// Installs a package of Debian's; false where that can't be done.
+pub fn install(package: &str) -> bool {
+    let _one = ONE.lock();
+    installed(package)
+}
+
+fn installed(package: &str) -> bool {
+    let install = ["install", "-y", "--no-install-recommends", package];
+    is_root() && (apt(&install) || (apt(&["update"]) && apt(&install)))
 }
 
 fn is_there(program: &str) -> bool {

@@ -130,8 +130,8 @@ fn one(seed: u64) -> Result<Summary, String> {
 fn the_places_are_the_program_s() {
     let ours: BTreeSet<_> = places::PLACES.iter().map(|place| place.name).collect();
     let theirs = ::harvest::fail_point::NAMES.iter().copied();
-    // Those of a retry, of an update and of the tokens have their own tests: tests/retry.rs,
-    // tests/update.rs, tests/grants.rs.
+    // Those of a retry, of an update and of the tokens have their own tests: tests/suite/retry.rs,
+    // tests/suite/update.rs, tests/suite/grants.rs.
     let own = |name: &&str| {
         ["retry: ", "update: ", "token: "]
             .iter()

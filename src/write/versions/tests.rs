@@ -1,6 +1,7 @@
 //! The file and its index, whatever is in them.
 
 use super::*;
+use crate::checkpoint::ItemKey;
 use crate::write::index::Index;
 use proptest::prelude::*;
 use std::collections::HashMap;

@@ -1,0 +1,148 @@
+use super::*;
+use proptest::prelude::*;
+
+fn sample() -> Commit {
+    Commit {
+        at_ms: 1,
+        closing: Closing::Paused,
+        records: 2,
+        output: Extent {
+            length: 3,
+            mtime_ns: -4,
+            ranges: vec![Range { length: 3, crc: 5 }],
+        },
+        failures: Extent {
+            length: 0,
+            mtime_ns: 6,
+            ranges: vec![],
+        },
+        versions: Some(19),
+        notes: vec![Note {
+            at_ms: 7,
+            up: Some(Uptime { boot: 13, ms: 14 }),
+            starts: 8,
+            lease: 9,
+            lease_until_ms: 10,
+            pause_until_ms: 11,
+            learnt: Learnt {
+                rate_milli: 15,
+                concurrency: 16,
+                limit: 17,
+                window_ms: 18,
+            },
+        }],
+        failed: vec![("timeout".to_owned(), 12)],
+        columns: Some(vec!["a".to_owned(), String::new()]),
+        trails: vec![
+            (ItemKey::of("c", 0), Some(trail())),
+            (ItemKey::of("d", 1), None),
+        ],
+        rewrites_failures: false,
+    }
+}
+
+fn trail() -> Trail {
+    Trail {
+        pages: 15,
+        elements: 16,
+        records: 17,
+        marker: 18,
+        next: "url:https://x/é".to_owned(),
+    }
+}
+
+/// The first version wrote no trails and no versions, and neither does this one where there are none.
+#[test]
+fn without_trails_the_block_is_as_it_ever_was() {
+    let mut commit = sample();
+    let (with, keys) = (commit.encode(&[]).unwrap(), [ItemKey::of("a", 0)]);
+    commit.trails.clear();
+    commit.versions = None;
+    let payload = commit.encode(&keys).unwrap();
+    let at = payload.len() - 16 - 4;
+    assert_eq!(payload[at..at + 4], 1u32.to_le_bytes());
+    assert_eq!(payload[..at], with[..at]);
+    assert_eq!(Commit::decode(&payload).unwrap().0, commit);
+}
+
+#[test]
+fn what_is_written_is_read_and_no_part_of_it_is() {
+    let keys = [ItemKey::of("a", 0), ItemKey::of("b", 0)];
+    let payload = sample().encode(&keys).unwrap();
+    let (commit, bytes) = Commit::decode(&payload).unwrap();
+    assert_eq!(commit, sample());
+    assert_eq!(bytes, [keys[0].to_bytes(), keys[1].to_bytes()].concat());
+    for end in 0..payload.len() {
+        assert!(Commit::decode(&payload[..end]).is_none());
+    }
+}
+
+#[test]
+fn notes_of_earlier_versions_are_read() {
+    let mut payload = sample().encode(&[]).unwrap();
+    let at = payload
+        .windows(4)
+        .position(|w| w == (1 | FLAGS).to_le_bytes())
+        .unwrap();
+    // Without what was learnt, then without the boot's clock too.
+    let mut old = sample();
+    payload[at + 3] = (WITH_UPTIME >> 24) as u8;
+    payload.drain(at + 4 + 48..at + 4 + 76);
+    old.notes[0].learnt = Learnt::default();
+    assert_eq!(Commit::decode(&payload).unwrap().0, old);
+    payload[at + 3] = 0;
+    payload.drain(at + 4 + 32..at + 4 + 48);
+    old.notes[0].up = None;
+    assert_eq!(Commit::decode(&payload).unwrap().0, old);
+}
+
+proptest! {
+    #[test]
+    fn whatever_was_learnt_is_read_again(
+        (rate_milli, concurrency) in any::<(u64, u32)>(),
+        (limit, window_ms) in any::<(u64, u64)>(),
+        up in any::<Option<(u64, u64)>>(),
+    ) {
+        let mut commit = sample();
+        let up = up.map(|(boot, ms)| Uptime { boot: boot.max(1), ms });
+        let learnt = Learnt { rate_milli, concurrency, limit, window_ms };
+        commit.notes.push(Note { up, learnt, ..Note::default() });
+        let payload = commit.encode(&[]).unwrap();
+        prop_assert_eq!(Commit::decode(&payload).unwrap().0, commit);
+    }
+
+    #[test]
+    fn any_trails_are_read_as_they_were_written(
+        trails in proptest::collection::vec(
+            (any::<String>(), proptest::option::of((any::<[u64; 4]>(), any::<String>()))),
+            0..5,
+        ),
+        versions in proptest::option::of(any::<u64>()),
+        done in 0usize..3,
+    ) {
+        let trails = trails.into_iter().map(|(id, trail)| {
+            let trail = trail.map(|([pages, elements, records, marker], next)| Trail {
+                pages,
+                elements,
+                records,
+                marker,
+                next,
+            });
+            (ItemKey::of(&id, 0), trail)
+        });
+        let commit = Commit { trails: trails.collect(), versions, ..sample() };
+        let keys: Vec<_> = (0..done).map(|n| ItemKey::of(&n.to_string(), 0)).collect();
+        let payload = commit.encode(&keys).unwrap();
+        let (read, bytes) = Commit::decode(&payload).unwrap();
+        prop_assert_eq!(read, commit);
+        prop_assert_eq!(bytes.len(), done * KEY);
+        for end in 0..payload.len() {
+            prop_assert!(Commit::decode(&payload[..end]).is_none());
+        }
+    }
+
+    #[test]
+    fn nothing_panics_the_decoder(payload in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Commit::decode(&payload);
+    }
+}

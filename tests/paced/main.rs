@@ -1,0 +1,24 @@
+//! Paces and quotas, by the clock: a program of its own, so that no other test
+//! takes its time away.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+
+#[path = "../support/child.rs"]
+mod child;
+#[path = "../support/late.rs"]
+mod late;
+#[path = "../support/raw.rs"]
+mod raw;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod auto_pace;
+mod quotas;

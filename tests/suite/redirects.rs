@@ -1,0 +1,47 @@
+//! How a redirect is followed: the method (RFC 9110 sections 15.4.2 to 15.4.9).
+
+use crate::raw::{Raw, answer, ok};
+use crate::support::{Place, assert_exit, harvest};
+
+#[test]
+fn a_post_is_followed_with_get_after_301_302_and_303_and_with_post_after_307_and_308() {
+    for method in ["POST", "GET"] {
+        let api = Raw::start(|request, _| {
+            let mut path = request.target.trim_start_matches('/').splitn(2, '/');
+            match (path.next().unwrap(), path.next()) {
+                ("items", Some(status)) => {
+                    let location = format!("Location: /there/{status}\r\n");
+                    answer(&format!("{status} Elsewhere"), &location, "")
+                }
+                (_, id) => ok(format!("{{\"id\":\"{}\"}}", id.unwrap())),
+            }
+        });
+        let place = Place::new();
+        let ids = ["301", "302", "303", "307", "308"];
+        let job = place.write(
+            "job.toml",
+            &format!(
+                "[ids]\nlist = {ids:?}\n[request]\nmethod = \"{method}\"\nurl = \"{}/items/{{id}}\"\n\
+                 [limits]\nrate = \"100/s\"\n[output]\npath = \"out.ndjson\"\n",
+                api.base()
+            ),
+        );
+
+        assert_exit(&harvest().arg(job).output().unwrap(), 0);
+
+        place.assert_exactly_once("out.ndjson", ids);
+        let seen = api.seen();
+        assert_eq!(seen.len(), 2 * ids.len());
+        for id in ids {
+            let of = |folder: &str| {
+                let target = format!("/{folder}/{id}");
+                let found: Vec<_> = seen.iter().filter(|r| r.target == target).collect();
+                assert_eq!(found.len(), 1, "{target}");
+                found[0].method.clone()
+            };
+            assert_eq!(of("items"), method, "{id}");
+            let expected = if id < "304" { "GET" } else { method };
+            assert_eq!(of("there"), expected, "{id} after {method}");
+        }
+    }
+}
