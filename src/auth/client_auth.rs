@@ -24,8 +24,18 @@ const FORM: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_');
 
-/// Parameters whose values everybody knows.
-const PUBLIC: [&str; 3] = ["redirect_uri", "client_assertion_type", "token_type_hint"];
+/// Parameters whose values everybody knows, and which messages are about.
+const PUBLIC: [&str; 8] = [
+    "redirect_uri",
+    "client_assertion_type",
+    "token_type_hint",
+    "scope",
+    "audience",
+    // RFC 8707.
+    "resource",
+    "prompt",
+    "access_type",
+];
 
 /// An assertion's part that is shorter says nothing.
 const SHORTEST_PART: usize = 16;
@@ -99,7 +109,20 @@ pub(super) fn told<'a>(
         .map(|(_, value)| value)
         .chain(seed)
         .map(ExposeSecret::expose_secret);
+    let endpoints = &grant.endpoints;
+    let urls = [
+        &endpoints.token,
+        &endpoints.authorization,
+        &endpoints.device_authorization,
+    ];
+    // `…/token?key=…`.
+    let in_urls: Vec<_> = urls
+        .into_iter()
+        .flatten()
+        .flat_map(|url| url.query_pairs().map(|(_, value)| value))
+        .collect();
     let mut secrets: Vec<&str> = vec![&pair, &plain_pair, secret, id];
+    secrets.extend(in_urls.iter().map(|value| &**value));
     // An assertion's parts are worth as much as the whole, to who has the others.
     secrets.extend(sent.flat_map(|value| {
         let parts = value.split('.').filter(|part| part.len() >= SHORTEST_PART);
@@ -124,7 +147,10 @@ mod tests {
     fn grant(kind: GrantKind, auth: ClientAuth) -> Grant {
         Grant {
             kind,
-            endpoints: Endpoints::default(),
+            endpoints: Endpoints {
+                token: "https://a.example/token?key=key-in-the-url".parse().ok(),
+                ..Endpoints::default()
+            },
             client: OAuthClient {
                 id: Some("the-client".into()),
                 auth,
@@ -160,6 +186,7 @@ mod tests {
             &pair,
             &BASE64_STANDARD.encode("the-client:se cret/1"),
             "account-5417",
+            "key-in-the-url",
             "tenant-key-9",
             "refresh-77",
             "c2lnbmF0dXJlYWJj",

@@ -167,7 +167,9 @@ async fn fetch(
             .header("accept", "application/json")
             .body(Vec::new());
         let request = request.map_err(|_| GrantError::unavailable("the issuer is no address"))?;
-        gate.pass(&place).await?;
+        if !gate.pass(&place).await {
+            return Err(GrantError::unavailable("the run is over"));
+        }
         let answer = send(client, request, timeout, Asked::METADATA).await?;
         last = answer.status();
         let Ok(metadata) = serde_json::from_slice::<Metadata>(answer.body()) else {

@@ -6,10 +6,9 @@
 use super::grant::{Asked, GrantError, Granted};
 use super::lifetime;
 use super::shared::{AuthError, Note, SharedToken, Token, TokenState, TokenTrouble};
-use super::source::Source;
+use super::source::{Source, Supply};
 use crate::job::TokenUse;
 use crate::pace::{backoff_delay, full_jitter};
-use futures::future::BoxFuture;
 use reqwest::header::{COOKIE, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 use std::sync::Arc;
@@ -22,16 +21,9 @@ const BACKOFF_LAST: Duration = Duration::from_secs(60);
 /// Between two token requests, unless a token was refused.
 const SHORTEST_BETWEEN: Duration = Duration::from_millis(500);
 
-/// Makes one token request.
-type Ask = Box<dyn Fn() -> BoxFuture<'static, Result<Granted, GrantError>> + Send + Sync>;
-
 /// The owner.
 pub struct TokenKeeper {
-    ask: Ask,
-    /// How a token goes along with a request.
-    token_use: TokenUse,
-    /// A request under way is waited for, even when the run is over.
-    precious: bool,
+    supply: Supply,
     max_wait: Duration,
     state: watch::Sender<TokenState>,
     notes: mpsc::UnboundedReceiver<Note>,
@@ -43,27 +35,14 @@ pub struct TokenKeeper {
 impl TokenKeeper {
     /// An owner to spawn, and the readers' end.
     pub fn new(source: Source, max_wait: Duration) -> (TokenKeeper, SharedToken) {
-        let (token_use, precious) = (source.token_use(), source.is_precious());
-        let source = Arc::new(source);
-        let ask = move || -> BoxFuture<'static, Result<Granted, GrantError>> {
-            let source = Arc::clone(&source);
-            Box::pin(async move { source.request().await })
-        };
-        TokenKeeper::asking(Box::new(ask), token_use, precious, max_wait)
+        TokenKeeper::supplied(source.supply(), max_wait)
     }
 
-    fn asking(
-        ask: Ask,
-        token_use: TokenUse,
-        precious: bool,
-        max_wait: Duration,
-    ) -> (TokenKeeper, SharedToken) {
+    fn supplied(supply: Supply, max_wait: Duration) -> (TokenKeeper, SharedToken) {
         let (state_tx, state_rx) = watch::channel(TokenState::default());
         let (notes_tx, notes_rx) = mpsc::unbounded_channel();
         let keeper = TokenKeeper {
-            ask,
-            token_use,
-            precious,
+            supply,
             max_wait,
             state: state_tx,
             notes: notes_rx,
@@ -126,15 +105,29 @@ impl TokenKeeper {
         let mut failing_since: Option<Instant> = None;
         let mut step = 0;
         loop {
-            let asked = Instant::now();
-            self.state.send_modify(|s| s.requests += 1);
-            let request = (self.ask)();
-            let Some(result) = self.meanwhile(request, self.precious).await else {
+            let ready = (self.supply.ready)();
+            let Some(ready) = self.meanwhile(ready, false).await else {
                 return false;
             };
-            if result.as_ref().is_ok_and(|granted| granted.kept) {
-                self.state.send_modify(|s| s.requests -= 1);
-            }
+            // A token's life, and an outage, begin when the server is asked: not
+            // when we began to wait for a permit.
+            let asked = Instant::now();
+            let result = match ready {
+                Ok(false) => return false,
+                Ok(true) => {
+                    self.state.send_modify(|s| s.requests += 1);
+                    let request = (self.supply.ask)();
+                    let precious = self.supply.precious;
+                    let Some(result) = self.meanwhile(request, precious).await else {
+                        return false;
+                    };
+                    if result.as_ref().is_ok_and(|granted| granted.kept) {
+                        self.state.send_modify(|s| s.requests -= 1);
+                    }
+                    result
+                }
+                Err(error) => Err(error),
+            };
             let token = result.and_then(|granted| self.token(granted, generation, asked));
             let (message, after) = match token {
                 Ok(token) => {
@@ -274,7 +267,7 @@ impl TokenKeeper {
         asked: Instant,
     ) -> Result<Token, GrantError> {
         let token = granted.access_token.expose_secret();
-        let (name, header) = header(&self.token_use, token)
+        let (name, header) = header(&self.supply.token_use, token)
             .ok_or_else(|| GrantError::odd(Asked::TOKEN_ENDPOINT, "a token that fits no header"))?;
         let life_s = granted.life.map(|life| life.as_secs_f64());
         tracing::info!(generation, life_s, kept = granted.kept, "new access token");

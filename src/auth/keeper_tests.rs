@@ -1,6 +1,8 @@
 //! Promise 5 under paused time, with a scripted token endpoint.
 
 use super::*;
+use crate::auth::source::Begin;
+use futures::future::BoxFuture;
 use reqwest::header::AUTHORIZATION;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -42,8 +44,24 @@ fn endpoint(script: Script, max_wait: Duration) -> (Endpoint, TokenKeeper, Share
         name: AUTHORIZATION,
         prefix: "Bearer ".into(),
     };
-    let (keeper, shared) = TokenKeeper::asking(Box::new(ask), token_use, false, max_wait);
+    let supply = Supply {
+        ready: ready_after(Duration::ZERO),
+        ask: Box::new(ask),
+        token_use,
+        precious: false,
+    };
+    let (keeper, shared) = TokenKeeper::supplied(supply, max_wait);
     (endpoint, keeper, shared)
+}
+
+/// Leave to send comes so late each time.
+fn ready_after(wait: Duration) -> Begin<bool> {
+    Box::new(move || {
+        Box::pin(async move {
+            tokio::time::sleep(wait).await;
+            Ok(true)
+        })
+    })
 }
 
 fn granted(number: usize, life: Option<u64>) -> Result<Granted, GrantError> {
@@ -266,7 +284,13 @@ async fn what_is_precious_is_waited_for_at_the_end() {
             })
         };
         let token_use = TokenUse::Cookie("s".into());
-        let (keeper, shared) = TokenKeeper::asking(Box::new(ask), token_use, precious, HOUR);
+        let supply = Supply {
+            ready: ready_after(Duration::ZERO),
+            ask: Box::new(ask),
+            token_use,
+            precious,
+        };
+        let (keeper, shared) = TokenKeeper::supplied(supply, HOUR);
         let began = Instant::now();
         let task = tokio::spawn(keeper.keep());
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -276,6 +300,27 @@ async fn what_is_precious_is_waited_for_at_the_end() {
         let expected = if precious { (3, 1) } else { (1, 0) };
         assert_eq!((took, finished), expected, "precious: {precious}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_leave_takes_nothing_from_a_token_s_life_and_is_no_outage() {
+    let failed_once = Arc::new(AtomicUsize::new(0));
+    let script: Script = Arc::new(move |number| {
+        let answer = match failed_once.fetch_add(1, Ordering::SeqCst) {
+            0 => down(),
+            _ => granted(number, Some(30)),
+        };
+        (Duration::ZERO, answer)
+    });
+    let (endpoint, mut keeper, mut shared) = endpoint(script, HOUR);
+    // A quota of one a few hours.
+    keeper.supply.ready = ready_after(3 * HOUR);
+    tokio::spawn(keeper.keep());
+    let token = token(&mut shared).await;
+    assert_eq!(endpoint.asked.lock().unwrap().len(), 2);
+    assert!(token.is_live(Instant::now() + Duration::from_secs(29)));
+    assert!(token.asked.elapsed() < Duration::from_secs(1));
+    assert!(shared.state().failed.is_none());
 }
 
 #[tokio::test(start_paused = true)]

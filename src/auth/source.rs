@@ -15,6 +15,7 @@ use super::token_request::{Exchange, token_request};
 use crate::fail_point::fail_point;
 use crate::job::{Grant, GrantKind, Login, TokenUse};
 use base64::prelude::{BASE64_STANDARD_NO_PAD, Engine};
+use futures::future::BoxFuture;
 use reqwest::Url;
 use reqwest::header::AUTHORIZATION;
 use ring::digest::{SHA256, digest};
@@ -28,6 +29,22 @@ use tokio::sync::Mutex;
 const WORTH_USING: Duration = Duration::from_secs(30);
 /// No kept token is believed to live longer: clocks get set.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// Begins something of this outcome.
+pub(super) type Begin<T> = Box<dyn Fn() -> BoxFuture<'static, Result<T, GrantError>> + Send + Sync>;
+
+/// A source as the keeper asks it.
+pub(super) struct Supply {
+    /// All that comes before a token request: where to ask, and leave to send.
+    /// False when the run is over.
+    pub(super) ready: Begin<bool>,
+    /// Makes one token request.
+    pub(super) ask: Begin<Granted>,
+    /// How a token goes along with a request.
+    pub(super) token_use: TokenUse,
+    /// A token request under way is waited for, even when the run is over.
+    pub(super) precious: bool,
+}
 
 /// Yields tokens, one request at a time.
 pub struct Source {
@@ -117,7 +134,7 @@ impl Source {
     }
 
     /// How its tokens go along with a request.
-    pub(super) fn token_use(&self) -> TokenUse {
+    fn token_use(&self) -> TokenUse {
         match &self.way {
             Way::LogIn(login) => login.send.clone(),
             _ => TokenUse::Header {
@@ -128,17 +145,47 @@ impl Source {
     }
 
     /// A request under way must not be dropped: what it yields exists only once.
-    pub(super) fn is_precious(&self) -> bool {
+    fn is_precious(&self) -> bool {
         matches!(self.way, Way::Refresh(_))
+    }
+
+    /// The same, as the keeper asks for tokens.
+    pub(super) fn supply(self) -> Supply {
+        let (token_use, precious) = (self.token_use(), self.is_precious());
+        let source = Arc::new(self);
+        let again = Arc::clone(&source);
+        Supply {
+            ready: Box::new(move || {
+                let source = Arc::clone(&source);
+                Box::pin(async move { source.ready().await })
+            }),
+            ask: Box::new(move || {
+                let source = Arc::clone(&again);
+                Box::pin(async move { source.request().await })
+            }),
+            token_use,
+            precious,
+        }
+    }
+
+    /// Finds where to ask, and waits for leave to; false when the run is over.
+    async fn ready(&self) -> Result<bool, GrantError> {
+        let url = match &self.way {
+            Way::LogIn(login) => &login.url,
+            Way::Fresh(fresh) => self.token_url(&fresh.0, &fresh.1).await?,
+            // What is only to be written down is not asked for.
+            Way::Refresh(refresh) if refresh.state.lock().await.unsaved.is_some() => {
+                return Ok(true);
+            }
+            Way::Refresh(refresh) => self.token_url(&refresh.grant, &refresh.token_url).await?,
+        };
+        Ok(self.gate.pass(url).await)
     }
 
     /// The next token. Asked one at a time.
     pub(super) async fn request(&self) -> Result<Granted, GrantError> {
         match &self.way {
-            Way::LogIn(login) => {
-                self.gate.pass(&login.url).await?;
-                log_in(login, &self.client, self.timeout).await
-            }
+            Way::LogIn(login) => log_in(login, &self.client, self.timeout).await,
             Way::Fresh(fresh) => {
                 let (grant, token_url) = &**fresh;
                 let token_url = self.token_url(grant, token_url).await?;
@@ -146,7 +193,6 @@ impl Source {
                     GrantKind::JwtBearer(assertion) => Exchange::JwtBearer(assertion),
                     _ => Exchange::ClientCredentials,
                 };
-                self.gate.pass(token_url).await?;
                 token_request(grant, token_url, &exchange, &self.client, self.timeout).await
             }
             Way::Refresh(refresh) => refresh.request(self).await,
@@ -173,8 +219,6 @@ impl Refresh {
             return save(&mut state, unsaved).await;
         }
         let token_url = source.token_url(&self.grant, &self.token_url).await?;
-        // Before the lock: a pause of ours is no reason for another process to wait.
-        source.gate.pass(token_url).await?;
         let store = Arc::clone(&self.store);
         let (locked, stored) = blocking(move || {
             let locked = store.lock()?;

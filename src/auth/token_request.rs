@@ -263,7 +263,6 @@ fn sort(
                     after: None,
                 }
             } else {
-                let error = shown(&name);
                 let description = described(text);
                 let is_known = match response.error() {
                     // RFC 8628 section 3.5 adds two; another need not be about the credentials.
@@ -272,6 +271,8 @@ fn sort(
                     }
                     _ => true,
                 };
+                // Such a name is nobody's secret, and looked at further on.
+                let error = if is_known { name } else { shown(&name) };
                 match is_known {
                     true => GrantError::Refused {
                         who: WHO,

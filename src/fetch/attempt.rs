@@ -51,6 +51,8 @@ pub struct Fetcher {
     error_rule: ErrorRule,
     fixed_headers: HeaderMap,
     item_headers: Vec<(HeaderName, Template)>,
+    /// What `${…}` brought into headers.
+    filled_headers: Vec<String>,
     timeout: Duration,
     max_body: u64,
     pages: Option<Pages>,
@@ -109,6 +111,11 @@ impl Fetcher {
             error_rule: ErrorRule::of(request),
             fixed_headers,
             item_headers,
+            filled_headers: request
+                .headers
+                .iter()
+                .flat_map(|(_, template)| template.filled().map(str::to_owned))
+                .collect(),
             timeout: request.timeout,
             max_body: request.max_body,
             pages: request.pages.as_ref().map(Pages::new),
@@ -245,15 +252,19 @@ impl Fetcher {
                             home: &home,
                             url: &url,
                             trusted,
-                            secrets: carried(target, filling, &home).secrets(&headers, &presented),
+                            secrets: self
+                                .carried(target, filling, &home)
+                                .secrets(&headers, &presented)
+                                .held,
                             links: &links,
                         };
                         answer = paging.judge(answer, &ended);
                     }
                     if let Some(trouble) = answer.verdict.trouble_mut() {
-                        let secrets = carried(target, filling, &home).secrets(&headers, &presented);
-                        trouble.message =
-                            redact(&trouble.message, secrets.iter().map(Vec::as_slice));
+                        let secrets = self
+                            .carried(target, filling, &home)
+                            .secrets(&headers, &presented);
+                        trouble.message = redact(&trouble.message, secrets.untold());
                     }
                     return answer;
                 }
@@ -263,13 +274,17 @@ impl Fetcher {
                         // Once away from home, nothing brings the credentials back.
                         trusted = trusted && next.same_origin;
                         url = next.url;
-                        let secrets = carried(target, filling, &home).secrets(&headers, &presented);
-                        let in_url = || holds(url.as_str(), secrets.iter().map(Vec::as_slice));
+                        let secrets = self
+                            .carried(target, filling, &home)
+                            .secrets(&headers, &presented);
+                        let in_url = || holds(url.as_str(), secrets.held());
                         let in_body = method == reqwest::Method::POST
                             && target.body.as_ref().is_some_and(Body::is_secret);
                         if !trusted && (in_body || in_url()) {
                             return redirect_failure(
-                                "a redirect that would carry a credential to another origin".into(),
+                                "a redirect that would carry a credential to another origin \
+                                 (what is no secret can be typed in the place of `${…}`)"
+                                    .into(),
                             );
                         }
                     }
@@ -297,6 +312,22 @@ impl Fetcher {
         }
     }
 
+    fn carried<'a>(
+        &'a self,
+        target: &'a Target,
+        filling: &'a Filling<'_>,
+        home: &'a Url,
+    ) -> Sent<'a> {
+        Sent {
+            values: filling.values(),
+            home,
+            url: &target.url,
+            query: &target.query,
+            body: target.body.as_ref(),
+            headers: &self.filled_headers,
+        }
+    }
+
     fn too_slow(&self, trusted: bool) -> Answer {
         let limit = humantime::format_duration(self.timeout);
         Answer {
@@ -312,16 +343,6 @@ impl Fetcher {
             )),
             bytes: 0,
         }
-    }
-}
-
-fn carried<'a>(target: &'a Target, filling: &'a Filling<'_>, home: &'a Url) -> Sent<'a> {
-    Sent {
-        values: filling.values(),
-        home,
-        url: &target.url,
-        query: &target.query,
-        body: target.body.as_ref(),
     }
 }
 

@@ -5,13 +5,16 @@
 
 use crate::auth::Presented;
 use crate::job::{Body, Template, UrlTemplate, Values};
+use base64::prelude::{BASE64_STANDARD, Engine};
+use percent_encoding::percent_decode_str;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 use secrecy::ExposeSecret;
-use std::borrow::Cow;
 
 /// A shorter piece is a word: taken out, it would garble every message.
-const SHORTEST_PIECE: usize = 8;
+const SHORTEST_TOLD: usize = 8;
+/// A shorter piece may be a name or a date, and a link that has one is no leak.
+const SHORTEST_HELD: usize = 16;
 
 /// The parts of one item's request that may hold a secret.
 pub(super) struct Sent<'a> {
@@ -20,75 +23,147 @@ pub(super) struct Sent<'a> {
     pub(super) url: &'a UrlTemplate,
     pub(super) query: &'a [(String, Template)],
     pub(super) body: Option<&'a Body>,
+    /// What `${…}` brought into headers, piece by piece.
+    pub(super) headers: &'a [String],
+}
+
+/// What was sent and must not get out.
+#[derive(Debug, Default)]
+pub(super) struct Secrets {
+    /// Must neither be told, nor be sent elsewhere, nor be kept.
+    pub(super) held: Vec<Vec<u8>>,
+    /// Must not be told. Some of it may be a word that anybody uses, so a link
+    /// that has it is followed.
+    told: Vec<Vec<u8>>,
+}
+
+impl Secrets {
+    /// What no message may have.
+    pub(super) fn untold(&self) -> impl Iterator<Item = &[u8]> {
+        self.held.iter().chain(&self.told).map(Vec::as_slice)
+    }
+
+    /// What must not go anywhere else.
+    pub(super) fn held(&self) -> impl Iterator<Item = &[u8]> {
+        self.held.iter().map(Vec::as_slice)
+    }
+
+    fn hold(&mut self, secret: impl Into<Vec<u8>>) {
+        self.held.push(secret.into());
+    }
+
+    /// A part of something longer, held when it is too long for a word.
+    fn piece(&mut self, piece: &[u8]) {
+        match piece.len() {
+            0..SHORTEST_TOLD => {}
+            SHORTEST_TOLD..SHORTEST_HELD => self.told.push(piece.to_vec()),
+            _ => self.held.push(piece.to_vec()),
+        }
+    }
 }
 
 impl Sent<'_> {
-    /// What was sent and must not be told: sensitive headers (with and without
-    /// their scheme, and word by word), keys in the query, whatever `${…}` brought
-    /// into the URL and the body: the whole values, and the pieces.
-    pub(super) fn secrets(&self, headers: &HeaderMap, presented: &Presented) -> Vec<Vec<u8>> {
-        let mut secrets: Vec<Vec<u8>> = headers
-            .values()
-            .filter(|value| value.is_sensitive())
-            .map(|value| value.as_bytes().to_vec())
-            .collect();
+    /// What was sent and must not get out: sensitive headers (with and without
+    /// their scheme), keys in the query, whatever `${…}` brought into the URL, the
+    /// headers and the body: the whole values, and the pieces.
+    pub(super) fn secrets(&self, headers: &HeaderMap, presented: &Presented) -> Secrets {
+        let mut secrets = Secrets::default();
+        for value in headers.values().filter(|value| value.is_sensitive()) {
+            header(value.as_bytes(), &mut secrets);
+        }
         match presented {
             Presented::None => {}
-            Presented::Header(_, value) => secrets.push(value.as_bytes().to_vec()),
-            Presented::Token(token) => {
-                secrets.push(token.header.as_bytes().to_vec());
-                secrets.push(token.secret.expose_secret().as_bytes().to_vec());
+            Presented::Header(_, value) => {
+                header(value.as_bytes(), &mut secrets);
+                words(value.as_bytes(), &mut secrets);
+                if let Some(password) = password(value.as_bytes()) {
+                    secrets.hold(password);
+                }
             }
-            Presented::Query(_, value) => secrets.push(value.expose_secret().as_bytes().to_vec()),
-        }
-        let words: Vec<_> = secrets.iter().flat_map(|value| words(value)).collect();
-        secrets.extend(words);
-        let mut pieces: Vec<&str> = self.url.filled().collect();
-        for (_, template) in self.query.iter().filter(|(_, t)| t.is_secret()) {
-            secrets.push(template.expand_value(self.values).into_bytes());
-            pieces.extend(template.filled());
+            Presented::Token(token) => {
+                header(token.header.as_bytes(), &mut secrets);
+                secrets.hold(token.secret.expose_secret());
+            }
+            Presented::Query(_, value) => secrets.hold(value.expose_secret()),
         }
         let filled = self.body.into_iter().flat_map(Body::secrets);
-        secrets.extend(filled.map(|text| text.as_bytes().to_vec()));
-        let mut parts: Vec<Cow<'_, str>> = pieces
-            .into_iter()
-            .filter(|piece| piece.len() >= SHORTEST_PIECE)
-            .map(Cow::Borrowed)
-            .collect();
-        if self.url.is_secret() {
-            let pairs = self.home.query().unwrap_or_default().as_bytes();
-            // `?KEY` is a name without a value.
-            let values = form_urlencoded::parse(pairs)
-                .map(|(name, value)| if value.is_empty() { name } else { value });
-            parts.extend(values.filter(|value| self.url.is_secret_part(value)));
-        }
+        filled.for_each(|text| secrets.hold(text));
         // An item's own value is what a message is about.
-        parts.retain(|part| self.values.all(|value| part != value));
-        secrets.extend(parts.into_iter().map(|part| part.into_owned().into_bytes()));
+        let is_own = |part: &str| !self.values.all(|value| part != value);
+        let mut pieces: Vec<&str> = self.headers.iter().map(String::as_str).collect();
+        pieces.extend(self.url.filled());
+        for (_, template) in self.query.iter().filter(|(_, t)| t.is_secret()) {
+            secrets.hold(template.expand_value(self.values));
+            pieces.extend(template.filled());
+        }
+        for piece in pieces.into_iter().filter(|piece| !is_own(piece)) {
+            secrets.piece(piece.as_bytes());
+        }
+        if self.url.is_secret() {
+            for pair in self.home.query().unwrap_or_default().split('&') {
+                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                // `?KEY` is a name without a value.
+                let part = if value.is_empty() { name } else { value };
+                if self.url.is_secret_part(part) {
+                    for read in readings(part).into_iter().filter(|read| !is_own(read)) {
+                        secrets.hold(read);
+                    }
+                }
+            }
+        }
         secrets
     }
 }
 
-/// The words of a header's value: what comes after its scheme, and what an API
-/// of its own syntax has for a key (`Token token="…"`, `key=…;id=…`).
-fn words(value: &[u8]) -> Vec<Vec<u8>> {
-    let after_scheme = value.iter().position(|&b| b == b' ');
-    let after_scheme = after_scheme.and_then(|space| value.get(space + 1..));
+/// A header's whole value, and what comes after its scheme.
+fn header(value: &[u8], secrets: &mut Secrets) {
+    secrets.hold(value);
+    let mut parts = value.splitn(2, |&b| b == b' ');
+    let scheme = parts.next().unwrap_or_default();
+    // Not `sid=…; language=en`.
+    let is_scheme = scheme.iter().all(|b| !b"=;,:\"".contains(b));
+    if let Some(bare) = parts.next().filter(|_| is_scheme) {
+        secrets.hold(bare);
+    }
+}
+
+/// The words of a credential of an API's own syntax: `Token token="…"`, `key=…;id=…`.
+fn words(value: &[u8], secrets: &mut Secrets) {
     let between = |b: &u8| b" =,;:\"'".contains(b);
-    let words = value.split(between).filter(|w| w.len() >= SHORTEST_PIECE);
-    let words = after_scheme.into_iter().chain(words);
-    words.map(<[u8]>::to_vec).collect()
+    value.split(between).for_each(|word| secrets.piece(word));
+}
+
+/// The password in a header of HTTP Basic (RFC 7617 section 2).
+fn password(value: &[u8]) -> Option<Vec<u8>> {
+    let pair = BASE64_STANDARD
+        .decode(value.strip_prefix(b"Basic ")?)
+        .ok()?;
+    let colon = pair.iter().position(|&b| b == b':')?;
+    pair.get(colon + 1..).map(<[u8]>::to_vec)
+}
+
+/// What servers read in a part of a query: a `+` is a space to most, and itself to some.
+fn readings(part: &str) -> Vec<String> {
+    let read = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let mut readings = vec![read(part)];
+    if part.contains('+') {
+        readings.push(read(&part.replace('+', " ")));
+    }
+    readings
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fetch::head::header_value;
     use crate::job::{Environment, LoadOptions, load};
     use crate::transport::{holds, redact};
-    use reqwest::header::HeaderValue;
+    use reqwest::header::{AUTHORIZATION, HeaderValue};
+
+    const KEY: &str = "s3cr3t-key.of-the-test";
 
     /// What a request of the item `track-0001` carried.
-    fn secrets(request: &str, header: Option<&str>) -> Vec<Vec<u8>> {
+    fn secrets(request: &str, presented: &Presented) -> Secrets {
         let text = format!(
             "[ids]\nlist = [\"track-0001\"]\n[request]\n{request}\n[output]\npath = \"x.ndjson\"\n"
         );
@@ -96,31 +171,43 @@ mod tests {
         let path = folder.path().join("job.toml");
         std::fs::write(&path, text).unwrap();
         let options = LoadOptions {
-            environment: Environment::of([("KEY", "s3cr3t-key/1"), ("LANG", "en")]),
+            environment: Environment::of([
+                ("KEY", KEY),
+                ("LANG", "en"),
+                ("OWNER", "microsoft"),
+                ("FROM", "2025-01-01"),
+            ]),
             ..LoadOptions::default()
         };
         let job = load(&path, &options).unwrap_or_else(|error| panic!("{error}"));
         let values = Values::One("track-0001");
         let url = &job.request.url;
         let home = url.build(values, &job.request.query).unwrap();
+        let filled = job.request.headers.iter();
+        let filled: Vec<String> = filled
+            .flat_map(|(_, value)| value.filled().map(str::to_owned))
+            .collect();
         let sent = Sent {
             values,
             home: &home,
             url,
             query: &job.request.query,
             body: None,
+            headers: &filled,
         };
         let mut headers = HeaderMap::new();
-        if let Some(value) = header {
-            let mut value = HeaderValue::from_str(value).unwrap();
-            value.set_sensitive(true);
-            headers.insert("x-key", value);
+        for (_, template) in &job.request.headers {
+            headers.insert("x-own", header_value(template, values).unwrap());
         }
-        sent.secrets(&headers, &Presented::None)
+        sent.secrets(&headers, presented)
     }
 
-    fn told(text: &str, secrets: &[Vec<u8>]) -> String {
-        redact(text, secrets.iter().map(Vec::as_slice))
+    fn told(text: &str, secrets: &Secrets) -> String {
+        redact(text, secrets.untold())
+    }
+
+    fn leaks(url: &str, secrets: &Secrets) -> bool {
+        holds(url, secrets.held())
     }
 
     #[test]
@@ -129,28 +216,75 @@ mod tests {
             "https://h/{id}?q=x${KEY}",
             "https://h/{id}?filter=key:${KEY}&lang=${LANG}",
             "https://h/{id}?q=${KEY}",
+            "https://h/bot${KEY}/{id}",
         ] {
-            let secrets = secrets(&format!("url = \"{url}\""), None);
-            let said = told(
-                "no s3cr3t-key/1 s3cr3t-key%2F1 for track-0001 when",
-                &secrets,
-            );
+            let secrets = secrets(&format!("url = \"{url}\""), &Presented::None);
+            let text =
+                "no s3cr3t-key.of-the-test s3cr3t%2Dkey%2Eof%2Dthe%2Dtest for track-0001 when";
+            let said = told(text, &secrets);
             assert_eq!(
                 said, "no [redacted] [redacted] for track-0001 when",
                 "{url}"
             );
-            let away = "https://cdn/v1?k=s3cr3t-key%2F1";
-            assert!(holds(away, secrets.iter().map(Vec::as_slice)), "{url}");
+            let away = "https://cdn/v1?k=s3cr3t-key.of-the-test";
+            assert!(leaks(away, &secrets), "{url}");
         }
-        let secrets = secrets("url = \"https://h/bot${KEY}/{id}\"", None);
-        assert_eq!(told("bots3cr3t-key", &secrets), "bot[redacted]");
+    }
+
+    #[test]
+    fn a_plus_of_a_key_is_known_as_a_space_too() {
+        let url = "url = \"https://h/{id}?key=${KEY}+9%2F2==\"";
+        let secrets = secrets(url, &Presented::None);
+        for read in [
+            "s3cr3t-key.of-the-test+9/2==",
+            "s3cr3t-key.of-the-test 9/2==",
+        ] {
+            assert_eq!(told(&format!("<{read}>"), &secrets), "<[redacted]>");
+        }
+        assert!(leaks(
+            "https://cdn/?key=s3cr3t-key.of-the-test%2B9%2F2%3D%3D",
+            &secrets
+        ));
     }
 
     #[test]
     fn a_key_is_known_in_a_query_value_and_in_a_header() {
-        let request = "url = \"https://h/{id}\"\nquery = { filter = \"key:${KEY}\" }";
-        let secrets = secrets(request, Some("Token token=\"abcd-efgh-1\""));
-        let said = told("key:s3cr3t-key/1, s3cr3t-key/1, abcd-efgh-1", &secrets);
+        let request = "url = \"https://h/{id}\"\nquery = { filter = \"key:${KEY}\" }\n\
+                       headers = { Cookie = \"sid=${KEY}; language=en\" }";
+        let mut value = HeaderValue::from_static("Token token=\"abcd-efgh-1\"");
+        value.set_sensitive(true);
+        let secrets = secrets(request, &Presented::Header(AUTHORIZATION, value));
+        let said = told(&format!("key:{KEY}, {KEY}, abcd-efgh-1"), &secrets);
         assert_eq!(said, "[redacted], [redacted], [redacted]");
+        assert!(leaks(&format!("https://cdn/?x={KEY}"), &secrets));
+        // What was typed is no secret.
+        assert!(!leaks("https://h/?language=en&page=2", &secrets));
+    }
+
+    #[test]
+    fn a_password_is_known_without_its_encoding() {
+        let pair = BASE64_STANDARD.encode("bob:hunter22");
+        let mut value = HeaderValue::from_str(&format!("Basic {pair}")).unwrap();
+        value.set_sensitive(true);
+        let presented = Presented::Header(AUTHORIZATION, value);
+        let secrets = secrets("url = \"https://h/{id}\"", &presented);
+        let said = told("no hunter22 for bob", &secrets);
+        assert_eq!(said, "no [redacted] for bob");
+    }
+
+    #[test]
+    fn names_and_dates_are_followed_wherever_they_lead() {
+        let secrets = secrets(
+            "url = \"https://h/${OWNER}/{id}?range=${FROM}..${FROM}\"",
+            &Presented::None,
+        );
+        assert!(!leaks(
+            "https://raw.h/microsoft/x?from=2025-01-01",
+            &secrets
+        ));
+        assert!(leaks(
+            "https://raw.h/x?range=2025-01-01..2025-01-01",
+            &secrets
+        ));
     }
 }

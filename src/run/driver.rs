@@ -44,6 +44,7 @@ impl Driver<'_> {
             // It ends at once, unless a new refresh token is on its way: nobody
             // gives it permits any more.
             self.side_requests.close();
+            while self.side_requests.try_recv().is_ok() {}
             self.side_waiting.clear();
             if tokio::time::timeout(TOKEN_GRACE, &mut keeping)
                 .await

@@ -190,7 +190,8 @@ impl Versions {
             Ok(there && generation_of(path)? == Some(generation))
         };
         let good = match known {
-            Some(known) if reaches(&known)? => known,
+            // With nothing committed, there may be entries of what was never.
+            Some(known @ 1..) if reaches(&known)? => known,
             _ => survey(path, generation, length, records, 0)?.good,
         };
         if good == 0 {

@@ -528,6 +528,24 @@ fn csv_and_envelope_lines_are_replaced_too() {
     }
 }
 
+/// Nothing of it is committed, so nothing of it may be believed.
+#[test]
+fn an_update_after_a_kill_in_the_first_commit_asks_for_everything() {
+    let bench = Bench::new(10, "out.ndjson", "[update]\nolder_than = \"1h\"\n");
+    assert!(killed_in(&bench, &[], "commit: versions durable", 0));
+    assert!(
+        fs::metadata(bench.place.path("out.ndjson.versions"))
+            .unwrap()
+            .len()
+            > 17
+    );
+    assert_exit(&bench.run(&["--update"]), 0);
+    assert_eq!(bench.records("out.ndjson").len(), 10);
+    bench.litter("out.ndjson");
+    let (requests, _, _) = bench.cost(&["--update"], 0);
+    assert_eq!(requests, 0, "all are young, and known to be");
+}
+
 /// What an output may be while an update is under way.
 struct Whole {
     old: Vec<u8>,
@@ -545,13 +563,18 @@ impl Whole {
     }
 }
 
-/// Stopped at a fail point and killed there. False when it never came by.
+/// Stopped in an update at a fail point and killed there. False when it never came by.
 fn killed_at(bench: &Bench, name: &str, passes: u32) -> bool {
+    killed_in(bench, &["--update"], name, passes)
+}
+
+/// The same, in any run.
+fn killed_in(bench: &Bench, arguments: &[&str], name: &str, passes: u32) -> bool {
     let sign = bench
         .place
         .path(&format!("sign-{passes}-{}", name.replace([':', ' '], "-")));
     let mut child = bench
-        .command(&["--update"])
+        .command(arguments)
         .env("HARVEST_FAIL_POINT", name)
         .env("HARVEST_FAIL_POINT_PASSES", passes.to_string())
         .env("HARVEST_FAIL_POINT_SIGN", &sign)

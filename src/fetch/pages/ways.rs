@@ -138,7 +138,8 @@ impl Pages {
         };
         if holds_any(&text, asked.secrets) {
             return Err(bad(
-                "the link to the next page holds a credential in a place where it can't be told from the rest",
+                "the link to the next page holds a credential in a place where it can't be told from the rest \
+                 (what is no secret can be typed in the place of `${…}`)",
             ));
         }
         Ok(Next::Url { text, away })

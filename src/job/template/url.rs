@@ -329,10 +329,14 @@ fn filled_after_origin(text: &Text) -> Vec<String> {
     let end = authority(&text.value()).len();
     let (mut at, mut in_query, mut in_value) = (0, false, false);
     let mut filled = Vec::new();
+    // What several pieces bring side by side is one part.
+    let mut part = String::new();
     for piece in &text.pieces {
         let is_filled = matches!(piece, Piece::Filled(_) | Piece::StandIn);
+        if !is_filled {
+            filled.push(std::mem::take(&mut part));
+        }
         // It may bring several segments or parameters, and a name with its value.
-        let mut part = String::new();
         for c in piece.text().chars() {
             at += c.len_utf8();
             let ends = match c {
@@ -350,8 +354,8 @@ fn filled_after_origin(text: &Text) -> Vec<String> {
                 part.push(c);
             }
         }
-        filled.push(part);
     }
+    filled.push(part);
     filled.retain(|part| !part.is_empty());
     filled
         .iter()

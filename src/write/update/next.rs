@@ -89,8 +89,8 @@ impl Next<'_> {
 
     /// The next output, unless no line changes, and its versions; the length of those.
     fn output(&self, next: &Files, updated: &mut Updated) -> Result<(Known, u64), WriteError> {
-        let mut versions =
-            Versions::create(&next.versions, self.new.generation, &self.files.versions)?;
+        let like = self.like(&self.files.versions)?;
+        let mut versions = Versions::create(&next.versions, self.new.generation, like)?;
         let mut old = Lines::open(&self.files.output)?;
         let mut new = Lines::open(&self.delta.output)?;
         let mut out = match self.any_line_changes()? {
@@ -170,6 +170,14 @@ impl Next<'_> {
         Ok((known, versions.length()))
     }
 
+    /// The file whose rights the next one gets: the old one's, else the output's.
+    fn like<'f>(&'f self, old: &'f Path) -> Result<&'f Path, WriteError> {
+        Ok(match look(old)? {
+            Some(_) => old,
+            None => &self.files.output,
+        })
+    }
+
     /// Whether the entry is the last one of an item that had no record.
     fn is_new(&self, place: u64, entry: &Entry) -> Result<bool, WriteError> {
         Ok(entry.fate == Fate::Record
@@ -209,10 +217,7 @@ impl Next<'_> {
     /// The next failures file: what failed before and was not asked again, then
     /// what failed now and has no record.
     fn failures(&self, next: &Files) -> Result<(Known, BTreeMap<String, u64>), WriteError> {
-        let like = match look(&self.files.failures)? {
-            Some(_) => &self.files.failures,
-            None => &self.files.output,
-        };
+        let like = self.like(&self.files.failures)?;
         let mut out = Output::create(&next.failures, like)?;
         let mut failed: BTreeMap<String, u64> = BTreeMap::new();
         let mut keep = |item: FailedItem, line: &[u8]| {
