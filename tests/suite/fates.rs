@@ -1,10 +1,10 @@
 //! Promise 8: every item has a fate, each class of answer against real sockets.
 
 use crate::raw::{Raw, Reply, Req, Then, answer, bytes, ok};
+use crate::refusing::{listen, refusing};
 use crate::support::{Place, assert_exit, harvest, told};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::process::Output;
 use std::time::Duration;
 
@@ -558,24 +558,6 @@ fn all_kinds_at_once() {
         // Not more exactly: while the server is taken to be down, a try does not count.
         assert!(api.count(id) as u64 >= *attempts);
     }
-}
-
-/// A port that refuses until it is made to listen.
-fn refusing() -> (tokio::net::TcpSocket, String) {
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let base = format!("http://{}", socket.local_addr().unwrap());
-    (socket, base)
-}
-
-fn listen(socket: tokio::net::TcpSocket) -> TcpListener {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()
-        .unwrap();
-    let listener = runtime.block_on(async { socket.listen(64).unwrap().into_std().unwrap() });
-    listener.set_nonblocking(false).unwrap();
-    listener
 }
 
 #[test]

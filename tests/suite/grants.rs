@@ -5,7 +5,7 @@
 use crate::child::{end, signal, spawn, until};
 use crate::raw::{Raw, Reply, Req, answer, ok};
 use crate::support::{Api, Place, assert_exit, harvest, told};
-use crate::{support, tools};
+use crate::{child, support, tools};
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -337,18 +337,12 @@ impl Rotating {
     }
 }
 
-/// Stops at the place, and is killed there.
+/// A run that is stopped at this place and killed there.
 fn killed_at(place: &Place, job: &Path, name: &str) {
-    let sign = place.path("sign");
     let mut command = harvest_in(place);
-    command
-        .env("HARVEST_FAIL_POINT", name)
-        .env("HARVEST_FAIL_POINT_SIGN", &sign);
-    let mut child = spawn(command, job);
-    until(|| sign.exists());
-    child.kill().unwrap();
-    child.wait().unwrap();
-    std::fs::remove_dir(&sign).unwrap();
+    command.arg(job);
+    let sign = place.path("sign");
+    assert!(child::killed_at(command, name, 0, &sign), "{name}");
 }
 
 #[test]

@@ -23,6 +23,8 @@ mod paged;
 mod python;
 #[path = "../support/raw.rs"]
 mod raw;
+#[path = "../support/refusing.rs"]
+mod refusing;
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "../support/tools.rs"]

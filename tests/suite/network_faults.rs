@@ -4,9 +4,9 @@
 
 use crate::child::{end, requests, signal, spawn, until};
 use crate::raw::{Raw, Reply, Req, Then, answer, bytes, ok};
+use crate::refusing::{listen, refusing};
 use crate::support::{Api, Place, assert_exit, harvest, told, track_id};
 use crate::tools::tool;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -59,24 +59,6 @@ fn assert_nothing_burnt(place: &Place, output: &std::process::Output, says: &[&s
     for words in says {
         assert!(told.contains(words), "no {words:?} in {told}");
     }
-}
-
-/// A port that refuses until it listens.
-fn refusing() -> (tokio::net::TcpSocket, String) {
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let base = format!("http://{}", socket.local_addr().unwrap());
-    (socket, base)
-}
-
-fn listen(socket: tokio::net::TcpSocket) -> TcpListener {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()
-        .unwrap();
-    let listener = runtime.block_on(async { socket.listen(64).unwrap().into_std().unwrap() });
-    listener.set_nonblocking(false).unwrap();
-    listener
 }
 
 /// "Minutes" are seconds here: the back-off is as much shorter.

@@ -1,6 +1,7 @@
 //! `harvest retry`: only the failed items run again, and what succeeds leaves
 //! the failures file in the commit that covers its record.
 
+use crate::child;
 use crate::raw::{Raw, Reply, answer, ok};
 use crate::support::{Place, assert_exit, harvest, told, track_id};
 use std::collections::BTreeSet;
@@ -335,35 +336,12 @@ fn kills_during_retries_lose_nothing_and_double_nothing() {
 
 /// A retry that is stopped at a fail point and killed there. False when it never came by.
 fn killed_at(bench: &Bench, name: &str, passes: u32) -> bool {
-    let sign = bench
-        .place
-        .path(&format!("sign-{passes}-{}", name.replace([':', ' '], "-")));
-    let mut child = harvest()
+    let mut command = harvest();
+    command
         .arg("retry")
         .arg(&bench.job)
-        .args(["--rate", "200/s"])
-        .env("HARVEST_FAIL_POINT", name)
-        .env("HARVEST_FAIL_POINT_PASSES", passes.to_string())
-        .env("HARVEST_FAIL_POINT_SIGN", &sign)
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        if sign.exists() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            return true;
-        }
-        if child.try_wait().unwrap().is_some() {
-            return false;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "{name}: neither reached nor over"
-        );
-        sleep(Duration::from_millis(1));
-    }
+        .args(["--rate", "200/s"]);
+    child::killed_at(command, name, passes, &bench.place.path("sign"))
 }
 
 #[test]

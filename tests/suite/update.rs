@@ -1,6 +1,7 @@
 //! `--update` and `[update]`: asking again for what is there, with the
 //! validators of before, and a new output in the old one's place.
 
+use crate::child;
 use crate::raw;
 use crate::raw::{Raw, Reply, answer, ok};
 use crate::support::{Api, Place, assert_exit, harvest, told, track_id};
@@ -570,33 +571,8 @@ fn killed_at(bench: &Bench, name: &str, passes: u32) -> bool {
 
 /// The same, in any run.
 fn killed_in(bench: &Bench, arguments: &[&str], name: &str, passes: u32) -> bool {
-    let sign = bench
-        .place
-        .path(&format!("sign-{passes}-{}", name.replace([':', ' '], "-")));
-    let mut child = bench
-        .command(arguments)
-        .env("HARVEST_FAIL_POINT", name)
-        .env("HARVEST_FAIL_POINT_PASSES", passes.to_string())
-        .env("HARVEST_FAIL_POINT_SIGN", &sign)
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        if sign.exists() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            return true;
-        }
-        if child.try_wait().unwrap().is_some() {
-            return false;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "{name}: neither reached nor over"
-        );
-        sleep(Duration::from_millis(1));
-    }
+    let sign = bench.place.path("sign");
+    child::killed_at(bench.command(arguments), name, passes, &sign)
 }
 
 #[test]

@@ -86,3 +86,33 @@ pub fn requests(output: &Output) -> usize {
     let number = line.split_whitespace().next().unwrap();
     number.replace(',', "").parse().unwrap()
 }
+
+/// Runs `command` to this fail point, passed so often before, and kills it
+/// there. False when it ended without coming by. `sign` is a path of its own.
+pub fn killed_at(mut command: Command, name: &str, passes: u32, sign: &Path) -> bool {
+    let mut child = command
+        .env("HARVEST_FAIL_POINT", name)
+        .env("HARVEST_FAIL_POINT_PASSES", passes.to_string())
+        .env("HARVEST_FAIL_POINT_SIGN", sign)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        if sign.exists() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            std::fs::remove_dir(sign).unwrap();
+            return true;
+        }
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{name}: neither reached nor over"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
