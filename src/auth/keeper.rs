@@ -105,6 +105,7 @@ impl TokenKeeper {
         let mut failing_since: Option<Instant> = None;
         let mut step = 0;
         loop {
+            let waiting_since = Instant::now();
             let ready = (self.supply.ready)();
             let Some(ready) = self.meanwhile(ready, false).await else {
                 return false;
@@ -112,6 +113,8 @@ impl TokenKeeper {
             // A token's life, and an outage, begin when the server is asked: not
             // when we began to wait for a permit.
             let asked = Instant::now();
+            let waited_for_leave = asked.saturating_duration_since(waiting_since);
+            failing_since = failing_since.map(|since| since + waited_for_leave);
             let result = match ready {
                 Ok(false) => return false,
                 Ok(true) => {

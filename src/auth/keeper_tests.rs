@@ -307,7 +307,7 @@ async fn a_wait_for_leave_takes_nothing_from_a_token_s_life_and_is_no_outage() {
     let failed_once = Arc::new(AtomicUsize::new(0));
     let script: Script = Arc::new(move |number| {
         let answer = match failed_once.fetch_add(1, Ordering::SeqCst) {
-            0 => down(),
+            0..3 => down(),
             _ => granted(number, Some(30)),
         };
         (Duration::ZERO, answer)
@@ -317,7 +317,7 @@ async fn a_wait_for_leave_takes_nothing_from_a_token_s_life_and_is_no_outage() {
     keeper.supply.ready = ready_after(3 * HOUR);
     tokio::spawn(keeper.keep());
     let token = token(&mut shared).await;
-    assert_eq!(endpoint.asked.lock().unwrap().len(), 2);
+    assert_eq!(endpoint.asked.lock().unwrap().len(), 4);
     assert!(token.is_live(Instant::now() + Duration::from_secs(29)));
     assert!(token.asked.elapsed() < Duration::from_secs(1));
     assert!(shared.state().failed.is_none());

@@ -13,7 +13,8 @@ use secrecy::ExposeSecret;
 
 /// A shorter piece is a word: taken out, it would garble every message.
 const SHORTEST_TOLD: usize = 8;
-/// A shorter piece may be a name or a date, and a link that has one is no leak.
+/// A shorter piece of letters or of digits alone may be a name or a date, and a
+/// link that has one is no leak.
 const SHORTEST_HELD: usize = 16;
 
 /// The parts of one item's request that may hold a secret.
@@ -52,11 +53,13 @@ impl Secrets {
         self.held.push(secret.into());
     }
 
-    /// A part of something longer, held when it is too long for a word.
+    /// A part of something longer, held when it is no name and no date.
     fn piece(&mut self, piece: &[u8]) {
+        let mixed =
+            piece.iter().any(u8::is_ascii_alphabetic) && piece.iter().any(u8::is_ascii_digit);
         match piece.len() {
             0..SHORTEST_TOLD => {}
-            SHORTEST_TOLD..SHORTEST_HELD => self.told.push(piece.to_vec()),
+            SHORTEST_TOLD..SHORTEST_HELD if !mixed => self.told.push(piece.to_vec()),
             _ => self.held.push(piece.to_vec()),
         }
     }
@@ -76,9 +79,6 @@ impl Sent<'_> {
             Presented::Header(_, value) => {
                 header(value.as_bytes(), &mut secrets);
                 words(value.as_bytes(), &mut secrets);
-                if let Some(password) = password(value.as_bytes()) {
-                    secrets.hold(password);
-                }
             }
             Presented::Token(token) => {
                 header(token.header.as_bytes(), &mut secrets);
@@ -90,8 +90,12 @@ impl Sent<'_> {
         filled.for_each(|text| secrets.hold(text));
         // An item's own value is what a message is about.
         let is_own = |part: &str| !self.values.all(|value| part != value);
-        let mut pieces: Vec<&str> = self.headers.iter().map(String::as_str).collect();
-        pieces.extend(self.url.filled());
+        for piece in self.headers {
+            secrets.piece(piece.as_bytes());
+            // One may bring a whole header: `${COOKIE}`.
+            words(piece.as_bytes(), &mut secrets);
+        }
+        let mut pieces: Vec<&str> = self.url.filled().collect();
         for (_, template) in self.query.iter().filter(|(_, t)| t.is_secret()) {
             secrets.hold(template.expand_value(self.values));
             pieces.extend(template.filled());
@@ -125,6 +129,14 @@ fn header(value: &[u8], secrets: &mut Secrets) {
     if let Some(bare) = parts.next().filter(|_| is_scheme) {
         secrets.hold(bare);
     }
+    if let Some((user, password)) = basic(value) {
+        // Some APIs take a key for a name.
+        secrets.piece(&user);
+        match password.len() < SHORTEST_TOLD {
+            true => secrets.told.push(password),
+            false => secrets.hold(password),
+        }
+    }
 }
 
 /// The words of a credential of an API's own syntax: `Token token="…"`, `key=…;id=…`.
@@ -133,13 +145,15 @@ fn words(value: &[u8], secrets: &mut Secrets) {
     value.split(between).for_each(|word| secrets.piece(word));
 }
 
-/// The password in a header of HTTP Basic (RFC 7617 section 2).
-fn password(value: &[u8]) -> Option<Vec<u8>> {
-    let pair = BASE64_STANDARD
+/// The user and the password in a header of HTTP Basic (RFC 7617 section 2).
+fn basic(value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let mut pair = BASE64_STANDARD
         .decode(value.strip_prefix(b"Basic ")?)
         .ok()?;
     let colon = pair.iter().position(|&b| b == b':')?;
-    pair.get(colon + 1..).map(<[u8]>::to_vec)
+    let password = pair.split_off(colon + 1);
+    pair.truncate(colon);
+    Some((pair, password))
 }
 
 /// What servers read in a part of a query: a `+` is a space to most, and itself to some.
@@ -175,6 +189,9 @@ mod tests {
                 ("KEY", KEY),
                 ("LANG", "en"),
                 ("OWNER", "microsoft"),
+                ("COOKIE", "sid=4f9c8d7e6b5a43210fed; uid=7"),
+                ("BOT", "bot"),
+                ("SHORT", "a1b2c3d4e5"),
                 ("FROM", "2025-01-01"),
             ]),
             ..LoadOptions::default()
@@ -262,6 +279,25 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_header_that_was_filled_in_is_known_word_by_word() {
+        let request = "url = \"https://h/{id}\"\nheaders = { Cookie = \"${COOKIE}\" }";
+        let secrets = secrets(request, &Presented::None);
+        let said = told("session 4f9c8d7e6b5a43210fed has expired", &secrets);
+        assert_eq!(said, "session [redacted] has expired");
+        assert!(leaks("https://cdn/?sid=4f9c8d7e6b5a43210fed", &secrets));
+    }
+
+    #[test]
+    fn pieces_side_by_side_are_known_alone_and_together() {
+        let secrets = secrets("url = \"https://h/${BOT}${KEY}/{id}\"", &Presented::None);
+        for told_of in [KEY.to_owned(), format!("bot{KEY}")] {
+            let said = told(&format!("no {told_of}!"), &secrets);
+            assert!(!said.contains(KEY), "{said}");
+        }
+        assert!(leaks(&format!("https://cdn/file/{KEY}"), &secrets));
+    }
+
+    #[test]
     fn a_password_is_known_without_its_encoding() {
         let pair = BASE64_STANDARD.encode("bob:hunter22");
         let mut value = HeaderValue::from_str(&format!("Basic {pair}")).unwrap();
@@ -273,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_dates_are_followed_wherever_they_lead() {
+    fn pieces_that_are_names_or_dates_may_be_in_a_link() {
         let secrets = secrets(
             "url = \"https://h/${OWNER}/{id}?range=${FROM}..${FROM}\"",
             &Presented::None,

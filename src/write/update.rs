@@ -20,7 +20,7 @@ pub use ages::{Ages, ages, under_way};
 use self::ages::moment_ms;
 use self::next::Next;
 use super::error::WriteError;
-use super::files::{check, look};
+use super::files::check;
 use super::generation::{all_notes, discard, publish};
 use super::index::Index;
 use super::open::{self, OpenOptions, Opened, Resumed, Start, whole_shape};
@@ -195,10 +195,10 @@ fn go_on(
         tracing::warn!("an update of an earlier output was left behind: it begins anew");
         return Ok(None);
     }
-    // Entries of items without a line are counted by nobody: by its length alone
-    // it is known that they are all there.
-    let length = look(&delta.versions)?.map_or(0, |there| there.len());
-    let whole = survey_of(delta, &state, 0)?.whole && length >= state.versions.unwrap_or(0);
+    // Entries of items without a line are counted by nobody: how far the good
+    // ones reach tells whether they are all there.
+    let survey = survey_of(delta, &state, 0)?;
+    let whole = survey.whole && survey.good >= state.versions.unwrap_or(0);
     if !whole {
         tracing::warn!(
             "{}: not what the update had written: it begins anew",

@@ -78,6 +78,7 @@ fn installed(node: &Node) -> Option<PathBuf> {
         for name in ["package.json", "package-lock.json"] {
             fs::copy(from.join(name), to.join(name)).unwrap();
         }
+        let _ = fs::remove_file(&stamp);
         let npm = Command::new(&node.npm[0])
             .args(&node.npm[1..])
             .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])

@@ -75,7 +75,8 @@ impl Pages {
                     return Ok(None);
                 };
                 if holds_any(&cursor, asked.secrets) {
-                    let message = "the page's cursor holds a credential of this job";
+                    let message = "the page's cursor holds a credential of this job \
+                                   (what is no secret can be typed in the place of `${…}`)";
                     return Err(Bad(Reason::NextPage, message.to_owned()));
                 }
                 Ok(Some(Next::Cursor(cursor)))
@@ -129,7 +130,8 @@ impl Pages {
         let away = !home || !asked.trusted;
         if away && holds_any(url.as_str(), asked.secrets) {
             return Err(bad(
-                "the link to the next page would carry a credential to another origin",
+                "the link to the next page would carry a credential to another origin \
+                 (what is no secret can be typed in the place of `${…}`)",
             ));
         }
         let text = match away {

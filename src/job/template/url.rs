@@ -324,17 +324,17 @@ fn authority(url: &str) -> &str {
     end.and_then(|end| url.get(..end)).unwrap_or(url)
 }
 
-/// What was filled in beyond the authority, part by part, percent-decoded.
+/// What was filled in beyond the authority, part by part, percent-decoded:
+/// each piece alone, and what several bring side by side.
 fn filled_after_origin(text: &Text) -> Vec<String> {
     let end = authority(&text.value()).len();
     let (mut at, mut in_query, mut in_value) = (0, false, false);
     let mut filled = Vec::new();
-    // What several pieces bring side by side is one part.
-    let mut part = String::new();
+    let (mut alone, mut together) = (String::new(), String::new());
     for piece in &text.pieces {
         let is_filled = matches!(piece, Piece::Filled(_) | Piece::StandIn);
         if !is_filled {
-            filled.push(std::mem::take(&mut part));
+            filled.push(std::mem::take(&mut together));
         }
         // It may bring several segments or parameters, and a name with its value.
         for c in piece.text().chars() {
@@ -349,14 +349,18 @@ fn filled_after_origin(text: &Text) -> Vec<String> {
             in_query |= c == '?';
             if ends {
                 in_value = c == '=';
-                filled.push(std::mem::take(&mut part));
+                filled.push(std::mem::take(&mut alone));
+                filled.push(std::mem::take(&mut together));
             } else if is_filled && at > end {
-                part.push(c);
+                alone.push(c);
+                together.push(c);
             }
         }
+        filled.push(std::mem::take(&mut alone));
     }
-    filled.push(part);
+    filled.push(together);
     filled.retain(|part| !part.is_empty());
+    filled.dedup();
     filled
         .iter()
         .map(|part| decoded(part).into_owned())

@@ -17,7 +17,7 @@ pub(in crate::write) struct Survey {
     /// Where the first line begins: after a CSV's header row.
     pub(in crate::write) first: u64,
     /// Bytes of the file up to the last entry that is about these bytes.
-    pub(super) good: u64,
+    pub(in crate::write) good: u64,
 }
 
 /// Looks through a file for the first `length` bytes of an output, which hold
