@@ -113,8 +113,11 @@ impl TokenKeeper {
             // A token's life, and an outage, begin when the server is asked: not
             // when we began to wait for a permit.
             let asked = Instant::now();
-            let waited_for_leave = asked.saturating_duration_since(waiting_since);
-            failing_since = failing_since.map(|since| since + waited_for_leave);
+            // Where leave never came, it is the issuer that does not answer.
+            if ready.is_ok() {
+                let waited = asked.saturating_duration_since(waiting_since);
+                failing_since = failing_since.map(|since| since + waited);
+            }
             let result = match ready {
                 Ok(false) => return false,
                 Ok(true) => {
