@@ -19,8 +19,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 
+mod watchdog;
+
+pub use watchdog::watched;
+
 /// The binary under test, with no credentials and no proxies in its environment.
 pub fn harvest() -> Command {
+    watched();
     let mut command = Command::new(env!("CARGO_BIN_EXE_harvest"));
     for name in [
         "SPOTIFY_CLIENT_ID",
@@ -60,6 +65,7 @@ pub struct Place(TempDir);
 
 impl Place {
     pub fn new() -> Place {
+        watched();
         Place(tempfile::tempdir().unwrap())
     }
 
@@ -283,6 +289,7 @@ impl Api {
 impl Place {
     /// In memory where that exists: for tests that fsync thousands of times.
     pub fn quick() -> Place {
+        watched();
         let quick = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         Place(quick.unwrap())
     }

@@ -11,6 +11,7 @@
 )]
 
 use super::python::python_with;
+use super::support::watched;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -114,6 +115,7 @@ pub struct OauthServer {
 impl OauthServer {
     /// `None`, and a line that says so, where Node.js can't be had.
     pub fn start(settings: &Value) -> Option<OauthServer> {
+        watched();
         let node = node()?;
         let mut child = Command::new(&node.node)
             .arg(installed(&node)?.join("server.mjs"))
@@ -200,6 +202,7 @@ pub struct AssertionServer {
 impl AssertionServer {
     /// `None`, and a line that says so, where Python and its packages can't be had.
     pub fn start(access_token_s: u32) -> Option<AssertionServer> {
+        watched();
         let packages = ["Authlib==1.9.10", "Flask==3.1.3", "joserfc==1.8.0"];
         let python = python_with("authlib, flask, joserfc", "authlib-venv", &packages)?;
         let script = "tests/oauth_server/jwt_bearer.py";

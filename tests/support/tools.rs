@@ -54,7 +54,9 @@ fn is_root() -> bool {
 }
 
 fn apt(arguments: &[&str]) -> bool {
+    // Another program that installs something is waited for.
     Command::new("apt-get")
+        .args(["-o", "DPkg::Lock::Timeout=600"])
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

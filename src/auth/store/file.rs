@@ -43,6 +43,7 @@ struct Written {
 pub struct FileStore {
     folder: PathBuf,
     id: LoginId,
+    patience: Duration,
 }
 
 impl FileStore {
@@ -64,7 +65,11 @@ impl FileStore {
 
     /// In this folder; it is made when the first login is saved.
     pub fn at(folder: PathBuf, id: LoginId) -> FileStore {
-        FileStore { folder, id }
+        FileStore {
+            folder,
+            id,
+            patience: PATIENCE,
+        }
     }
 
     /// Where the tokens are, or would be.
@@ -104,11 +109,11 @@ impl FileStore {
         loop {
             match lock.try_lock() {
                 Ok(()) => break,
-                Err(TryLockError::WouldBlock) if began.elapsed() < self.patience() => {
+                Err(TryLockError::WouldBlock) if began.elapsed() < self.patience => {
                     std::thread::sleep(PAUSE);
                 }
                 Err(TryLockError::WouldBlock) => {
-                    let waited = humantime::format_duration(self.patience());
+                    let waited = humantime::format_duration(self.patience);
                     let reason = format!(
                         "another process has held it for over {waited}; is one of them hanging?"
                     );
@@ -122,14 +127,6 @@ impl FileStore {
             path,
             id: self.id.clone(),
         })
-    }
-
-    fn patience(&self) -> Duration {
-        if cfg!(test) {
-            Duration::from_millis(300)
-        } else {
-            PATIENCE
-        }
     }
 }
 

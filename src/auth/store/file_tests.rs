@@ -141,7 +141,11 @@ fn one_at_a_time_changes_a_login() {
 fn a_lock_that_is_never_let_go_ends_the_wait() {
     let folder = tempfile::tempdir().unwrap();
     let held = store(folder.path()).lock().unwrap();
-    let error = store(folder.path()).lock().err().unwrap().to_string();
+    let hasty = FileStore {
+        patience: Duration::from_millis(50),
+        ..store(folder.path())
+    };
+    let error = hasty.lock().err().unwrap().to_string();
     assert!(error.contains("another process"), "{error}");
     drop(held);
     store(folder.path()).lock().unwrap();
