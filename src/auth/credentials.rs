@@ -92,6 +92,13 @@ impl Credentials {
         })
     }
 
+    /// Notes that a request goes out with this.
+    pub fn sent(&self, presented: &Presented) {
+        if let (Credentials::Token(shared), Presented::Token(token)) = (self, presented) {
+            shared.sent(token.generation);
+        }
+    }
+
     /// Waits until there is something live to present. `None` when there won't be.
     pub async fn wait_until_live(&self) -> Option<()> {
         let Credentials::Token(shared) = self else {

@@ -3,6 +3,7 @@
 use super::store::{StoreError, StoredTokens};
 use secrecy::SecretString;
 use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
 
 /// Who is asked, as messages name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +131,10 @@ pub struct Granted {
     pub access_token: SecretString,
     /// The refresh token, when the server gave one.
     pub refresh_token: Option<SecretString>,
-    /// How long the access token lives; `None` when nobody knows.
+    /// When the server was asked for it: its life counts from there, and not
+    /// from when it was written down.
+    pub asked: Instant,
+    /// How long the access token lives from then on; `None` when nobody knows.
     pub life: Option<Duration>,
     /// It came from the store, and no request was made.
     pub kept: bool,

@@ -5,13 +5,14 @@
 
 use super::grant::{Asked, GrantError, Granted};
 use super::lifetime;
-use super::shared::{AuthError, Note, SharedToken, Token, TokenState, TokenTrouble};
+use super::shared::{AuthError, Demand, Note, SharedToken, Token, TokenState, TokenTrouble};
 use super::source::{Source, Supply};
 use crate::job::TokenUse;
 use crate::pace::{backoff_delay, full_jitter};
 use reqwest::header::{COOKIE, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -21,6 +22,9 @@ const BACKOFF_LAST: Duration = Duration::from_secs(60);
 /// Between two token requests, unless a token was refused.
 const SHORTEST_BETWEEN: Duration = Duration::from_millis(500);
 
+/// So many tokens in a row may expire before anything could be sent with them.
+const MOST_UNUSED: u32 = 3;
+
 /// The owner.
 pub struct TokenKeeper {
     supply: Supply,
@@ -29,6 +33,9 @@ pub struct TokenKeeper {
     notes: mpsc::UnboundedReceiver<Note>,
     /// When a token was refused last.
     dropped: Option<Instant>,
+    demand: Arc<Demand>,
+    /// Tokens in a row that nothing could be sent with.
+    unused: u32,
     random: fastrand::Rng,
 }
 
@@ -47,12 +54,15 @@ impl TokenKeeper {
             state: state_tx,
             notes: notes_rx,
             dropped: None,
+            demand: Arc::default(),
+            unused: 0,
             random: fastrand::Rng::new(),
         };
         let shared = SharedToken {
             state: state_rx,
             notes: notes_tx,
             newest_refused: Arc::default(),
+            demand: Arc::clone(&keeper.demand),
         };
         (keeper, shared)
     }
@@ -113,9 +123,9 @@ impl TokenKeeper {
             // A token's life, and an outage, begin when the server is asked: not
             // when we began to wait for a permit.
             let asked = Instant::now();
+            let waited = asked.saturating_duration_since(waiting_since);
             // Where leave never came, it is the issuer that does not answer.
             if ready.is_ok() {
-                let waited = asked.saturating_duration_since(waiting_since);
                 failing_since = failing_since.map(|since| since + waited);
             }
             let result = match ready {
@@ -134,9 +144,13 @@ impl TokenKeeper {
                 }
                 Err(error) => Err(error),
             };
-            let token = result.and_then(|granted| self.token(granted, generation, asked));
+            let token = result.and_then(|granted| self.token(granted, generation));
             let (message, after) = match token {
                 Ok(token) => {
+                    if let Some(error) = self.in_vain(&token, step == 0, waited) {
+                        self.fail(error);
+                        return false;
+                    }
                     self.state.send_modify(|s| {
                         s.token = Some(Arc::new(token));
                         s.trouble = None;
@@ -266,16 +280,19 @@ impl TokenKeeper {
     }
 
     /// The token that was granted, if it can be sent.
-    fn token(
-        &self,
-        granted: Granted,
-        generation: u64,
-        asked: Instant,
-    ) -> Result<Token, GrantError> {
+    fn token(&self, granted: Granted, generation: u64) -> Result<Token, GrantError> {
         let token = granted.access_token.expose_secret();
         let (name, header) = header(&self.supply.token_use, token)
             .ok_or_else(|| GrantError::odd(Asked::TOKEN_ENDPOINT, "a token that fits no header"))?;
-        let life_s = granted.life.map(|life| life.as_secs_f64());
+        let (asked, life) = (granted.asked, granted.life);
+        // Nobody would send it, and its renewal would be the next of many.
+        let took = asked.elapsed();
+        if let Some(life) = life.filter(|life| *life <= took) {
+            return Err(GrantError::unavailable(format!(
+                "an access token lives {life:.1?}, and asking for it and keeping what came with it took {took:.1?}"
+            )));
+        }
+        let life_s = life.map(|life| life.as_secs_f64());
         tracing::info!(generation, life_s, kept = granted.kept, "new access token");
         Ok(Token {
             name,
@@ -284,7 +301,22 @@ impl TokenKeeper {
             generation,
             asked,
             // Counted from before the request: never later than the server's own count.
-            expires: granted.life.map(|life| asked + life),
+            expires: life.map(|life| asked + life),
+        })
+    }
+
+    /// Whether tokens come in vain: this one had to wait for its turn, and the
+    /// one before it had expired until then, though somebody wanted to send it.
+    fn in_vain(&mut self, token: &Token, at_once: bool, waited: Duration) -> Option<AuthError> {
+        let wanted = self.demand.wanted.swap(false, Ordering::Relaxed);
+        let sent = self.demand.newest_sent.load(Ordering::Relaxed);
+        let unused = token.generation > 1 && sent + 1 < token.generation;
+        let in_vain = at_once && wanted && unused && waited > SHORTEST_BETWEEN;
+        self.unused = if in_vain { self.unused + 1 } else { 0 };
+        let life = token.expires?.saturating_duration_since(token.asked);
+        (self.unused >= MOST_UNUSED).then_some(AuthError::NeverUsed {
+            tokens: self.unused,
+            life,
         })
     }
 

@@ -68,6 +68,7 @@ fn granted(number: usize, life: Option<u64>) -> Result<Granted, GrantError> {
     Ok(Granted {
         access_token: format!("token-{number}").into(),
         refresh_token: None,
+        asked: Instant::now(),
         life: life.map(Duration::from_secs),
         kept: false,
     })
@@ -321,6 +322,61 @@ async fn a_wait_for_leave_takes_nothing_from_a_token_s_life_and_is_no_outage() {
     assert!(token.is_live(Instant::now() + Duration::from_secs(29)));
     assert!(token.asked.elapsed() < Duration::from_secs(1));
     assert!(shared.state().failed.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_dead_on_arrival_is_trouble_and_not_asked_for_all_night() {
+    // Its refresh token took so long to be written: for a while, or for good.
+    for recovers in [true, false] {
+        let script: Script = Arc::new(move |number| match recovers && number > 5 {
+            true => (Duration::from_millis(100), granted(number, Some(2))),
+            false => (Duration::from_secs(3), granted(number, Some(2))),
+        });
+        let (endpoint, keeper, mut shared) = endpoint(script, HOUR);
+        let (began, task) = (Instant::now(), tokio::spawn(keeper.keep()));
+        if recovers {
+            token(&mut shared).await;
+            assert_eq!(endpoint.asked.lock().unwrap().len(), 6);
+        } else {
+            task.await.unwrap();
+            let failed = shared.state().failed.unwrap();
+            assert!(matches!(failed, AuthError::Unavailable { .. }), "{failed}");
+            let said = failed.to_string();
+            assert!(said.contains("an access token lives 2.0s"), "{said}");
+            let took = began.elapsed();
+            assert!((HOUR..HOUR + HOUR / 20).contains(&took), "{took:?}");
+            assert!(endpoint.asked.lock().unwrap().len() < 150);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_expire_before_their_turn_are_not_asked_for_for_ever() {
+    let minutes = |n: u64| Duration::from_secs(60 * n);
+    for (wanted, sent) in [(true, false), (true, true), (false, false)] {
+        let script: Script = Arc::new(|n| (Duration::ZERO, granted(n, Some(5 * 60))));
+        let (endpoint, mut keeper, mut shared) = endpoint(script, HOUR);
+        // The quota lets something out every six minutes.
+        keeper.supply.ready = ready_after(minutes(6));
+        let task = tokio::spawn(keeper.keep());
+        token(&mut shared).await;
+        let until = Instant::now() + 5 * HOUR;
+        while Instant::now() < until && !task.is_finished() {
+            if wanted && let (Some(token), true) = (shared.current(Instant::now()), sent) {
+                shared.sent(token.generation);
+            }
+            tokio::time::sleep(Duration::from_secs(20)).await;
+        }
+        let asked = endpoint.asked.lock().unwrap().len();
+        match shared.state().failed {
+            Some(AuthError::NeverUsed { tokens, life }) => {
+                assert_eq!((tokens, life, asked), (3, minutes(5), 4));
+                assert!(wanted && !sent);
+            }
+            other => assert!((!wanted || sent) && other.is_none(), "{other:?}"),
+        }
+        task.abort();
+    }
 }
 
 #[tokio::test(start_paused = true)]

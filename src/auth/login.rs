@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use serde_json_path::JsonPath;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Logs in once. `client` must not follow redirects.
 pub(super) async fn log_in(
@@ -17,8 +18,10 @@ pub(super) async fn log_in(
     client: &reqwest::Client,
     timeout: Duration,
 ) -> Result<Granted, GrantError> {
-    let answer = send(client, request(login)?, timeout, Asked::LOGIN).await?;
-    read(login, &answer)
+    let request = request(login)?;
+    let asked = Instant::now();
+    let answer = send(client, request, timeout, Asked::LOGIN).await?;
+    read(login, &answer, asked)
 }
 
 fn request(login: &Login) -> Result<Request<Vec<u8>>, GrantError> {
@@ -38,7 +41,7 @@ fn request(login: &Login) -> Result<Request<Vec<u8>>, GrantError> {
 }
 
 /// The token in an answer. No word of the answer gets into an error: it may hold the token.
-fn read(login: &Login, answer: &Response<Vec<u8>>) -> Result<Granted, GrantError> {
+fn read(login: &Login, answer: &Response<Vec<u8>>, asked: Instant) -> Result<Granted, GrantError> {
     let status = answer.status();
     if status.is_client_error() {
         let error = status.to_string();
@@ -92,6 +95,7 @@ fn read(login: &Login, answer: &Response<Vec<u8>>) -> Result<Granted, GrantError
     Ok(Granted {
         access_token: SecretString::from(token),
         refresh_token: None,
+        asked,
         life,
         kept: false,
     })
@@ -162,7 +166,7 @@ mod tests {
     #[test]
     fn the_token_is_found_where_the_job_says() {
         let token = |login: &Login, answer: &Response<Vec<u8>>| {
-            let granted = read(login, answer).unwrap();
+            let granted = read(login, answer, Instant::now()).unwrap();
             (
                 granted.access_token.expose_secret().to_owned(),
                 granted.life,
@@ -199,14 +203,14 @@ mod tests {
     fn an_answer_without_it_says_where_it_was_looked_for_and_nothing_else() {
         let login = login(at("$.token"), None);
         for body in ["{\"tok\":\"hunter2\"}", "hunter2", "{\"token\":\"\"}", ""] {
-            let error = read(&login, &answer(200, &[], body)).unwrap_err();
+            let error = read(&login, &answer(200, &[], body), Instant::now()).unwrap_err();
             let said = format!("{error} {error:?}");
             assert!(said.contains("no token at `$.token`"), "{said}");
             assert!(!said.contains("hunter2"), "{said}");
             assert!(matches!(error, GrantError::Odd { .. }));
         }
         for (status, is_refusal) in [(401, true), (422, true), (404, false), (405, false)] {
-            let error = read(&login, &answer(status, &[], "hunter2")).unwrap_err();
+            let error = read(&login, &answer(status, &[], "hunter2"), Instant::now()).unwrap_err();
             assert_eq!(matches!(error, GrantError::Refused { .. }), is_refusal);
             assert!(!error.to_string().contains("hunter2"));
         }

@@ -5,7 +5,7 @@ use super::grant::GrantError;
 use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -54,6 +54,18 @@ pub enum AuthError {
         /// When it may be asked again.
         until: SystemTime,
     },
+    /// The quota lets requests out so seldom that each token has expired before
+    /// its turn: asking on would use it up for nothing.
+    #[error(
+        "{tokens} tokens in a row have expired before a request could go out with them: they live {}, and take their turn in the API's quota",
+        humantime::format_duration(Duration::from_secs(.life.as_secs()))
+    )]
+    NeverUsed {
+        /// In a row.
+        tokens: u32,
+        /// How long the last one lived.
+        life: Duration,
+    },
 }
 
 impl AuthError {
@@ -62,6 +74,9 @@ impl AuthError {
         match self {
             AuthError::Refused(error) => error.advice(),
             AuthError::Unavailable { .. } | AuthError::RetryAfter { .. } => "try again later",
+            AuthError::NeverUsed { .. } => {
+                "raise `rate` in [limits], or get tokens that live longer"
+            }
         }
     }
 }
@@ -104,6 +119,16 @@ pub struct SharedToken {
     pub(super) notes: mpsc::UnboundedSender<Note>,
     /// The newest generation that was refused: not sent again while the keeper has yet to hear of it.
     pub(super) newest_refused: Arc<AtomicU64>,
+    pub(super) demand: Arc<Demand>,
+}
+
+/// What the keeper sees of the tokens' use.
+#[derive(Debug, Default)]
+pub(super) struct Demand {
+    /// The newest generation that a request went out with.
+    pub(super) newest_sent: AtomicU64,
+    /// Somebody wanted a token and there was none that lives.
+    pub(super) wanted: AtomicBool,
 }
 
 impl SharedToken {
@@ -111,7 +136,17 @@ impl SharedToken {
     pub fn current(&self, now: Instant) -> Option<Arc<Token>> {
         let refused = self.newest_refused.load(Ordering::Relaxed);
         let token = self.state.borrow().token.clone();
-        token.filter(|t| t.is_live(now) && t.generation > refused)
+        let live = token.filter(|t| t.is_live(now) && t.generation > refused);
+        if live.is_none() {
+            self.demand.wanted.store(true, Ordering::Relaxed);
+        }
+        live
+    }
+
+    /// Notes that a request goes out with the token of this generation.
+    pub fn sent(&self, generation: u64) {
+        let newest = &self.demand.newest_sent;
+        newest.fetch_max(generation, Ordering::Relaxed);
     }
 
     /// Everything that is known.

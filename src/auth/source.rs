@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 /// A kept access token that dies sooner is not worth beginning with.
 const WORTH_USING: Duration = Duration::from_secs(30);
@@ -237,6 +238,7 @@ impl Refresh {
             return Ok(Granted {
                 access_token: stored.access_token.clone(),
                 refresh_token: None,
+                asked: Instant::now(),
                 life,
                 kept: true,
             });

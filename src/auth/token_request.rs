@@ -24,6 +24,7 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
 
 const WHO: Asked = Asked::TOKEN_ENDPOINT;
 
@@ -167,6 +168,7 @@ where
     let sent = || params.iter().map(|(name, value)| (name.as_str(), value));
     let shown = |text: &str| told(text, grant, sent());
     let send = |request: HttpRequest| send(named(request, exchange.grant_type()));
+    let asked = Instant::now();
     let response = request
         .request_async(&send)
         .await
@@ -182,6 +184,7 @@ where
         });
     }
     Ok(Granted {
+        asked,
         life: response.expires_in(),
         access_token: response.access_token.into_secret().into(),
         refresh_token: response

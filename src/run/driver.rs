@@ -158,6 +158,7 @@ impl Driver<'_> {
 
     fn begin(&mut self, mut load: Load, presented: Presented, permit: Permit) {
         self.stats.starts += 1;
+        self.credentials.sent(&presented);
         for work in load.works_mut() {
             work.begun = self.stats.starts;
         }

@@ -246,7 +246,7 @@ impl Driver<'_> {
             return;
         };
         let error = match &failed {
-            AuthError::Refused(_) => RunError::Auth(failed),
+            AuthError::Refused(_) | AuthError::NeverUsed { .. } => RunError::Auth(failed),
             AuthError::Unavailable { .. } | AuthError::RetryAfter { .. } => {
                 RunError::Paused(format!(
                     "{failed}, longer than max_wait ({}); run the same command again later",

@@ -88,7 +88,7 @@ fn a_person_logs_in_with_a_browser_and_the_job_runs() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let place = Place::new();
+    let place = Place::quick();
     let path = job(&place, &server, "mine", PERSON);
     let login = Login::start(harvest_in(&place), &path, &[]);
     browser.go(&login.link);
@@ -132,7 +132,7 @@ fn a_person_who_declines_is_told_in_the_browser_and_in_the_terminal() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let place = Place::new();
+    let place = Place::quick();
     let path = job(&place, &server, "mine", PERSON);
     let login = Login::start(harvest_in(&place), &path, &[]);
     browser.go(&login.link);
@@ -156,7 +156,7 @@ fn the_browser_that_the_environment_names_is_opened() {
     let Some(server) = OauthServer::start(&json!({})) else {
         return;
     };
-    let place = Place::new();
+    let place = Place::quick();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port();
     let auth = format!(
@@ -221,7 +221,7 @@ fn a_login_that_nobody_finishes_ends_when_told() {
     let Some(server) = OauthServer::start(&json!({})) else {
         return;
     };
-    let place = Place::new();
+    let place = Place::quick();
     let path = job(&place, &server, "mine", PERSON);
     let login = Login::start(
         harvest_in(&place),
@@ -284,7 +284,7 @@ fn a_login_without_a_refresh_token_runs_out_and_says_so() {
     let Some(server) = OauthServer::start(&json!({ "access_token_s": 300 })) else {
         return;
     };
-    let place = Place::new();
+    let place = Place::quick();
     let path = job(
         &place,
         &server,
