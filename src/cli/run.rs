@@ -10,6 +10,7 @@ use crate::run::{Ended, RunError, RunOptions, Stop};
 use crate::sandbox::{Sandbox, SandboxOptions};
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
+use tokio::sync::mpsc;
 
 /// What is done with each job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,13 +83,6 @@ fn harvest_after(
             return Exit::Error;
         }
     };
-    let exit = runtime.block_on(run_all(args, mode, &jobs, &screen));
-    // A blocked DNS look-up must not hold up the end.
-    runtime.shutdown_background();
-    exit
-}
-
-async fn run_all(args: &HarvestArgs, mode: &Mode, jobs: &[Job], screen: &Screen) -> Exit {
     let mut stops = match signals::listen(screen.clone()) {
         Ok(stops) => stops,
         Err(error) => {
@@ -96,6 +90,19 @@ async fn run_all(args: &HarvestArgs, mode: &Mode, jobs: &[Job], screen: &Screen)
             return Exit::Error;
         }
     };
+    let exit = runtime.block_on(run_all(args, mode, &jobs, &screen, &mut stops));
+    // A blocked DNS look-up must not hold up the end.
+    runtime.shutdown_background();
+    exit
+}
+
+async fn run_all(
+    args: &HarvestArgs,
+    mode: &Mode,
+    jobs: &[Job],
+    screen: &Screen,
+    stops: &mut mpsc::Receiver<Stop>,
+) -> Exit {
     let sandbox = if args.overrides.sandbox {
         match Sandbox::start(SandboxOptions::default()) {
             Ok(sandbox) => Some(sandbox),
@@ -121,7 +128,7 @@ async fn run_all(args: &HarvestArgs, mode: &Mode, jobs: &[Job], screen: &Screen)
             commands: commands(args, mode, &job.path),
         };
         let mut reporter = Reporter::new(screen.clone(), args.progress.into(), args.quiet);
-        let exit = match run_one(job, options, &mut reporter, &mut stops).await {
+        let exit = match run_one(job, options, &mut reporter, stops).await {
             Ok(Ended {
                 stopped: Some(stop),
                 ..
@@ -156,7 +163,7 @@ async fn run_one(
     job: &Job,
     options: RunOptions,
     reporter: &mut Reporter,
-    stops: &mut tokio::sync::mpsc::Receiver<Stop>,
+    stops: &mut mpsc::Receiver<Stop>,
 ) -> Result<Ended, RunError> {
     let _lock = match &job.output.target {
         OutputTarget::Stdout => None,

@@ -2,33 +2,79 @@
 //! And SIGXFSZ, which would kill the run where a file may not grow any more:
 //! once somebody listens, the write fails instead, and the run says so.
 
+//!
+//! On a thread of their own: a signal must be heard also while the run waits
+//! for a disk or a terminal that does not answer.
+
 use crate::report::Screen;
 use crate::run::Stop;
 use std::io;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::Duration;
 use tokio::sync::mpsc;
+
+/// After the first signal, so long for the run to end: more than what is in
+/// flight, the last commit and a new refresh token take on a slow disk.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// So long for a word to reach the terminal.
+const A_WORD: Duration = Duration::from_millis(200);
 
 /// Listens until the process ends. The receiver brings the first signal.
 pub(super) fn listen(screen: Screen) -> io::Result<mpsc::Receiver<Stop>> {
     let (tx, rx) = mpsc::channel(1);
-    let mut stops = Stops::new()?;
-    tokio::spawn(async move {
-        let first = stops.next().await;
-        screen.line(&format!(
-            "{}: finishing what is in flight (4 s at most); once more stops at once",
-            first.name()
-        ));
-        // Nobody listens when the run is over already.
-        let _ = tx.send(first).await;
-        let second = stops.next().await;
-        screen.bare();
-        let code = match second {
-            Stop::Interrupt => super::Exit::Interrupted,
-            Stop::Terminate => super::Exit::Terminated,
-        };
-        // What is committed is safe, and the rest is fetched again.
-        std::process::exit(i32::from(code.code()));
-    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let stops = {
+        let _inside = runtime.enter();
+        Stops::new()?
+    };
+    let hear = move || runtime.block_on(hear(stops, tx, screen));
+    thread::Builder::new().name("signals".into()).spawn(hear)?;
     Ok(rx)
+}
+
+async fn hear(mut stops: Stops, tx: mpsc::Sender<Stop>, screen: Screen) {
+    let first = stops.next().await;
+    let name = first.name();
+    let line =
+        format!("{name}: finishing what is in flight (4 s at most); once more stops at once");
+    say(&screen, move |screen| screen.line(&line));
+    // Nobody listens when the run is over already.
+    let _ = tx.send(first).await;
+    let last = tokio::select! {
+        second = stops.next() => {
+            say(&screen, |screen| screen.bare());
+            second
+        }
+        () = tokio::time::sleep(PATIENCE) => {
+            say(&screen, |screen| {
+                screen.bare();
+                screen.line("the run did not end within a minute of the signal (does the disk answer?): stopping at once");
+            });
+            first
+        }
+    };
+    let code = match last {
+        Stop::Interrupt => super::Exit::Interrupted,
+        Stop::Terminate => super::Exit::Terminated,
+    };
+    // What is committed is safe, and the rest is fetched again.
+    std::process::exit(i32::from(code.code()));
+}
+
+/// Says something, and waits for it only so long: the terminal may be what is stuck.
+fn say(screen: &Screen, what: impl FnOnce(&Screen) + Send + 'static) {
+    let (said, heard) = sync_channel(1);
+    let screen = screen.clone();
+    let speaker = thread::Builder::new().spawn(move || {
+        what(&screen);
+        let _ = said.send(());
+    });
+    if speaker.is_ok() {
+        let _ = heard.recv_timeout(A_WORD);
+    }
 }
 
 /// Both signals as one stream.

@@ -4,7 +4,8 @@
 use crate::raw;
 use crate::raw::{Raw, Reply, Then, ok};
 use crate::support::{Api, Place, assert_exit, harvest, told, track_id};
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -41,7 +42,7 @@ fn end(mut child: Child) -> (Output, Duration) {
 
 /// Until `true`, for half a minute at most.
 #[track_caller]
-fn until(what: impl Fn() -> bool) {
+fn until(mut what: impl FnMut() -> bool) {
     let began = Instant::now();
     while !what() {
         assert!(began.elapsed() < Duration::from_secs(30), "waited in vain");
@@ -53,7 +54,7 @@ struct Stopped {
     api: Api,
     place: Place,
     ids: Vec<String>,
-    job: std::path::PathBuf,
+    job: PathBuf,
 }
 
 fn begin() -> (Stopped, Child) {
@@ -233,6 +234,67 @@ fn a_second_ctrl_c_does_not_wait_for_what_is_in_flight() {
     // The lock is free, and nothing is lost.
     assert_exit(&harvest().arg(&job).output().unwrap(), 0);
     place.assert_exactly_once("out.ndjson", ["a", "b", "c"]);
+}
+
+/// A second signal ends it at once, whatever it stands still for.
+fn assert_hears(mut child: Child) {
+    signal(&child, "-INT");
+    std::thread::sleep(Duration::from_millis(500));
+    signal(&child, "-INT");
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(5) {
+        if let Some(status) = child.try_wait().unwrap() {
+            return assert_eq!(status.code(), Some(130));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    panic!("it does not hear");
+}
+
+fn job_of_many(api: &Api, place: &Place, path: &str) -> PathBuf {
+    let ids: Vec<String> = (0..4_000).map(track_id).collect();
+    place.write("ids.txt", &(ids.join("\n") + "\n"));
+    let limits = "rate = \"unlimited\"\nconcurrency = 8";
+    let output = format!("path = \"{path}\"");
+    let text = api.job("file = \"ids.txt\"", limits, &output, "");
+    place.write("job.toml", &text)
+}
+
+#[test]
+fn a_run_whose_records_nobody_reads_hears_signals() {
+    let api = Api::start(&[]);
+    let place = Place::new();
+    let child = spawn(&job_of_many(&api, &place, "-"));
+    // The pipe is full after 64 KiB, and then no more is asked for.
+    let mut asked = (0, Instant::now());
+    until(|| {
+        let now = api.log_bytes();
+        if now != asked.0 {
+            asked = (now, Instant::now());
+        }
+        now > 0 && asked.1.elapsed() > Duration::from_millis(700)
+    });
+    assert_hears(child);
+}
+
+#[test]
+fn a_run_whose_terminal_stands_still_hears_signals() {
+    let api = Api::start(&[]);
+    let place = Place::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut filler = writer.try_clone().unwrap();
+    std::thread::spawn(move || filler.write_all(&[b' '; 1 << 20]));
+    std::thread::sleep(Duration::from_millis(300));
+    let child = harvest()
+        .arg(job_of_many(&api, &place, "out.ndjson"))
+        .stdout(Stdio::null())
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    assert_hears(child);
+    drop(reader);
 }
 
 /// A signal during the second of several jobs leaves the third alone.
