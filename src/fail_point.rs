@@ -16,6 +16,7 @@
 //! | `HARVEST_FAIL_POINT_SIGN` | the file that is made when it is reached |
 //! | `HARVEST_FAIL_POINT_PERCENT` | at a write: how much of it is done (50) |
 //! | `HARVEST_FAIL_POINT_ZEROS` | at a write: zeros take the place of the rest, as after a power loss |
+//! | `HARVEST_DIES_WITH_PARENT` | the process is killed when the thread that started it ends |
 //! | `HARVEST_LIMIT_…` | a limit of the program, lowered: see `limit` |
 
 /// Every place, in the order of a run.
@@ -130,6 +131,15 @@ macro_rules! limit {
     };
 }
 pub(crate) use limit;
+
+/// Lets a test take its processes along when it fails.
+pub(crate) fn die_with_parent() {
+    #[cfg(all(feature = "fail-points", target_os = "linux"))]
+    if std::env::var_os("HARVEST_DIES_WITH_PARENT").is_some() {
+        let signal = Some(rustix::process::Signal::KILL);
+        let _ = rustix::process::set_parent_process_death_signal(signal);
+    }
+}
 
 #[cfg(feature = "fail-points")]
 pub(crate) use armed::{number, reach, torn};

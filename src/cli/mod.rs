@@ -59,6 +59,7 @@ impl Exit {
 
 /// Parses the command line, does what it says, and gives the exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    crate::fail_point::die_with_parent();
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {

@@ -28,7 +28,7 @@ struct Sample {
 
 impl Sample {
     fn new(output: &'static str, finished: bool) -> Sample {
-        let bench = Bench::at(Place::quick(), output, LISTED, "100/s");
+        let bench = Bench::at(Place::new(), output, LISTED, "100/s");
         for _ in 0..2 {
             bench.run_with(&["--limit", "9"]);
         }

@@ -533,7 +533,7 @@ fn mistakes_in_the_section_are_told() {
 /// Kills at random moments, faults all along: each item exactly once all the same.
 #[test]
 fn kills_during_batches_lose_nothing_and_double_nothing() {
-    let place = Place::quick();
+    let place = Place::new();
     let api = Api::start(&["--fault-rate", "0.05", "--seed", "11", "--latency", "15ms"]);
     let mut ids: Vec<String> = (0..6_000).map(track_id).collect();
     for n in 0..5 {

@@ -1,6 +1,7 @@
 //! Promises 1 and 2: exactly once, also when the list changes between runs: "done"
 //! belongs to an ID, not to its place in the list. Kills are tests/torture's.
 
+use crate::child::until;
 use crate::support::{Api, Place, assert_exit, harvest, told, track_id};
 use std::collections::HashSet;
 use std::fs;
@@ -134,9 +135,7 @@ fn the_list_may_change_between_a_kill_and_the_next_run() {
     let ids = some_ids(400);
     let bench = Bench::new(&ids, "rate = \"200/s\"");
     let mut run = start(&bench.job);
-    while bench.api.log_bytes() < 200 * 180 {
-        sleep(Duration::from_millis(2));
-    }
+    until(|| bench.api.log_bytes() >= 200 * 180);
     run.kill().unwrap();
     run.wait().unwrap();
 

@@ -36,7 +36,7 @@ fn job(place: &Place, base: &str, items: usize, auth: &str) -> PathBuf {
     let ids: Vec<String> = (0..items).map(|n| format!("\"i{n}\"")).collect();
     let text = format!(
         "[ids]\nlist = [{}]\n[request]\nurl = \"{base}/items/{{id}}\"\n[auth]\n{}\n\
-         [limits]\nrate = \"unlimited\"\n[output]\npath = \"out.ndjson\"\n",
+         [limits]\nrate = \"unlimited\"\nmax_wait = \"30s\"\n[output]\npath = \"out.ndjson\"\n",
         ids.join(", "),
         auth.replace("{base}", base),
     );
@@ -126,7 +126,7 @@ fn a_client_s_assertion_is_signed_by_its_key_and_never_the_same() {
         ("RS256", &[][..], true),
         ("PS256", &pss[..], false),
     ] {
-        let place = Place::quick();
+        let place = Place::new();
         let bits = ["-pkeyopt", "rsa_keygen_bits:2048", "-out", "key.pem"];
         openssl(
             &place,
@@ -202,7 +202,7 @@ fn a_service_account_s_file_is_all_that_is_needed() {
     if !tools::tool("openssl", "openssl") {
         return;
     }
-    let place = Place::quick();
+    let place = Place::new();
     let bits = ["-pkeyopt", "rsa_keygen_bits:2048", "-out", "key.pem"];
     openssl(
         &place,
@@ -249,7 +249,7 @@ fn a_service_account_s_file_is_all_that_is_needed() {
 /// A server that repeats everything it was sent, and one that is plainly wrong.
 #[test]
 fn a_refused_assertion_is_not_repeated() {
-    let place = Place::quick();
+    let place = Place::new();
     let api = Raw::start(|request, _| {
         let form = form(request);
         let assertion = form.get("assertion").cloned().unwrap_or_default();
@@ -347,7 +347,7 @@ fn killed_at(place: &Place, job: &Path, name: &str) {
 
 #[test]
 fn a_kill_after_the_new_refresh_token_is_kept_costs_nothing() {
-    let place = Place::quick();
+    let place = Place::new();
     let server = Rotating::start(5, false, Duration::ZERO);
     let job = job(&place, &server.api.base(), 3, Rotating::auth());
     for round in 1..=3 {
@@ -373,7 +373,7 @@ fn a_kill_after_the_new_refresh_token_is_kept_costs_nothing() {
 #[test]
 fn a_kill_before_it_is_kept_leaves_the_old_one_to_try() {
     // With a server that takes the old one again, all is well.
-    let place = Place::quick();
+    let place = Place::new();
     let server = Rotating::start(5, true, Duration::ZERO);
     let there = job(&place, &server.api.base(), 3, Rotating::auth());
     killed_at(&place, &there, "token: granted");
@@ -382,7 +382,7 @@ fn a_kill_before_it_is_kept_leaves_the_old_one_to_try() {
     assert_eq!(server.given()[..2], ["the-first-one", "the-first-one"]);
 
     // With one that does not, the person is told what to do; nothing failed.
-    let place = Place::quick();
+    let place = Place::new();
     let server = Rotating::start(5, false, Duration::ZERO);
     let there = job(&place, &server.api.base(), 3, Rotating::auth());
     killed_at(&place, &there, "token: granted");
@@ -412,7 +412,7 @@ fn a_kill_before_it_is_kept_leaves_the_old_one_to_try() {
 
 #[test]
 fn a_signal_during_a_renewal_waits_for_the_new_refresh_token() {
-    let place = Place::quick();
+    let place = Place::new();
     let server = Rotating::start(3600, false, Duration::from_secs(2));
     let job = job(&place, &server.api.base(), 3, Rotating::auth());
     let child = spawn(harvest_in(&place), &job);
@@ -468,7 +468,7 @@ fn an_issuer_s_endpoints_are_found_where_both_documents_may_be() {
             "/.well-known/openid-configuration/tenant/1",
         ),
     ] {
-        let place = Place::quick();
+        let place = Place::new();
         let api = issuing(metadata_at, move |base| {
             let issuer = issuer.replace("{base}", base);
             json!({"issuer": issuer, "token_endpoint": format!("{base}/found/token")})
@@ -489,7 +489,7 @@ fn an_issuer_s_endpoints_are_found_where_both_documents_may_be() {
 
 #[test]
 fn whatever_is_asked_for_at_the_api_s_host_counts_against_its_quota() {
-    let place = Place::quick();
+    let place = Place::new();
     let at = "/.well-known/openid-configuration/tenant/1";
     let api = issuing(
         at,
@@ -536,7 +536,7 @@ fn metadata_that_must_not_be_believed_stop_the_run_before_a_secret_is_sent() {
         (|_| json!(["no", "metadata"]), "there are none"),
     ];
     for (document, expected) in cases {
-        let place = Place::quick();
+        let place = Place::new();
         let api = issuing(at, document);
         let auth = format!("{ISSUED}issuer = \"{{base}}\"");
         let output = run(&place, &job(&place, &api.base(), 3, &auth));
@@ -581,7 +581,7 @@ fn letting_in(
 
 #[test]
 fn a_login_has_its_token_in_the_body_a_header_or_a_cookie() {
-    let place = Place::quick();
+    let place = Place::new();
     let (api, refusals) = letting_in(
         |n| {
             ok(format!(
@@ -616,7 +616,7 @@ fn a_login_has_its_token_in_the_body_a_header_or_a_cookie() {
     );
     assert_silent(&place, &output, &["s3cr3t-x", "tok1"]);
 
-    let place = Place::quick();
+    let place = Place::new();
     let (api, _) = letting_in(
         |n| {
             answer(
@@ -638,7 +638,7 @@ fn a_login_has_its_token_in_the_body_a_header_or_a_cookie() {
     );
     assert_eq!(asked.body, "key=a+b%26c");
 
-    let place = Place::quick();
+    let place = Place::new();
     let (api, _) = letting_in(
         |n| {
             let cookies = format!(
@@ -659,7 +659,7 @@ fn a_login_has_its_token_in_the_body_a_header_or_a_cookie() {
     assert!(api.seen().iter().all(|request| request.target != "/home"));
 
     // Its own header, with a word before the token.
-    let place = Place::quick();
+    let place = Place::new();
     let (api, _) = letting_in(
         |n| ok(format!("{{\"token\":\"tok{n}\"}}")),
         |request| {
@@ -688,7 +688,7 @@ fn a_login_that_fails_says_where_to_look_and_repeats_nothing() {
         ),
         (|_| answer("404 Not Found", "", ""), "404 Not Found"),
     ] {
-        let place = Place::quick();
+        let place = Place::new();
         let (api, _) = letting_in(reply, |_| None);
         let auth = "type = \"login\"\nlogin_url = \"{base}/login\"\n\
                     json = { password = \"s3cr3t-x\" }\ntoken_path = \"$.token\"";
@@ -726,7 +726,7 @@ fn the_sandbox_stands_in_for_every_kind() {
         format!("{login}\ntoken_header = \"X-Key\""),
         format!("{login}\ntoken_cookie = \"sid\"\nsend_as = \"header\"\nname = \"X-Sid\""),
     ] {
-        let place = Place::quick();
+        let place = Place::new();
         let ids: Vec<String> = (0..4)
             .map(|n| format!("\"{}\"", support::track_id(n)))
             .collect();
@@ -751,7 +751,7 @@ fn the_sandbox_stands_in_for_every_kind() {
 
 #[test]
 fn the_example_of_a_service_account_runs_in_the_sandbox() {
-    let place = Place::quick();
+    let place = Place::new();
     let job = Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs/google_api.toml");
     let mut command = harvest_in(&place);
     command.env_remove("GOOGLE_APPLICATION_CREDENTIALS");
@@ -765,7 +765,7 @@ fn the_example_of_a_service_account_runs_in_the_sandbox() {
 /// The embedded API as a server of its own: tokens die, refresh tokens rotate, runs follow each other.
 #[test]
 fn the_embedded_api_rotates_over_runs() {
-    let place = Place::quick();
+    let place = Place::new();
     let api = Api::start(&["--token-lifetime", "1s"]);
     let ids: Vec<String> = (0..40).map(support::track_id).collect();
     place.write("ids.txt", &(ids.join("\n") + "\n"));
@@ -775,7 +775,7 @@ fn the_embedded_api_rotates_over_runs() {
             "[ids]\nfile = \"ids.txt\"\n[request]\nurl = \"{base}/v1/tracks/{{id}}\"\n\
              [auth]\ntype = \"refresh_token\"\ntoken_url = \"{base}/api/token\"\nclient_id = \"c\"\n\
              refresh_token = \"from-the-provider\"\n\
-             [limits]\nrate = \"15/s\"\n[output]\npath = \"out.ndjson\"\n",
+             [limits]\nrate = \"15/s\"\nmax_wait = \"30s\"\n[output]\npath = \"out.ndjson\"\n",
             base = api.base
         ),
     );

@@ -2,13 +2,13 @@
 //! that is not ours, by a person at a real browser.
 
 use crate::browser::Browser;
+use crate::child::until;
 use crate::oauth_server::{OauthServer, Visitor};
 use crate::support::{Place, assert_exit, harvest, told};
 use serde_json::json;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
-use std::time::Duration;
 
 fn harvest_in(place: &Place) -> Command {
     let mut command = harvest();
@@ -88,7 +88,7 @@ fn a_person_logs_in_with_a_browser_and_the_job_runs() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let place = Place::quick();
+    let place = Place::new();
     let path = job(&place, &server, "mine", PERSON);
     let login = Login::start(harvest_in(&place), &path, &[]);
     browser.go(&login.link);
@@ -98,7 +98,7 @@ fn a_person_logs_in_with_a_browser_and_the_job_runs() {
     // Another page with a button: the consent.
     browser.find("input[name=prompt][value=consent]");
     browser.click("button[type=submit]");
-    assert_eq!(browser.text("h1"), "You are logged in");
+    browser.reads("h1", "You are logged in");
     assert!(browser.text("p").contains("You can close this tab"));
     assert!(browser.url().starts_with("http://127.0.0.1:"));
     // For people who want to see it: HARVEST_SCREENSHOTS names a folder.
@@ -132,12 +132,12 @@ fn a_person_who_declines_is_told_in_the_browser_and_in_the_terminal() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let place = Place::quick();
+    let place = Place::new();
     let path = job(&place, &server, "mine", PERSON);
     let login = Login::start(harvest_in(&place), &path, &[]);
     browser.go(&login.link);
     browser.click("a[href$=abort]");
-    assert_eq!(browser.text("h1"), "The log-in did not succeed");
+    browser.reads("h1", "The log-in did not succeed");
     assert!(browser.text("p").contains("access_denied"));
     if let Some(folder) = std::env::var_os("HARVEST_SCREENSHOTS") {
         browser.screenshot(&Path::new(&folder).join("declined.png"));
@@ -156,7 +156,7 @@ fn the_browser_that_the_environment_names_is_opened() {
     let Some(server) = OauthServer::start(&json!({})) else {
         return;
     };
-    let place = Place::quick();
+    let place = Place::new();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port();
     let auth = format!(
@@ -194,12 +194,9 @@ fn the_browser_that_the_environment_names_is_opened() {
         "{}",
         login.link
     );
-    let link = loop {
-        match std::fs::read_to_string(&opened) {
-            Ok(link) if link.ends_with('\n') => break link.trim().to_owned(),
-            _ => std::thread::sleep(Duration::from_millis(20)),
-        }
-    };
+    let given = || std::fs::read_to_string(&opened).unwrap_or_default();
+    until(|| given().ends_with('\n'));
+    let link = given().trim().to_owned();
     assert_eq!(link, login.link);
     let mut visitor = Visitor::default();
     let page = visitor.visit(&link);
@@ -221,7 +218,7 @@ fn a_login_that_nobody_finishes_ends_when_told() {
     let Some(server) = OauthServer::start(&json!({})) else {
         return;
     };
-    let place = Place::quick();
+    let place = Place::new();
     let path = job(&place, &server, "mine", PERSON);
     let login = Login::start(
         harvest_in(&place),
@@ -284,7 +281,7 @@ fn a_login_without_a_refresh_token_runs_out_and_says_so() {
     let Some(server) = OauthServer::start(&json!({ "access_token_s": 300 })) else {
         return;
     };
-    let place = Place::quick();
+    let place = Place::new();
     let path = job(
         &place,
         &server,

@@ -132,7 +132,7 @@ fn write_a_million_records(job: &Path) {
 
 #[test]
 fn an_update_of_a_million_records_stays_under_100_mb() {
-    let place = Place::quick();
+    let place = Place::new();
     let api = Api::start(&[]);
     write_million(&place.path("ids.txt"));
     let job = place.write(

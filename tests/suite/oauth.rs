@@ -33,7 +33,7 @@ fn job(place: &Place, base: &str, name: &str, items: usize, rate: &str, auth: &s
     let ids: Vec<String> = (0..items).map(|n| format!("\"i{n}\"")).collect();
     let text = format!(
         "[ids]\nlist = [{}]\n[request]\nurl = \"{}/items/{{id}}\"\n[auth]\n{}\n\
-         [limits]\nrate = \"{rate}\"\n[output]\npath = \"{name}.ndjson\"\n",
+         [limits]\nrate = \"{rate}\"\nmax_wait = \"30s\"\n[output]\npath = \"{name}.ndjson\"\n",
         ids.join(", "),
         base,
         auth.replace("{base}", base),
@@ -64,7 +64,7 @@ fn client_credentials_by_header_body_and_signed_assertion() {
     let Some(server) = OauthServer::start(&json!({ "access_token_s": 3 })) else {
         return;
     };
-    let place = Place::quick();
+    let place = Place::new();
     place.write("key.pem", &server.machine_key);
     let ways = [
         (
@@ -107,7 +107,7 @@ fn a_service_account_s_assertion_is_exchanged_for_tokens() {
     let Some(server) = OauthServer::start(&json!({ "access_token_s": 3 })) else {
         return;
     };
-    let place = Place::quick();
+    let place = Place::new();
     let key = json!({
         "type": "service_account",
         "client_email": "service@test",
@@ -147,7 +147,7 @@ fn an_assertion_satisfies_another_server_and_another_key_does_not() {
     let Some(server) = AssertionServer::start(3) else {
         return;
     };
-    let place = Place::quick();
+    let place = Place::new();
     key_file(&place, &server, &server.key);
     let auth = "type = \"jwt_bearer\"\nkey_file = \"key.json\"\nscope = \"items\"";
     let job = job(&place, &server.base, "service", 40, "8/s", auth);
@@ -180,7 +180,7 @@ fn a_refresh_token_rotates_during_a_run_and_across_runs() {
     let Some(server) = OauthServer::start(&json!({ "access_token_s": 3 })) else {
         return;
     };
-    let place = Place::quick();
+    let place = Place::new();
     let auth = format!("{REFRESH}{}\"", server.refresh_token("person"));
     let job = job(&place, &server.base, "mine", 60, "8/s", &auth);
     let job = job.to_str().unwrap();
@@ -215,7 +215,7 @@ fn two_processes_that_renew_at_once_take_turns() {
     let Some(server) = OauthServer::start(&settings) else {
         return;
     };
-    let place = Place::quick();
+    let place = Place::new();
     let auth = format!("{REFRESH}{}\"", server.refresh_token("person"));
     let jobs = ["one", "other"].map(|name| job(&place, &server.base, name, 60, "6/s", &auth));
     let runs = jobs.map(|job| spawn(harvest_in(&place), &job));
@@ -238,7 +238,7 @@ fn two_processes_share_what_the_first_one_got() {
     let Some(server) = OauthServer::start(&json!({ "refresh_delay_ms": 400 })) else {
         return;
     };
-    let place = Place::quick();
+    let place = Place::new();
     let auth = format!("{REFRESH}{}\"", server.refresh_token("person"));
     let jobs =
         ["one", "other", "third"].map(|name| job(&place, &server.base, name, 10, "20/s", &auth));
@@ -255,7 +255,7 @@ fn a_token_revoked_in_mid_run_is_renewed_once() {
     let Some(server) = OauthServer::start(&json!({})) else {
         return;
     };
-    let place = Place::quick();
+    let place = Place::new();
     let machine = "type = \"client_credentials\"\nissuer = \"{base}\"\nclient_id = \"machine-post\"\nclient_secret = \"post-s3cret\"\nclient_auth = \"post\"";
     let person = format!("{REFRESH}{}\"", server.refresh_token("person"));
     for (name, auth, grant) in [
@@ -283,7 +283,7 @@ fn a_refresh_token_that_is_no_good_stops_the_run_and_says_what_to_do() {
     let Some(server) = OauthServer::start(&json!({})) else {
         return;
     };
-    let place = Place::quick();
+    let place = Place::new();
     let job = job(
         &place,
         &server.base,
@@ -309,7 +309,7 @@ fn a_device_is_approved_used_and_logged_out() {
     let Some(server) = OauthServer::start(&json!({ "access_token_s": 3 })) else {
         return;
     };
-    let place = Place::quick();
+    let place = Place::new();
     let job = job(&place, &server.base, "mine", 40, "8/s", CODE);
     let path = job.to_str().unwrap();
 
@@ -429,7 +429,7 @@ fn a_client_with_credentials_logs_a_device_in_and_out() {
     let Some(server) = OauthServer::start(&json!({ "access_token_s": 3 })) else {
         return;
     };
-    let place = Place::quick();
+    let place = Place::new();
     place.write("key.pem", &server.machine_key);
     let key =
         "client_auth = \"private_key_jwt\"\nkey = \"${file:key.pem}\"\nkey_id = \"machine-key\"";
@@ -475,7 +475,7 @@ fn a_device_that_is_turned_away_or_forgotten_is_told() {
     let Some(server) = OauthServer::start(&json!({ "device_code_s": 12 })) else {
         return;
     };
-    let place = Place::quick();
+    let place = Place::new();
     let job = job(&place, &server.base, "mine", 5, "20/s", CODE);
     let login = |person: &dyn Fn(&mut Visitor, &str)| {
         let mut command = harvest_in(&place);
@@ -509,7 +509,7 @@ fn a_login_that_was_revoked_at_the_server_asks_for_another_one() {
     let Some(server) = OauthServer::start(&json!({ "access_token_s": 3 })) else {
         return;
     };
-    let place = Place::quick();
+    let place = Place::new();
     let job = job(&place, &server.base, "mine", 60, "8/s", CODE);
     let mut login = harvest_in(&place);
     login.arg("login");
@@ -539,7 +539,7 @@ fn a_logout_says_when_the_server_was_not_told() {
     let Some(server) = OauthServer::start(&json!({})) else {
         return;
     };
-    let place = Place::quick();
+    let place = Place::new();
     let seed = || format!("{REFRESH}{}\"", server.refresh_token("person"));
     let without = seed().replace("issuer = \"{base}\"", "token_url = \"{base}/token\"");
     let without = job(&place, &server.base, "without", 2, "20/s", &without);
@@ -569,7 +569,7 @@ fn a_damaged_login_is_told_by_its_name() {
     let Some(server) = OauthServer::start(&json!({})) else {
         return;
     };
-    let place = Place::quick();
+    let place = Place::new();
     let auth = format!("{REFRESH}{}\"", server.refresh_token("person"));
     let job = job(&place, &server.base, "mine", 5, "20/s", &auth);
     let job = job.to_str().unwrap();

@@ -1,6 +1,7 @@
 //! Promise 1 for items that come in pages: exactly once, whole items, and long
 //! ones from the middle on, wherever a run was killed.
 
+use crate::child::until;
 use crate::paged::{Asked, SIZE, elements_of, listing, page_of, run, run_with};
 use crate::raw::{Raw, answer, ok};
 use crate::support;
@@ -56,7 +57,7 @@ fn a_long_item_resumes_in_the_middle() {
         ),
     ] {
         let api = Raw::start(move |request, _| listing(&Asked::of(request), way, PAGES * SIZE));
-        let place = Place::quick();
+        let place = Place::new();
         let job = job(&place, &api.base(), "[\"a\"]", pages, "");
         kill_when(&job, &[], || {
             let output = std::fs::metadata(place.path("out.ndjson"));
@@ -88,7 +89,7 @@ fn an_item_that_left_the_list_half_fetched_is_told() {
             _ => listing(&asked, "next", 8),
         }
     });
-    let place = Place::quick();
+    let place = Place::new();
     let job = job(&place, &api.base(), "[]", BY_NEXT, "");
     let text = std::fs::read_to_string(&job).unwrap();
     std::fs::write(&job, text.replace("list = []", "file = \"ids.txt\"")).unwrap();
@@ -157,7 +158,7 @@ fn a_loop_in_a_long_item_ends_also_across_kills() {
         let next = if asked.page == 29 { 10 } else { asked.page + 1 };
         ok(page_of(&asked, 1_000, &format!(",\"next\":\"?at={next}\"")))
     });
-    let place = Place::quick();
+    let place = Place::new();
     let job = job(&place, &api.base(), "[\"a\"]", BY_NEXT, "");
     let short = [("HARVEST_LIMIT_PAGES", "3")];
     for _ in 0..3 {
@@ -177,7 +178,7 @@ fn a_long_item_that_is_stopped_goes_on() {
         sleep(Duration::from_millis(5));
         listing(&Asked::of(request), "next", 200)
     });
-    let place = Place::quick();
+    let place = Place::new();
     let job = job(&place, &api.base(), "[\"a\"]", BY_NEXT, "");
     let short = [("HARVEST_LIMIT_PAGES", "3")];
     let mut child = harvest()
@@ -187,9 +188,7 @@ fn a_long_item_that_is_stopped_goes_on() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    while api.seen().len() < 15 {
-        sleep(Duration::from_millis(1));
-    }
+    until(|| api.seen().len() >= 15);
     let pid = child.id().to_string();
     let sent = std::process::Command::new("kill")
         .args(["-TERM", &pid])
@@ -217,7 +216,7 @@ fn what_quarantine_gives_back_goes_on_from_its_trail() {
         }
         listing(&asked, "next", 25)
     });
-    let place = Place::quick();
+    let place = Place::new();
     let ids: Vec<String> = (0..97).map(|n| format!("i{n}")).collect();
     let list: Vec<String> = ids.iter().map(|id| format!("\"{id}\"")).collect();
     let job = job(
@@ -273,7 +272,7 @@ fn kills_at_random_leave_each_element_once_and_short_items_whole() {
             }
             listing(&asked, "next", length_of(&asked.id))
         });
-        let place = Place::quick();
+        let place = Place::new();
         let ids: Vec<String> = (0..40).map(|n| format!("i{n}")).collect();
         let list: Vec<String> = ids.iter().map(|id| format!("\"{id}\"")).collect();
         let job = job(

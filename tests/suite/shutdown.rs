@@ -360,7 +360,11 @@ fn a_list_that_never_comes_can_be_stopped() {
         );
         let child = spawn(&job);
         // Held open, and nothing is written.
-        let _held = writer.then(|| std::fs::OpenOptions::new().write(true).open(&pipe).unwrap());
+        let _held = writer.then(|| {
+            let mut options = std::fs::OpenOptions::new();
+            // To read, too: it does not wait for the other end then.
+            options.read(true).write(true).open(&pipe).unwrap()
+        });
         std::thread::sleep(Duration::from_millis(500));
         signal(&child, "-INT");
         let (output, took) = end(child);

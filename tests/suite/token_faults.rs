@@ -185,7 +185,7 @@ fn endpoint_fails_twice(name: &str, reply: &Reply) {
         2 | 3 => Some(reply.clone()),
         _ => None,
     });
-    let place = Place::quick();
+    let place = Place::new();
     let ids = names(130);
     let job = server.job(&place, &ids, "rate = \"10/s\"\nmax_wait = \"2s\"");
 
@@ -240,7 +240,7 @@ fn an_expires_in_that_is_missing_negative_or_absurd_is_borne() {
         ",\"expires_in\":4102444800",
     ] {
         let server = Guarded::start(life, |_| None);
-        let place = Place::quick();
+        let place = Place::new();
         let ids = names(40);
         let job = server.job(&place, &ids, "rate = \"100/s\"");
         let output = end(spawn(harvest(), &job));
@@ -254,7 +254,7 @@ fn an_expires_in_that_is_missing_negative_or_absurd_is_borne() {
 #[test]
 fn tokens_that_live_a_moment_are_not_asked_for_without_end() {
     let server = Guarded::start(",\"expires_in\":0.05", |_| None);
-    let place = Place::quick();
+    let place = Place::new();
     let ids = names(20);
     let job = server.job(&place, &ids, "rate = \"100/s\"\nconcurrency = 4");
     let output = end(spawn(harvest(), &job));
@@ -269,7 +269,7 @@ fn tokens_that_live_a_moment_are_not_asked_for_without_end() {
 #[test]
 fn a_token_that_is_revoked_early_is_renewed_once() {
     let server = Guarded::start(",\"expires_in\":3600", |_| None);
-    let place = Place::quick();
+    let place = Place::new();
     let ids = names(200);
     let job = server.job(&place, &ids, "rate = \"100/s\"\nconcurrency = 8");
     let run = spawn(harvest(), &job);
@@ -306,7 +306,7 @@ fn two_different_tokens_that_are_refused_in_a_row_fail_no_item() {
     let server = Guarded::start(",\"expires_in\":3600", |_| None);
     server.revoke("t1");
     server.revoke("t2");
-    let place = Place::quick();
+    let place = Place::new();
     let ids = names(50);
     let job = server.job(&place, &ids, "rate = \"100/s\"\nconcurrency = 8");
 
@@ -331,7 +331,7 @@ fn tokens_that_are_dead_on_arrival_again_and_again_fail_no_item() {
     for token in 1..=6 {
         server.revoke(&format!("t{token}"));
     }
-    let place = Place::quick();
+    let place = Place::new();
     let ids = names(50);
     let job = server.job(&place, &ids, "rate = \"100/s\"\nconcurrency = 8");
 
@@ -346,7 +346,7 @@ fn tokens_that_are_dead_on_arrival_again_and_again_fail_no_item() {
 fn tokens_that_are_refused_in_a_row_stop_the_run_at_the_third_and_fail_no_item() {
     for (bad, code) in [(2, 0), (9, 1)] {
         let server = Guarded::start(",\"expires_in\":3600", |_| None);
-        let place = Place::quick();
+        let place = Place::new();
         let ids = names(200);
         let job = server.job(&place, &ids, "rate = \"100/s\"\nconcurrency = 8");
         let run = spawn(harvest(), &job);
@@ -381,7 +381,7 @@ fn a_token_endpoint_that_is_down_at_first_is_waited_for() {
     let server = Guarded::start(",\"expires_in\":3600", |times| {
         (times <= 4).then(|| answer("503 Service Unavailable", "", ""))
     });
-    let place = Place::quick();
+    let place = Place::new();
     let ids = names(20);
     let job = server.job(&place, &ids, "rate = \"100/s\"");
     let output = end(spawn(harvest(), &job));
@@ -400,7 +400,7 @@ fn a_token_endpoint_that_asks_for_more_patience_than_max_wait_ends_the_run_resum
     let server = Guarded::start(",\"expires_in\":3600", |times| {
         (times == 1).then(|| answer("429 Too Many Requests", "Retry-After: 7200\r\n", "{}"))
     });
-    let place = Place::quick();
+    let place = Place::new();
     let ids = names(10);
     let job = server.job(&place, &ids, "rate = \"100/s\"\nmax_wait = \"10m\"");
     let output = end(spawn(harvest(), &job));
@@ -419,7 +419,7 @@ fn a_token_endpoint_that_asks_for_more_patience_than_max_wait_ends_the_run_resum
 fn a_run_that_was_stopped_for_longer_than_a_tokens_life_fails_no_item_and_makes_no_burst() {
     const PER_SECOND: usize = 40;
     let ids: Vec<String> = (0..300).map(track_id).collect();
-    let place = Place::quick();
+    let place = Place::new();
     place.write("ids.txt", &(ids.join("\n") + "\n"));
     let api = Api::start(&["--token-lifetime", "2s", "--latency", "100ms"]);
     let text = api

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 #[test]
 fn two_second_tokens_are_renewed_once_a_life_and_fail_no_item() {
     let ids: Vec<String> = (0..5_000).map(track_id).collect();
-    let place = Place::quick();
+    let place = Place::new();
     let api = Api::start(&["--token-lifetime", "2s"]);
     place.write("ids.txt", &(ids.join("\n") + "\n"));
     let job = place.write(
@@ -75,7 +75,7 @@ fn two_second_tokens_are_renewed_once_a_life_and_fail_no_item() {
 #[test]
 fn a_token_that_dies_under_way_fails_no_item() {
     let ids: Vec<String> = (0..400).map(track_id).collect();
-    let place = Place::quick();
+    let place = Place::new();
     let api = Api::start(&["--token-lifetime", "1s", "--latency", "300ms"]);
     place.write("ids.txt", &(ids.join("\n") + "\n"));
     let job = place.write(
@@ -112,7 +112,7 @@ fn a_token_that_dies_under_way_fails_no_item() {
 
 #[test]
 fn a_wrong_secret_stops_the_run_and_fails_no_item() {
-    let place = Place::quick();
+    let place = Place::new();
     let api = Api::start(&[]);
     let job = api
         .job(
@@ -160,7 +160,7 @@ fn a_token_endpoint_that_stays_down_pauses_the_run() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = closed.local_addr().unwrap().port();
     drop(closed);
-    let place = Place::quick();
+    let place = Place::new();
     let api = Api::start(&[]);
     let job = api
         .job(

@@ -137,21 +137,48 @@ impl Browser {
 
     #[track_caller]
     pub fn type_in(&self, css: &str, text: &str) {
-        let path = format!("/element/{}/value", self.find(css));
-        self.call("POST", &path, &json!({ "text": text })).unwrap();
+        self.at("POST", css, "value", &json!({ "text": text }));
     }
 
     #[track_caller]
     pub fn click(&self, css: &str) {
-        let path = format!("/element/{}/click", self.find(css));
-        self.call("POST", &path, &json!({})).unwrap();
+        self.at("POST", css, "click", &json!({}));
     }
 
     #[track_caller]
     pub fn text(&self, css: &str) -> String {
-        let path = format!("/element/{}/text", self.find(css));
-        let text = self.call("GET", &path, &Value::Null).unwrap();
+        let text = self.at("GET", css, "text", &Value::Null);
         text.as_str().unwrap().to_owned()
+    }
+
+    /// Waits for an element with this text.
+    #[track_caller]
+    pub fn reads(&self, css: &str, text: &str) {
+        let began = Instant::now();
+        loop {
+            let found = self.text(css);
+            if found == text {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{css} reads {found}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Does something with an element; once more when its page has gone meanwhile.
+    #[track_caller]
+    fn at(&self, method: &str, css: &str, what: &str, body: &Value) -> Value {
+        let began = Instant::now();
+        loop {
+            let path = format!("/element/{}/{what}", self.find(css));
+            match self.call(method, &path, body) {
+                Ok(value) => return value,
+                Err(error) => {
+                    let gone = error.contains("stale element reference");
+                    assert!(gone && began.elapsed() < PATIENCE, "{css}: {error}");
+                }
+            }
+        }
     }
 
     pub fn screenshot(&self, path: &Path) {

@@ -17,6 +17,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::LazyLock;
 use tempfile::TempDir;
 
 mod watchdog;
@@ -43,6 +44,8 @@ pub fn harvest() -> Command {
     let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join(state);
     command.env("XDG_STATE_HOME", state);
     command.stdin(Stdio::null());
+    // A test that failed leaves no run behind, which would wait for its server for an hour.
+    command.env("HARVEST_DIES_WITH_PARENT", "1");
     command
 }
 
@@ -60,13 +63,32 @@ pub fn real_data() -> Option<PathBuf> {
     None
 }
 
+/// A folder, in memory where there is room: thousands of fsyncs are not to wait for a slow
+/// disk, and a kill of a process loses nothing of either. `HARVEST_TESTS_ON_DISK=1`: on the disk.
+pub fn scratch() -> TempDir {
+    const ROOM_KIB: u64 = 2 << 20;
+    static IN_MEMORY: LazyLock<bool> = LazyLock::new(|| {
+        let mut df = Command::new("df");
+        let free = df.args(["-k", "--output=avail", "/dev/shm"]).output();
+        let free = free.ok().and_then(|output| {
+            let text = String::from_utf8(output.stdout).ok()?;
+            text.lines().nth(1)?.trim().parse::<u64>().ok()
+        });
+        std::env::var_os("HARVEST_TESTS_ON_DISK").is_none() && free >= Some(ROOM_KIB)
+    });
+    match *IN_MEMORY {
+        true => tempfile::tempdir_in("/dev/shm").unwrap(),
+        false => tempfile::tempdir().unwrap(),
+    }
+}
+
 /// A folder for one test.
 pub struct Place(TempDir);
 
 impl Place {
     pub fn new() -> Place {
         watched();
-        Place(tempfile::tempdir().unwrap())
+        Place(scratch())
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -186,10 +208,9 @@ impl Api {
 
     /// The request log so far.
     pub fn seen(&self) -> Vec<Seen> {
-        let text = fs::read_to_string(&self.log).unwrap_or_default();
-        text.lines()
-            .map(|line| {
-                let v: Value = serde_json::from_str(line).unwrap();
+        self.raw()
+            .iter()
+            .map(|v| {
                 let text = |name: &str| v[name].as_str().map(str::to_owned);
                 Seen {
                     t: v["t"].as_f64().unwrap(),
@@ -268,7 +289,10 @@ impl Api {
     /// The request log so far, as it stands: with `fault`, which [`Seen`] has not.
     pub fn raw(&self) -> Vec<Value> {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
-        text.lines()
+        // The last line may be on its way.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole
+            .lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
     }
@@ -283,14 +307,5 @@ impl Api {
     /// The process's id, to send it signals.
     pub fn pid(&self) -> u32 {
         self.child.id()
-    }
-}
-
-impl Place {
-    /// In memory where that exists: for tests that fsync thousands of times.
-    pub fn quick() -> Place {
-        watched();
-        let quick = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
-        Place(quick.unwrap())
     }
 }

@@ -7,6 +7,7 @@
     clippy::print_stderr
 )]
 
+use super::support::watched;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
@@ -15,6 +16,7 @@ static ONE: Mutex<()> = Mutex::new(());
 
 /// Whether a program can be had: it is there, or Debian's package of it can be installed.
 pub fn tool(program: &str, package: &str) -> bool {
+    watched();
     let _one = ONE.lock();
     if is_there(program) {
         return true;
@@ -57,6 +59,8 @@ fn apt(arguments: &[&str]) -> bool {
     // Another program that installs something is waited for.
     Command::new("apt-get")
         .args(["-o", "DPkg::Lock::Timeout=600"])
+        // A test's tools need not survive a power loss, and dpkg syncs each file.
+        .args(["-o", "Dpkg::Options::=--force-unsafe-io"])
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -7,7 +7,7 @@
 use crate::list::Kind;
 use crate::oracle::Form;
 use crate::plan::{Plan, Tail, quota_texts};
-use crate::support::{harvest, told};
+use crate::support::{harvest, scratch, told};
 use fastrand::Rng;
 use std::fs;
 use std::net::SocketAddr;
@@ -29,7 +29,7 @@ pub struct Status {
 impl Folder {
     pub fn new(form: Form) -> Folder {
         Folder {
-            folder: tempfile::tempdir().unwrap(),
+            folder: scratch(),
             form,
         }
     }

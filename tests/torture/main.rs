@@ -58,6 +58,7 @@ const ROUND: u64 = 5;
 
 #[test]
 fn every_id_exactly_once_whatever_was_killed_and_when() {
+    support::watched();
     let began = Instant::now();
     let seeds: Vec<u64> = match std::env::var("HARVEST_TORTURE_SEED") {
         Ok(seed) => vec![seed.parse().expect("HARVEST_TORTURE_SEED is a number")],
