@@ -195,6 +195,7 @@ impl Driver<'_> {
 /// `extra` attempts are added: those that end an item without counting as a try before.
 pub(super) fn failed(work: Work, trouble: Trouble, extra: u32) -> Outcome {
     let sent = trouble.reason != Reason::InvalidId;
+    let later_page = work.place().is_some_and(|place| place.pages > 0);
     let written = work.pages.as_ref().and_then(|progress| progress.note());
     Outcome {
         id: work.id,
@@ -205,6 +206,7 @@ pub(super) fn failed(work: Work, trouble: Trouble, extra: u32) -> Outcome {
             message: trouble.message + &written.unwrap_or_default(),
             attempts: if sent { work.attempts + extra } else { 0 },
             at: SystemTime::now(),
+            later_page,
         }),
         pages: None,
     }
