@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 mod kills;
+mod paged_updates;
 mod pages;
 mod refusals;
 mod retries;
