@@ -40,7 +40,7 @@ impl Driver<'_> {
             return self.hand_on(failed(work, trouble, extra)).await;
         }
         self.weigh(&mut work, &trouble, now).await?;
-        let anew = work.take_anew();
+        let anew = work.anew();
         let outcome = failed(work, trouble, extra);
         match self.quarantine.hold(kind, outcome, anew) {
             Some(outcome) => self.hand_on(outcome).await,
@@ -89,7 +89,7 @@ impl Driver<'_> {
             return Ok(());
         }
         self.weigh(&mut work, &trouble, now).await?;
-        let anew = work.take_anew();
+        let anew = work.anew();
         match self.quarantine.hold(Kind::of(&trouble), outcome, anew) {
             Some(outcome) => self.hand_on(outcome).await,
             None => Ok(()),

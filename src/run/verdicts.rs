@@ -196,7 +196,11 @@ impl Driver<'_> {
 pub(super) fn failed(work: Work, trouble: Trouble, extra: u32) -> Outcome {
     let sent = trouble.reason != Reason::InvalidId;
     let later_page = work.place().is_some_and(|place| place.pages > 0);
-    let written = work.pages.as_ref().and_then(|progress| progress.note());
+    let written = match &work.known {
+        None => work.pages.as_ref().and_then(|progress| progress.note()),
+        // Its record of before stays, and no part of a new one.
+        Some(_) => None,
+    };
     Outcome {
         id: work.id,
         occurrence: work.occurrence,
