@@ -353,3 +353,74 @@ proptest! {
         }
     }
 }
+
+/// What a retry has got since an update asked: the whole of an item is newer
+/// than that, a part of it only than what the update has in part.
+#[test]
+fn a_retry_between_two_halves_of_an_update_is_not_undone() {
+    let at = |mut outcome: Outcome, ms: u64| {
+        let when = UNIX_EPOCH + Duration::from_millis(ms);
+        match &mut outcome.fate {
+            Ok(record) => record.fetched_at = when,
+            Err(failure) => failure.at = when,
+        }
+        for page in outcome.pages.iter_mut().flat_map(|pages| &mut pages.pages) {
+            page.fetched_at = when;
+        }
+        outcome
+    };
+    let course = Course {
+        parts: vec![vec![1], vec![2]],
+        end: End::Failed,
+    };
+    let part = |id: u32, n: usize| paged(id, &course.parts[n - 1], Some(course.trail(n)));
+    let fails = |id: u32| failure(id, Reason::Timeout, true);
+    let folder = quick_folder();
+    let output = folder.path().join("out.ndjson");
+    let mut opened = open(options(&output)).unwrap();
+    for id in 1..4 {
+        opened.writer.append(&at(part(id, 1), 5)).unwrap();
+        opened.writer.append(&at(fails(id), 5)).unwrap();
+    }
+    opened.writer.commit(note(1), Closing::Finished).unwrap();
+    drop(opened);
+
+    let (mut opened, _) = update(&output);
+    for id in 1..3 {
+        let whole = paged(id, &[5, 6], None);
+        opened.writer.append(&at(whole, 10)).unwrap();
+    }
+    let of_update = paged(3, &[5], Some(course.trail(1)));
+    opened.writer.append(&at(of_update, 10)).unwrap();
+    opened.writer.append(&at(fails(3), 10)).unwrap();
+    opened.writer.commit(note(2), Closing::Paused).unwrap();
+    drop(opened);
+
+    let retry = OpenOptions {
+        retry: true,
+        ..options(&output)
+    };
+    let mut opened = open(retry).unwrap();
+    opened.writer.append(&at(paged(1, &[2], None), 20)).unwrap();
+    for id in 2..4 {
+        opened.writer.append(&at(part(id, 2), 20)).unwrap();
+        opened.writer.append(&at(fails(id), 20)).unwrap();
+    }
+    opened.writer.commit(note(3), Closing::Finished).unwrap();
+    drop(opened);
+    let failures = || fs::read_to_string(Files::of(&output).unwrap().failures).unwrap();
+    let of_retry = failures().lines().last().unwrap().to_owned();
+
+    let (mut opened, under_way) = update(&output);
+    opened.writer.commit(note(4), Closing::Finished).unwrap();
+    drop(opened);
+    let updated = under_way.finish().unwrap().unwrap();
+    assert_eq!((updated.records, updated.failed), (6, 1));
+    assert_eq!((updated.changed, updated.added, updated.gone), (2, 0, 0));
+    let lines = [(1, 1), (2, 5), (2, 6), (3, 1), (1, 2), (3, 2)];
+    let lines: String = lines.map(|(id, n)| line_of(id, n) + "\n").concat();
+    assert_eq!(fs::read_to_string(&output).unwrap(), lines);
+    assert_eq!(failures(), of_retry + "\n");
+    let trails = open(options(&output)).unwrap().resumed.unwrap().trails;
+    assert_eq!(trails, BTreeMap::from([(key(3), course.trail(2))]));
+}

@@ -2,7 +2,7 @@
 //! and the next output that they are put into.
 //!
 //! Owns the places in the next versions, those of parts that name each other
-//! included. Must never hold the lines of more than one block.
+//! included. Must never hold lines: of those of one item, it holds the hashes.
 
 use super::Updated;
 use super::lines::Output;
@@ -80,11 +80,13 @@ pub(super) struct Compared {
 }
 
 impl Compared {
-    pub(super) fn old(&mut self, lines: &[u8], records: u64) {
+    /// So many lines are in the old output …
+    pub(super) fn was(&mut self, lines: &[u8], records: u64) {
         self.old.extend(hashes(lines, records));
     }
 
-    pub(super) fn new(&mut self, lines: &[u8], records: u64) {
+    /// … and these in the next one.
+    pub(super) fn becomes(&mut self, lines: &[u8], records: u64) {
         self.new.extend(hashes(lines, records));
     }
 
@@ -128,10 +130,10 @@ mod tests {
     fn counted(old: &[(&str, u64)], new: &[(&str, u64)]) -> [u64; 4] {
         let (mut compared, mut updated) = (Compared::default(), Updated::default());
         for (lines, records) in old {
-            compared.old(lines.as_bytes(), *records);
+            compared.was(lines.as_bytes(), *records);
         }
         for (lines, records) in new {
-            compared.new(lines.as_bytes(), *records);
+            compared.becomes(lines.as_bytes(), *records);
         }
         compared.count(&mut updated);
         [

@@ -199,7 +199,7 @@ impl Next<'_> {
         compared: &mut Compared,
     ) -> Result<(), WriteError> {
         old.read(entry.offset, entry.length)?;
-        compared.old(&old.line, entry.records);
+        compared.was(&old.line, entry.records);
         if entry.fate == Fate::Record {
             return Ok(());
         }
@@ -209,7 +209,7 @@ impl Next<'_> {
         for part in parts.into_iter().filter(|&part| part != place) {
             let entry = index.at(part)?;
             old.read(entry.offset, entry.length)?;
-            compared.old(&old.line, entry.records);
+            compared.was(&old.line, entry.records);
         }
         Ok(())
     }
@@ -228,7 +228,7 @@ impl Next<'_> {
         for part in index.parts(last)? {
             let entry = index.at(part)?;
             new.read(entry.offset, entry.length)?;
-            compared.new(&new.line, entry.records);
+            compared.becomes(&new.line, entry.records);
             growing.put(entry, &new.line)?;
         }
         Ok(())

@@ -210,12 +210,12 @@ fn an_entry_of_one_record_is_as_it_always_was() {
     old.extend_from_slice(&(payload.len() as u32).to_le_bytes());
     old.extend_from_slice(&check(&payload, 9, PREFACE as u64));
     old.extend_from_slice(&payload);
-    write(&path, 9, &[one.clone()]);
+    write(&path, 9, std::slice::from_ref(&one));
     assert_eq!(fs::read(&path).unwrap(), old);
     assert_eq!(read(&path, 9), [one]);
     for fate in [Fate::Unchanged, Fate::Gone, Fate::Failed] {
         let entry = entry(fate, 1, 0, 0, None);
-        write(&path, 9, &[entry.clone()]);
+        write(&path, 9, std::slice::from_ref(&entry));
         let bytes = fs::read(&path).unwrap();
         assert_eq!(bytes.len(), PREFACE + HEAD + LEAST);
         assert!((1..4).contains(&bytes[PREFACE + HEAD]));
