@@ -13,6 +13,7 @@
 
 mod ages;
 mod blocks;
+mod failed;
 mod known;
 mod lines;
 mod next;

@@ -1,5 +1,5 @@
-//! The next output, its versions and its failures: made of the old ones and of
-//! what the update brought.
+//! The next output and its versions: made of the old ones and of what the
+//! update brought. The failures are [`super::failed`]'s.
 //!
 //! Owns what becomes of each item's lines: those of one that is gone (404, 410)
 //! leave, those of one that could not be asked stay as they are, and so do those of
@@ -14,7 +14,6 @@ use crate::checkpoint::{Closing, DoneSet, Files, ItemKey, Known, State, sync_fol
 use crate::fail_point::fail_point;
 use crate::outcome::{Trail, Validators};
 use crate::write::error::WriteError;
-use crate::write::failures::{self, FailedItem};
 use crate::write::files::look;
 use crate::write::generation::discard;
 use crate::write::index::Index;
@@ -90,7 +89,7 @@ impl Next<'_> {
 
     /// What the update says of the item, unless what the old output says is newer:
     /// a retry may have got it since.
-    fn news(&self, key: ItemKey) -> Result<Option<(u64, Entry)>, WriteError> {
+    pub(super) fn news(&self, key: ItemKey) -> Result<Option<(u64, Entry)>, WriteError> {
         let news = match &self.news {
             Some(index) if self.done.contains(key) => index.find(key)?,
             _ => None,
@@ -235,14 +234,14 @@ impl Next<'_> {
     }
 
     /// The file whose rights the next one gets: the old one's, else the output's.
-    fn like<'f>(&'f self, old: &'f Path) -> Result<&'f Path, WriteError> {
+    pub(super) fn like<'f>(&'f self, old: &'f Path) -> Result<&'f Path, WriteError> {
         Ok(match look(old)? {
             Some(_) => old,
             None => &self.files.output,
         })
     }
 
-    /// Of the last entry of an item that had no line: where its last lines' is.
+    /// Where the last part is of an item that is new, if this is its last entry.
     fn is_new(&self, place: u64, entry: &Entry) -> Result<Option<u64>, WriteError> {
         let last = match entry.fate {
             Fate::Record => Some(place),
@@ -317,40 +316,6 @@ impl Next<'_> {
             Ok(())
         }
     }
-
-    /// The next failures file: what failed before and was not asked again, then
-    /// what failed now and has no record.
-    fn failures(&self, next: &Files) -> Result<(Known, BTreeMap<String, u64>), WriteError> {
-        let like = self.like(&self.files.failures)?;
-        let mut out = Output::create(&next.failures, like)?;
-        let mut failed: BTreeMap<String, u64> = BTreeMap::new();
-        let mut keep = |item: FailedItem, line: &[u8]| {
-            *failed.entry(item.reason).or_default() += 1;
-            out.append(line)
-        };
-        each_failure(
-            &self.files.failures,
-            self.old.failures.length,
-            |item, key, line| match self.news(key)? {
-                Some(_) => Ok(()),
-                None => keep(item, line),
-            },
-        )?;
-        each_failure(
-            &self.delta.failures,
-            self.new.failures.length,
-            |item, key, line| {
-                let Some((_, news)) = self.news(key)? else {
-                    return Ok(());
-                };
-                match news.fate == Fate::Gone || self.known.whole(key)?.is_none() {
-                    true => keep(item, line),
-                    false => Ok(()),
-                }
-            },
-        )?;
-        Ok((out.finish()?, failed))
-    }
 }
 
 /// The entry of lines that the update found to hold.
@@ -367,24 +332,4 @@ fn still_holds(entry: Entry, news: Entry) -> Entry {
         validators,
         ..entry
     }
-}
-
-/// Hands over each failed item of the first `length` bytes of a failures file.
-fn each_failure(
-    path: &Path,
-    length: u64,
-    mut take: impl FnMut(FailedItem, ItemKey, &[u8]) -> Result<(), WriteError>,
-) -> Result<(), WriteError> {
-    if length == 0 {
-        return Ok(());
-    }
-    let mut lines = failures::lines(path, length)?;
-    while let Some(line) = lines.next()? {
-        let item = failures::parse(line).ok_or_else(|| WriteError::Disturbed {
-            path: path.to_path_buf(),
-        })?;
-        let key = ItemKey::of(&item.id, item.occurrence);
-        take(item, key, line)?;
-    }
-    Ok(())
 }
