@@ -87,6 +87,8 @@ pub struct Failure {
     pub attempts: u32,
     /// When the last try ended.
     pub at: SystemTime,
+    /// It was a later page that failed: the item was there when its first one came.
+    pub later_page: bool,
 }
 
 macro_rules! reasons {

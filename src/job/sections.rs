@@ -116,14 +116,7 @@ pub(super) fn read(
     let retry = read_retry(&mut reader, root);
     let output = output::read(&mut reader, root, options.output.as_deref());
     let checkpoint = read_checkpoint(&mut reader, root);
-    let pages = request.as_ref().is_some_and(|r| r.value.pages.is_some());
-    let update = update::read(
-        &mut reader,
-        root,
-        output.as_ref(),
-        options.output.is_some(),
-        pages,
-    );
+    let update = update::read(&mut reader, root, output.as_ref(), options.output.is_some());
     if let (Some(request), Some(auth)) = (&request, &auth) {
         credentials::check(&mut reader, request, auth);
     }

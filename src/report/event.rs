@@ -62,13 +62,13 @@ pub struct UpdatePlan {
 pub struct UpdateNews {
     /// Records that are other ones now.
     pub changed: u64,
-    /// Records of items that had none.
+    /// Records of items that had none, or fewer.
     pub added: u64,
     /// Records that were asked for and are what they were.
     pub unchanged: u64,
-    /// Records that left, since there is no such item any more.
+    /// Records that left, since there is no such item any more, or it has fewer.
     pub gone: u64,
-    /// Records that stayed because asking for them failed.
+    /// Items whose records stayed because asking for them failed.
     pub kept: u64,
 }
 

@@ -75,7 +75,10 @@ pub(super) fn closing(s: &Summary) -> String {
             "nothing to retry: no such item has failed; nothing was sent".to_owned()
         }
         End::Updated if s.failed_in_all == 0 && s.update.is_some_and(|u| u.kept == 0) => {
-            "updated: every item has its record".to_owned()
+            match s.pages {
+                0 => "updated: every item has its record".to_owned(),
+                _ => "updated: every item has its records".to_owned(),
+            }
         }
         End::Updated => "updated: some items failed".to_owned(),
         End::UpToDate => "nothing to update: no record is old enough; nothing was sent".to_owned(),

@@ -71,7 +71,7 @@ impl Driver<'_> {
         let base = self
             .update
             .as_ref()
-            .map(|update| (update.records, update.failed));
+            .map(|update| (update.records, update.failed, update.left_in_part));
         let mut broken = match cycled {
             Err(error) => Some(error),
             Ok(()) => {
@@ -129,9 +129,13 @@ impl Driver<'_> {
         let mut summary = self.summary(end, at_end)?;
         summary.left_in_part = left_in_part;
         // An update that is not at its end has not touched the old output.
-        if let Some((records, failed)) = base {
+        if let Some((records, failed, left_in_part)) = base {
             summary.records_in_all = updated.map_or(records, |u| u.records);
             summary.failed_in_all = updated.map_or(failed, |u| u.failed);
+            summary.left_in_part = match complete {
+                true => updated.map_or(left_in_part, |u| u.left_in_part),
+                false => 0,
+            };
         }
         summary.update = updated.map(|u| UpdateNews {
             changed: u.changed,

@@ -36,12 +36,6 @@ pub enum RunError {
     /// `--update` of a job that keeps no checkpoint.
     #[error("this job writes to stdout and keeps no checkpoint, so there is nothing to update")]
     NothingToUpdate,
-    /// `--update` of items that may have several records each.
-    #[error(
-        "the items of this job come in pages ([request.pages]) and may have several records each, \
-         and an update replaces one record by one; --fresh fetches all of it anew"
-    )]
-    PagesToUpdate,
     /// A thread could not be started.
     #[error(
         "a thread could not be started: {0}; the system is out of processes or memory, perhaps"

@@ -202,9 +202,6 @@ fn open_both_ends(job: &Job, options: &RunOptions) -> Result<Ends, RunError> {
             if options.update && job.output.target == OutputTarget::Stdout {
                 return Err(RunError::NothingToUpdate);
             }
-            if options.update && job.request.pages.is_some() {
-                return Err(RunError::PagesToUpdate);
-            }
             // A list that is not there must leave no empty output behind.
             let ids = ids_stage::start(&job.ids)?;
             if update::is_due(job, options) {

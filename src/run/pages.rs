@@ -305,6 +305,7 @@ impl Driver<'_> {
                     pages: work.pages,
                     weighed: work.weighed,
                     before: work.before,
+                    known: work.known,
                     ..Work::new(work.id, work.occurrence)
                 };
                 self.queue.push_at(now.instant, next);

@@ -159,6 +159,7 @@ mod tests {
                 message: String::new(),
                 attempts: 1,
                 at: UNIX_EPOCH,
+                later_page: false,
             }),
             pages: None,
         }

@@ -40,7 +40,7 @@ impl Driver<'_> {
             return self.hand_on(failed(work, trouble, extra)).await;
         }
         self.weigh(&mut work, &trouble, now).await?;
-        let anew = work.take_anew();
+        let anew = work.anew();
         let outcome = failed(work, trouble, extra);
         match self.quarantine.hold(kind, outcome, anew) {
             Some(outcome) => self.hand_on(outcome).await,
@@ -89,7 +89,7 @@ impl Driver<'_> {
             return Ok(());
         }
         self.weigh(&mut work, &trouble, now).await?;
-        let anew = work.take_anew();
+        let anew = work.anew();
         match self.quarantine.hold(Kind::of(&trouble), outcome, anew) {
             Some(outcome) => self.hand_on(outcome).await,
             None => Ok(()),
@@ -113,9 +113,11 @@ impl Driver<'_> {
         work.weighed = true;
         let kind = Kind::of(trouble);
         // That an item is not there is about the item, once others were; but
-        // in an update, when it was there itself, its record is at stake.
+        // in an update, when it was there itself, its record is at stake, unless
+        // its first page has come: then the record stays.
+        let at_stake = work.known.is_some() && work.place().is_none();
         let own = matches!(kind.reason, Reason::NotFound | Reason::Gone)
-            && work.known.is_none()
+            && !at_stake
             && self.resumed.records + self.stats.items > 0;
         for outcome in self.quarantine.other((!own).then_some(kind)) {
             self.hand_on(outcome).await?;

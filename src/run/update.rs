@@ -1,8 +1,9 @@
 //! An update's items: which of the list are to be asked again, and what with.
 //!
 //! Owns the sieve between the list and the driver, on a thread of its own,
-//! since it looks into a file for each item. An item without a record (new, or
-//! failed before) is always asked; one with a record when that is old enough.
+//! since it looks into a file for each item. An item without a record (new,
+//! failed before, or there in part) is always asked; one with a record when that is
+//! old enough, and whole where it comes in pages.
 //! Must never send or write anything.
 
 use super::error::RunError;
@@ -46,7 +47,8 @@ pub(super) struct Sieve {
     /// What this update has asked already.
     done: DoneSet,
     each: bool,
-    /// Validators are for GET alone: a POST is not asked for news.
+    /// Validators are for GET alone: a POST is not asked for news. Nor is a first
+    /// page, which says nothing of the others.
     conditional: bool,
     older_than: Duration,
 }
@@ -57,7 +59,7 @@ impl Sieve {
             known,
             done,
             each: job.ids.repeats == Repeats::Each,
-            conditional: job.request.method == Method::Get,
+            conditional: job.request.method == Method::Get && job.request.pages.is_none(),
             older_than: older_than(job),
         }
     }
@@ -207,6 +209,7 @@ impl Driver<'_> {
             if work.known.is_some() {
                 self.remember_good(&work.id);
             }
+            let work = self.on_its_trail(work);
             self.queue.push(work);
         }
     }

@@ -82,11 +82,11 @@ impl Work {
         }
     }
 
-    /// Takes out what it begins with, should that have to be once more.
-    pub(super) fn take_anew(&mut self) -> Anew {
+    /// What it begins with, should that have to be once more.
+    pub(super) fn anew(&self) -> Anew {
         Anew {
             before: self.before,
-            known: self.known.take(),
+            known: self.known.clone(),
             single: self.single,
         }
     }

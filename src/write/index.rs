@@ -7,7 +7,7 @@
 //! no name as soon as it is there, where the system allows that.
 
 use super::error::WriteError;
-use super::versions::{self, Entries, Entry, HEAD, LEAST, MOST};
+use super::versions::{self, Entries, Entry, Fate, HEAD, LEAST, MOST};
 use crate::checkpoint::ItemKey;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -27,6 +27,7 @@ pub(super) struct Index {
     /// Slots − 1; their number is a power of two.
     mask: u64,
     log: File,
+    log_path: PathBuf,
     path: PathBuf,
     generation: u64,
 }
@@ -53,6 +54,7 @@ impl Index {
                 .map_err(WriteError::io(table, "make an index of the versions"))?,
             mask: slots - 1,
             log: File::open(log).map_err(io)?,
+            log_path: log.to_path_buf(),
             path: table.to_path_buf(),
             generation,
         };
@@ -72,6 +74,51 @@ impl Index {
         self.search(key)
             .map(|(_, found)| found)
             .map_err(WriteError::io(&self.path, "look into the versions"))
+    }
+
+    /// The entry at a place that another one names.
+    pub(super) fn at(&self, place: u64) -> Result<Entry, WriteError> {
+        let io = |cause| WriteError::io(&self.log_path, "read the versions")(cause);
+        self.entry(place)
+            .map_err(io)?
+            .ok_or_else(|| self.disturbed())
+    }
+
+    /// The places of an item's parts, in their order; the last one's is given.
+    pub(super) fn parts(&self, last: u64) -> Result<Vec<u64>, WriteError> {
+        let mut place = last;
+        let mut entry = self.at(place)?;
+        let mut places = vec![place];
+        while entry.earlier > 0 {
+            let before = match entry.earlier < place {
+                true => self.at(entry.earlier)?,
+                false => return Err(self.disturbed()),
+            };
+            if before.fate != Fate::Part || before.key != entry.key {
+                return Err(self.disturbed());
+            }
+            place = entry.earlier;
+            entry = before;
+            places.push(place);
+        }
+        places.reverse();
+        Ok(places)
+    }
+
+    /// Whether any of an item's parts has a line; the last one's place is given.
+    pub(super) fn has_lines(&self, last: u64) -> Result<bool, WriteError> {
+        for place in self.parts(last)? {
+            if self.at(place)?.length > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn disturbed(&self) -> WriteError {
+        WriteError::Disturbed {
+            path: self.log_path.clone(),
+        }
     }
 
     fn insert(&self, key: ItemKey, place: u64) -> io::Result<()> {

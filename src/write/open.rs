@@ -11,7 +11,7 @@ use super::files::{check, cut, look, recover, refuse_strangers, remove};
 use super::generation;
 use super::rewrite;
 use super::sink::{Sink, Target};
-use super::versions::Versions;
+use super::versions::{Versions, last_parts};
 use super::writer::Writer;
 use crate::checkpoint::{
     CheckpointError, Closing, DoneSet, Files, ItemKey, Journal, Loading, Shape, State, compact,
@@ -247,7 +247,10 @@ pub(super) fn create(
         &state,
         Sink::new(Target::File(file), &files.output, 0),
         Err(files.failures.clone()),
-        Versions::later(files.versions.clone(), generation),
+        (
+            Versions::later(files.versions.clone(), generation),
+            BTreeMap::new(),
+        ),
         (journal, files.checkpoint.clone()),
     );
     Ok(Opened {
@@ -313,6 +316,7 @@ pub(super) fn resume(
         state.versions,
         (state.output.length, state.records),
     )?;
+    let parts = last_parts(&files.versions, state.generation, &state.trails)?;
     fail_point!("open: versions cut");
     sync_folder(&files.output).map_err(WriteError::io(
         &files.output,
@@ -324,6 +328,7 @@ pub(super) fn resume(
         Err(_) => None,
     };
     let journal = (journal, files.checkpoint.clone());
+    let versions = (versions, parts);
     let writer = Writer::resume(options, &state, output, failures, versions, journal);
     let resumed = Resumed {
         records: state.records,

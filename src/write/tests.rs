@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 mod kills;
+mod paged_updates;
 mod pages;
 mod refusals;
 mod retries;
@@ -60,6 +61,7 @@ fn outcome(n: u32) -> Outcome {
             message,
             attempts: 1,
             at: UNIX_EPOCH,
+            later_page: false,
         })
     } else {
         let body = format!("{{\"id\":\"{n}\"}}").into_bytes().into();
@@ -262,7 +264,10 @@ fn onto(folder: &Path, file: fs::File) -> (Writer, PathBuf) {
             &state,
             sink,
             Err(folder.join("f")),
-            super::versions::Versions::later(folder.join("v"), 0),
+            (
+                super::versions::Versions::later(folder.join("v"), 0),
+                Default::default(),
+            ),
             (journal, checkpoint),
         ),
         path,

@@ -4,18 +4,22 @@
 //! with a checkpoint of its own, so it can be killed and resumed like any other
 //! run; only that its versions file also says which records still hold, and
 //! which are gone. The old output is untouched meanwhile. [`Update::finish`]
-//! then makes the next output: the old one's lines in their order, each as it
-//! is or as the update brought it, then the lines of new items.
+//! then makes the next output: the old one's items in their order, the lines of
+//! each as they are or as the update brought them, then the lines of new items.
 //!
 //! Owns an update's beginning, its resumption and its end: what becomes of each
-//! line is [`next`]'s. Must never touch the old output; taking its place is
+//! item's lines is [`next`]'s. Must never touch the old output; taking its place is
 //! [`super::generation`]'s.
 
 mod ages;
+mod blocks;
+mod failed;
+mod known;
 mod lines;
 mod next;
 
 pub use ages::{Ages, ages, under_way};
+pub use known::{KnownRecord, KnownRecords};
 
 use self::ages::moment_ms;
 use self::next::Next;
@@ -24,51 +28,13 @@ use super::files::check;
 use super::generation::{all_notes, discard, publish};
 use super::index::Index;
 use super::open::{self, OpenOptions, Opened, Resumed, Start, whole_shape};
-use super::versions::{Entry, Survey, survey};
+use super::versions::{Survey, last_parts, survey};
 use crate::checkpoint::{
-    CheckpointError, Closing, Files, ItemKey, Loading, Shape, State, replace, scan, unix_ms,
+    CheckpointError, Closing, Files, Loading, Shape, State, replace, scan, unix_ms,
 };
 use crate::fail_point::fail_point;
-use crate::outcome::Validators;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// What is known of a record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownRecord {
-    /// When it was fetched, or last found to hold.
-    pub at: SystemTime,
-    /// What to ask with.
-    pub validators: Validators,
-}
-
-/// The records of the old output.
-#[derive(Debug, Clone)]
-pub struct KnownRecords(Option<Arc<Index>>);
-
-impl KnownRecords {
-    /// What is known of the item's record; `None` when it has none.
-    ///
-    /// # Errors
-    /// [`WriteError::Io`].
-    pub fn find(&self, id: &str, occurrence: u32) -> Result<Option<KnownRecord>, WriteError> {
-        let found = self.entry(ItemKey::of(id, occurrence))?;
-        Ok(found.map(|entry| KnownRecord {
-            at: UNIX_EPOCH
-                .checked_add(Duration::from_millis(entry.at_ms))
-                .unwrap_or(UNIX_EPOCH),
-            validators: entry.validators,
-        }))
-    }
-
-    fn entry(&self, key: ItemKey) -> Result<Option<Entry>, WriteError> {
-        let found = match &self.0 {
-            Some(index) => index.find(key)?,
-            None => None,
-        };
-        Ok(found.map(|(_, entry)| entry))
-    }
-}
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
 
 fn survey_of(files: &Files, state: &State, before: u64) -> Result<Survey, WriteError> {
     survey(
@@ -90,14 +56,16 @@ pub struct Updated {
     pub failed: u64,
     /// Records whose line is another one now.
     pub changed: u64,
-    /// Records of items that had none.
+    /// Records of items that had none, or fewer.
     pub added: u64,
     /// Records that were asked for and are what they were.
     pub unchanged: u64,
-    /// Records that left the output, since there is no such item any more.
+    /// Records that left the output, since there is no such item any more, or it has fewer.
     pub gone: u64,
-    /// Records that stayed because asking for them failed.
+    /// Items whose records stayed because asking for them failed.
     pub kept: u64,
+    /// Items that are in the output in part, and that no run has asked to the end: as in [`Update`].
+    pub left_in_part: u64,
 }
 
 /// An update under way. Made by [`open_update`].
@@ -112,6 +80,9 @@ pub struct Update {
     pub failed: u64,
     /// Records that are older than was asked.
     pub older: u64,
+    /// Items of which a part is in the old output, though none of them has failed:
+    /// those that the list does not have any more, once it was gone through.
+    pub left_in_part: u64,
 }
 
 /// Begins an update of an output, or goes on with one. `base` is what
@@ -154,6 +125,7 @@ pub fn open_update(
     let index = Index::build(&files.versions, state.generation, &table)?;
     let before = opened.resumed.take().unwrap_or_default();
     let failed = state.failed.values().sum();
+    let left_in_part = left_in_part(&files, &state)?;
     opened.resumed = Some(Resumed {
         records: state.records,
         notes: all_notes(&files, state.notes),
@@ -162,12 +134,26 @@ pub fn open_update(
     let update = Update {
         files,
         delta,
-        known: KnownRecords(index.map(Arc::new)),
+        known: KnownRecords::of(index),
         records: state.records,
         failed,
         older: survey.older,
+        left_in_part,
     };
     Ok((opened, update))
+}
+
+/// Items of which a part is in the output, and that have no fate.
+fn left_in_part(files: &Files, state: &State) -> Result<u64, WriteError> {
+    let mut left: BTreeSet<_> = state.trails.keys().copied().collect();
+    if !left.is_empty() {
+        scan(&files.checkpoint, |keys| {
+            for key in keys {
+                left.remove(key);
+            }
+        })?;
+    }
+    Ok(left.len() as u64)
 }
 
 /// Opens an update that was begun; `None` when there is none of this output, or it can't be used.
@@ -300,15 +286,18 @@ impl Update {
             )?,
             files: &files,
             delta: &delta,
+            parts: last_parts(&delta.versions, new.generation, &new.trails)?,
             known,
             old: &old,
             new: &new,
             done: &done,
             now_ms: unix_ms(SystemTime::now()),
         };
-        let (mut state, updated) = next.write()?;
+        let (mut state, mut updated) = next.write()?;
         scan(&files.checkpoint, |keys| done.add(keys))?;
         state.keys = done.len() as u64;
+        let left = state.trails.keys().filter(|key| !done.contains(**key));
+        updated.left_in_part = left.count() as u64;
         drop(replace(&files.checkpoint, &state, &done)?);
         fail_point!("update: committed");
         publish(&files)?;

@@ -1,5 +1,5 @@
-//! `<output>.versions`: where each record's line is in the output, when it was
-//! fetched, and what to ask with for a newer one.
+//! `<output>.versions`: where each item's lines are in the output, when they
+//! were fetched, and what to ask with for newer ones.
 //!
 //! ```text
 //! the file       offset  bytes
@@ -14,21 +14,27 @@
 //!                8       …      payload
 //!
 //! payload        0       1      what became of the item: 0 a record · in an update, too: 1 unchanged · 2 gone · 3 failed
+//!                               of one that came in pages: 4 its records, or the last of them · 5 some; more follow
 //!                1       16     the item's key
 //!                17      8      when that was known to be so, Unix ms u64 LE
-//!                25      8      offset of the record's line in the output, u64 LE
-//!                33      8      length of the line with its newline, u64 LE
+//!                25      8      offset of its lines in the output, u64 LE
+//!                33      8      length of the lines with their newlines, u64 LE
 //!                41      2 + …  ETag: length u16 LE, bytes
 //!                …       2 + …  Last-Modified: length u16 LE, bytes
+//!                …       16     of 4 and 5 only: how many lines these are, u64 LE;
+//!                               where the entry of the item's part before this one is, u64 LE (0: this is the first)
 //! ```
+//!
+//! An item of one record, in one part, is a 0, however it came.
 //!
 //! The checkpoint knows this file's length and no more of it: it is made durable
 //! before the block that covers the output, so what is committed has its entry,
 //! and an entry of a line beyond the committed length is cut off at the next
 //! open. The lines of
 //! a whole file lie end to end, from the first one (before it stands a CSV's
-//! header row) to the committed length, one for each record; a file that says
+//! header row) to the committed length, as many as there are records; a file that says
 //! anything else is known to be incomplete ([`Survey`]), and no harm but to updates.
+//! An item without a record is known, too: by an entry of no length.
 //!
 //! Owns these bytes. Must never be needed to resume a run.
 
@@ -42,8 +48,9 @@ use self::entry::encode;
 use super::error::WriteError;
 use super::files::{look, recover};
 use super::sink::{Sink, Target};
-use crate::checkpoint::{create_like, sync_folder};
-use crate::outcome::Validators;
+use crate::checkpoint::{ItemKey, create_like, sync_folder};
+use crate::outcome::{Trail, Validators};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -128,6 +135,12 @@ impl Entries {
         Ok(entry)
     }
 
+    /// The next entry, and where it begins.
+    pub(super) fn with_place(&mut self) -> Result<Option<(u64, Entry)>, WriteError> {
+        let place = self.place;
+        Ok(self.next()?.map(|entry| (place, entry)))
+    }
+
     /// Reads so many bytes; false when there are fewer.
     fn fill(&mut self, bytes: &mut [u8]) -> Result<bool, WriteError> {
         match self.file.read_exact(bytes) {
@@ -192,6 +205,8 @@ impl Versions {
         let good = match known {
             // With nothing committed, there may be entries of what was never.
             Some(known @ 1..) if reaches(&known)? => known,
+            // Not even of items without a line, which fit any output.
+            Some(0) if records == 0 && reaches(&(PREFACE as u64))? => PREFACE as u64,
             _ => survey(path, generation, length, records, 0)?.good,
         };
         if good == 0 {
@@ -213,19 +228,20 @@ impl Versions {
         }
     }
 
-    /// Appends an entry. Nothing is durable before [`sync`](Versions::sync).
-    pub(super) fn append(&mut self, entry: &Entry<&Validators>) -> Result<(), WriteError> {
+    /// Appends an entry; tells where it is. Nothing is durable before [`sync`](Versions::sync).
+    pub(super) fn append(&mut self, entry: &Entry<&Validators>) -> Result<u64, WriteError> {
         if let Slot::Later(path) = &self.file {
             // `<output>.versions`
             let output = path.with_extension("");
             self.file = Slot::Open(create(path, self.generation, &output)?);
         }
+        let place = self.length();
         if let Slot::Open(sink) = &mut self.file {
             self.bytes.clear();
-            encode(entry, self.generation, sink.length(), &mut self.bytes);
+            encode(entry, self.generation, place, &mut self.bytes);
             sink.append(&self.bytes)?;
         }
-        Ok(())
+        Ok(place)
     }
 
     /// Makes what was appended durable.
@@ -243,6 +259,25 @@ impl Versions {
             sink.committed();
         }
     }
+}
+
+/// Where the last part is of each item that is in its midst: its entry's place.
+pub(super) fn last_parts(
+    path: &Path,
+    generation: u64,
+    trails: &BTreeMap<ItemKey, Trail>,
+) -> Result<BTreeMap<ItemKey, u64>, WriteError> {
+    let mut places = BTreeMap::new();
+    if trails.is_empty() {
+        return Ok(places);
+    }
+    let mut entries = Entries::of(path, generation)?;
+    while let Some((place, entry)) = entries.as_mut().map_or(Ok(None), Entries::with_place)? {
+        if entry.fate == Fate::Part && trails.contains_key(&entry.key) {
+            places.insert(entry.key, place);
+        }
+    }
+    Ok(places)
 }
 
 /// Makes the file, durably named, in the place of one that says nothing of this output.

@@ -25,7 +25,6 @@ use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 /// What is in the outputs, earlier runs and what is not yet committed included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -141,13 +140,14 @@ impl Writer {
         writer
     }
 
-    /// A writer that goes on after `state`, at the end of both files.
+    /// A writer that goes on after `state`, at the end of both files. With the
+    /// versions come the places there of the last parts of items in their midst.
     pub(super) fn resume(
         options: &super::OpenOptions,
         state: &State,
         output: Sink,
         failures: Result<Sink, PathBuf>,
-        versions: Versions,
+        (versions, parts): (Versions, BTreeMap<ItemKey, u64>),
         journal: (Journal, PathBuf),
     ) -> Writer {
         let columns = options.columns.clone();
@@ -163,7 +163,7 @@ impl Writer {
             Err(path) => Failures::Later(path),
         };
         let mut writer = Writer::new(encoder, options.id_form, output, failures, Some(journal));
-        writer.trails = Trails::known(state.trails.clone());
+        writer.trails = Trails::known(state.trails.clone(), parts);
         writer.failed = state.failed.clone();
         writer.records = state.records;
         writer.committed_records = state.records;
@@ -258,13 +258,9 @@ impl Writer {
         let mut appended = Appended::Written;
         match (&outcome.fate, &outcome.pages) {
             (Ok(record), _) if self.updates && record.is_unchanged() => {
-                self.version(
-                    key,
-                    Fate::Unchanged,
-                    0,
-                    record.fetched_at,
-                    &record.validators,
-                )?;
+                let at_ms = unix_ms(record.fetched_at);
+                let (fate, validators) = (Fate::Unchanged, &record.validators);
+                self.version(&Entry::without_lines(fate, key, at_ms, validators))?;
             }
             (Ok(record), None) => appended = self.record(outcome, key, record)?,
             (Ok(_), Some(pages)) => {
@@ -284,31 +280,10 @@ impl Writer {
         Ok(appended)
     }
 
-    /// Keeps what is known of an item. `length`: of a record's line, which is
-    /// the last thing in the output; 0 without one.
-    fn version(
-        &mut self,
-        key: ItemKey,
-        fate: Fate,
-        length: usize,
-        at: SystemTime,
-        validators: &Validators,
-    ) -> Result<(), WriteError> {
-        let Some(versions) = &mut self.versions else {
-            return Ok(());
-        };
-        let length = length as u64;
-        versions.append(&Entry {
-            fate,
-            key,
-            at_ms: unix_ms(at),
-            offset: match fate {
-                Fate::Record => self.output.length() - length,
-                _ => 0,
-            },
-            length,
-            validators,
-        })
+    /// Keeps what is known of an item; tells where, unless it is nowhere.
+    fn version(&mut self, entry: &Entry<&Validators>) -> Result<Option<u64>, WriteError> {
+        let versions = self.versions.as_mut();
+        versions.map(|versions| versions.append(entry)).transpose()
     }
 
     fn record(
@@ -327,6 +302,7 @@ impl Writer {
                     message,
                     attempts: 1,
                     at: record.fetched_at,
+                    later_page: false,
                 };
                 self.failure(outcome, key, &failure)?;
                 return Ok(Appended::Failed(failure));
@@ -334,9 +310,17 @@ impl Writer {
         };
         self.records += 1;
         self.output.append(&self.line)?;
-        let length = self.line.len() - begin;
-        let at = record.fetched_at;
-        self.version(key, Fate::Record, length, at, &record.validators)?;
+        let length = (self.line.len() - begin) as u64;
+        self.version(&Entry {
+            fate: Fate::Record,
+            key,
+            at_ms: unix_ms(record.fetched_at),
+            offset: self.output.length() - length,
+            length,
+            records: 1,
+            earlier: 0,
+            validators: &record.validators,
+        })?;
         Ok(Appended::Written)
     }
 
@@ -347,11 +331,13 @@ impl Writer {
         failure: &Failure,
     ) -> Result<(), WriteError> {
         if self.updates {
+            // Where a page was, the item is.
             let fate = match failure.reason {
-                Reason::NotFound | Reason::Gone => Fate::Gone,
+                Reason::NotFound | Reason::Gone if !failure.later_page => Fate::Gone,
                 _ => Fate::Failed,
             };
-            self.version(key, fate, 0, failure.at, &Validators::default())?;
+            let (at_ms, none) = (unix_ms(failure.at), Validators::default());
+            self.version(&Entry::without_lines(fate, key, at_ms, &none))?;
         }
         if let Some(rewrite) = &mut self.rewrite {
             self.line.clear();

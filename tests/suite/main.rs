@@ -48,6 +48,7 @@ mod oauth;
 mod open_files;
 mod pages;
 mod pages_resumed;
+mod pages_updated;
 mod quarantine;
 mod real_data;
 mod redirects;

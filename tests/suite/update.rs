@@ -775,11 +775,6 @@ fn what_keeps_no_checkpoint_can_t_be_updated() {
     let output = bench.run(&["--update", "--output", "-"]);
     assert_exit(&output, 1);
     assert_says(&output, &["stdout", "nothing to update"]);
-    let paged = "[request.pages]\nnext = \"$.next\"\n";
-    let bench_of_pages = Bench::new(3, "out.ndjson", paged);
-    let output = bench_of_pages.run(&["--update"]);
-    assert_exit(&output, 1);
-    assert_says(&output, &["several records", "--fresh"]);
     // A job that keeps itself fresh may still be looked at.
     assert_exit(&bench.run(&["--output", "-"]), 0);
     for (more, words) in [
@@ -793,10 +788,6 @@ fn what_keeps_no_checkpoint_can_t_be_updated() {
             "`older_than` must be from `1s` to `366d`",
         ),
         ("[update]\nolder = \"7d\"\n", "did you mean `older_than`?"),
-        (
-            "[request.pages]\nnext = \"$.next\"\n[update]\nolder_than = \"7d\"\n",
-            "an item may have several",
-        ),
     ] {
         bench.write_job("out.ndjson", more);
         let output = bench.run(&[]);

@@ -8,14 +8,12 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 /// `None` is a mistake that was told, `Some(None)` a job without the section.
-/// `instead`: the output's path is that of `--output`, and not the job's own;
-/// `pages`: an item may have several records.
+/// `instead`: the output's path is that of `--output`, and not the job's own.
 pub(super) fn read(
     reader: &mut Reader,
     root: &DeTable<'_>,
     output: Option<&Output>,
     instead: bool,
-    pages: bool,
 ) -> Option<Option<Update>> {
     let Some((key, _)) = root.get_key_value("update") else {
         return Some(None);
@@ -24,12 +22,6 @@ pub(super) fn read(
     let older_than = reader.required(&section, "older_than", "older_than = \"7d\"")?;
     let range = Duration::from_secs(1)..=LONGEST;
     let older_than = reader.duration(older_than, range, "from `1s` to `366d`");
-    if pages {
-        let message = "[update] replaces one record by one, and with [request.pages] an item may have several";
-        let help = "leave [update] out; --fresh fetches all of it anew";
-        reader.push(Diagnostic::new(message).at(key.span()).help(help));
-        return None;
-    }
     let to_stdout = output.is_some_and(|output| output.target == OutputTarget::Stdout);
     if to_stdout && !instead {
         let message =

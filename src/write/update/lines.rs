@@ -1,7 +1,8 @@
-//! Lines by their places: read from the old output and from the update's, and
-//! appended to a next file with the checksums that a checkpoint is to have.
+//! Lines by their places: read from the old output and from the update's, one
+//! or a block of them at once, and appended to a next file with the checksums
+//! that a checkpoint is to have.
 //!
-//! Owns those checksums' extent. Must never hold more than a line and a buffer.
+//! Owns those checksums' extent. Must never hold more than a block and a buffer.
 
 use crate::checkpoint::{Known, Range, create_like};
 use crate::write::error::WriteError;

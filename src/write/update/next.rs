@@ -1,18 +1,19 @@
-//! The next output, its versions and its failures: made of the old ones and of
-//! what the update brought.
+//! The next output and its versions: made of the old ones and of what the
+//! update brought. The failures are [`super::failed`]'s.
 //!
-//! Owns what becomes of each line: a record that is gone (404, 410) leaves, one
-//! that could not be asked stays as it is, and so does one that nobody listed.
-//! Where no line changes, the output is not touched at all. Must never hold a
-//! line of every item in memory.
+//! Owns what becomes of each item's lines: those of one that is gone (404, 410)
+//! leave, those of one that could not be asked stay as they are, and so do those of
+//! one that nobody listed; all others are replaced together, in the place of the
+//! first. Where no line changes, the output is not touched at all. Must never hold
+//! a line of every item in memory.
 
+use super::blocks::{Compared, Growing};
 use super::lines::{Lines, Output};
 use super::{KnownRecords, Updated, survey_of};
 use crate::checkpoint::{Closing, DoneSet, Files, ItemKey, Known, State, sync_folder, unix_ms};
 use crate::fail_point::fail_point;
-use crate::outcome::Validators;
+use crate::outcome::{Trail, Validators};
 use crate::write::error::WriteError;
-use crate::write::failures::{self, FailedItem};
 use crate::write::files::look;
 use crate::write::generation::discard;
 use crate::write::index::Index;
@@ -29,11 +30,27 @@ pub(super) struct Next<'a> {
     pub(super) known: KnownRecords,
     /// The update's entries.
     pub(super) news: Option<Index>,
+    /// Where the last part is of each item that the update has only in part.
+    pub(super) parts: BTreeMap<ItemKey, u64>,
     pub(super) old: &'a State,
     pub(super) new: &'a State,
     /// The items that the update has committed.
     pub(super) done: &'a DoneSet,
     pub(super) now_ms: u64,
+}
+
+/// What becomes of the lines of one of the old output's entries.
+enum Turn {
+    /// They stay: nobody asked.
+    Stays,
+    /// They stay: asking failed.
+    Kept,
+    /// They stay, and still hold.
+    Holds(Box<Entry>),
+    /// There is no such item any more.
+    Leaves,
+    /// The item's new lines take their place; where the last entry of those is.
+    Replaced(u64),
 }
 
 impl Next<'_> {
@@ -61,6 +78,7 @@ impl Next<'_> {
         state.failed = failed;
         state.notes = notes;
         state.columns = self.old.columns.clone().or(self.new.columns.clone());
+        state.trails = self.trails()?;
         state.output = output;
         state.failures = failures;
         state.versions = Some(versions);
@@ -71,7 +89,7 @@ impl Next<'_> {
 
     /// What the update says of the item, unless what the old output says is newer:
     /// a retry may have got it since.
-    fn news(&self, key: ItemKey) -> Result<Option<(u64, Entry)>, WriteError> {
+    pub(super) fn news(&self, key: ItemKey) -> Result<Option<(u64, Entry)>, WriteError> {
         let news = match &self.news {
             Some(index) if self.done.contains(key) => index.find(key)?,
             _ => None,
@@ -79,198 +97,239 @@ impl Next<'_> {
         let Some((place, news)) = news else {
             return Ok(None);
         };
-        // A record from the future was written by a clock that was wrong.
-        let overtaken = self
-            .known
-            .entry(key)?
-            .is_some_and(|old| news.at_ms < old.at_ms && old.at_ms <= self.now_ms);
+        // A record from the future was written by a clock that was wrong; and
+        // a part is no more than all of it.
+        let overtaken = self.known.last(key)?.is_some_and(|(_, old)| {
+            let newer = news.at_ms < old.at_ms && old.at_ms <= self.now_ms;
+            newer && (old.fate == Fate::Record || news.fate != Fate::Record)
+        });
         Ok((!overtaken).then_some((place, news)))
+    }
+
+    /// Where the last part is that the update has of an item, when it has no more
+    /// of it, and the old output no record.
+    fn only_parts(&self, key: ItemKey, news: &Entry) -> Result<Option<u64>, WriteError> {
+        match self.parts.get(&key) {
+            Some(&last) if news.fate == Fate::Failed && self.known.whole(key)?.is_none() => {
+                Ok(Some(last))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn turn(&self, entry: &Entry) -> Result<Turn, WriteError> {
+        let key = entry.key;
+        let Some((place, news)) = self.news(key)? else {
+            return Ok(Turn::Stays);
+        };
+        Ok(match news.fate {
+            Fate::Record => Turn::Replaced(place),
+            Fate::Gone => Turn::Leaves,
+            Fate::Unchanged => Turn::Holds(Box::new(news)),
+            Fate::Failed | Fate::Part => match self.only_parts(key, &news)? {
+                Some(last) => Turn::Replaced(last),
+                None => Turn::Kept,
+            },
+        })
     }
 
     /// The next output, unless no line changes, and its versions; the length of those.
     fn output(&self, next: &Files, updated: &mut Updated) -> Result<(Known, u64), WriteError> {
         let like = self.like(&self.files.versions)?;
-        let mut versions = Versions::create(&next.versions, self.new.generation, like)?;
+        let versions = Versions::create(&next.versions, self.new.generation, like)?;
         let mut old = Lines::open(&self.files.output)?;
         let mut new = Lines::open(&self.delta.output)?;
-        let mut out = match self.any_line_changes()? {
+        let out = match self.any_line_changes()? {
             true => Some(Output::create(&next.output, &self.files.output)?),
             false => None,
         };
-        let mut length = self.header(&mut old, &mut new)?;
-        if let Some(out) = &mut out {
-            out.append(&old.line)?;
-        }
-        let mut put = |entry: Entry, line: &[u8], versions: &mut Versions| {
-            if let Some(out) = &mut out {
-                out.append(line)?;
-            }
-            let entry = Entry {
-                fate: Fate::Record,
-                offset: length,
-                ..entry
-            };
-            versions.append(&entry.lent())?;
-            length += line.len() as u64;
-            updated.records += 1;
-            Ok::<_, WriteError>(())
-        };
+        self.header(&mut old, &mut new, out.is_some())?;
+        let mut growing = Growing::new(out, versions, &old.line)?;
         let mut entries = Entries::of(&self.files.versions, self.old.generation)?;
-        while let Some(entry) = entries.as_mut().map_or(Ok(None), Entries::next)? {
-            let news = self.news(entry.key)?.map(|(_, news)| news);
-            match news {
-                Some(news) if news.fate == Fate::Gone => updated.gone += 1,
-                Some(news) if news.fate == Fate::Record => {
-                    old.read(entry.offset, entry.length)?;
-                    new.read(news.offset, news.length)?;
-                    match old.line == new.line {
-                        true => updated.unchanged += 1,
-                        false => updated.changed += 1,
+        while let Some((place, entry)) = entries.as_mut().map_or(Ok(None), Entries::with_place)? {
+            let entry = match self.turn(&entry)? {
+                Turn::Stays => entry,
+                Turn::Kept => {
+                    // One without a record has failed, and is counted there.
+                    updated.kept += u64::from(entry.fate == Fate::Record);
+                    entry
+                }
+                Turn::Holds(news) => {
+                    updated.unchanged += entry.records;
+                    still_holds(entry, *news)
+                }
+                Turn::Leaves => {
+                    updated.gone += entry.records;
+                    continue;
+                }
+                Turn::Replaced(last) => {
+                    // With the first part, all of it.
+                    if entry.earlier == 0 {
+                        let mut compared = Compared::default();
+                        self.compare_old(place, &entry, &mut old, &mut compared)?;
+                        self.put_new(last, &mut new, &mut compared, &mut growing)?;
+                        compared.count(updated);
                     }
-                    put(news, &new.line, &mut versions)?;
+                    continue;
                 }
-                Some(news) if news.fate == Fate::Unchanged => {
-                    updated.unchanged += 1;
-                    old.read(entry.offset, entry.length)?;
-                    let at_ms = news.at_ms;
-                    let validators = Validators {
-                        etag: news.validators.etag.or(entry.validators.etag),
-                        last_modified: news
-                            .validators
-                            .last_modified
-                            .or(entry.validators.last_modified),
-                    };
-                    let entry = Entry {
-                        at_ms,
-                        validators,
-                        ..entry
-                    };
-                    put(entry, &old.line, &mut versions)?;
-                }
-                _ => {
-                    updated.kept += u64::from(news.is_some());
-                    old.read(entry.offset, entry.length)?;
-                    put(entry, &old.line, &mut versions)?;
-                }
-            }
+            };
+            old.read(entry.offset, entry.length)?;
+            growing.put(entry, &old.line)?;
         }
         let mut entries = Entries::of(&self.delta.versions, self.new.generation)?;
-        while let Some((place, entry)) = entries.as_mut().map_or(Ok(None), with_place)? {
-            if self.is_new(place, &entry)? {
-                new.read(entry.offset, entry.length)?;
-                updated.added += 1;
-                put(entry, &new.line, &mut versions)?;
+        while let Some((place, entry)) = entries.as_mut().map_or(Ok(None), Entries::with_place)? {
+            if let Some(last) = self.is_new(place, &entry)? {
+                let mut compared = Compared::default();
+                self.put_new(last, &mut new, &mut compared, &mut growing)?;
+                compared.count(updated);
             }
         }
-        versions.sync()?;
-        let known = match out {
-            Some(out) => out.finish()?,
-            None => self.old.output.clone(),
+        let (known, versions, records) = growing.finish()?;
+        updated.records = records;
+        Ok((known.unwrap_or_else(|| self.old.output.clone()), versions))
+    }
+
+    /// Takes in all the lines that the old output has of an item, of which this is the first entry.
+    fn compare_old(
+        &self,
+        place: u64,
+        entry: &Entry,
+        old: &mut Lines,
+        compared: &mut Compared,
+    ) -> Result<(), WriteError> {
+        old.read(entry.offset, entry.length)?;
+        compared.was(&old.line, entry.records);
+        if entry.fate == Fate::Record {
+            return Ok(());
+        }
+        let Some((index, parts)) = self.known.parts(entry.key)? else {
+            return Ok(());
         };
-        Ok((known, versions.length()))
+        for part in parts.into_iter().filter(|&part| part != place) {
+            let entry = index.at(part)?;
+            old.read(entry.offset, entry.length)?;
+            compared.was(&old.line, entry.records);
+        }
+        Ok(())
+    }
+
+    /// Puts all that the update has of an item, the last entry of which is there.
+    fn put_new(
+        &self,
+        last: u64,
+        new: &mut Lines,
+        compared: &mut Compared,
+        growing: &mut Growing,
+    ) -> Result<(), WriteError> {
+        let Some(index) = &self.news else {
+            return Ok(());
+        };
+        for part in index.parts(last)? {
+            let entry = index.at(part)?;
+            new.read(entry.offset, entry.length)?;
+            compared.becomes(&new.line, entry.records);
+            growing.put(entry, &new.line)?;
+        }
+        Ok(())
     }
 
     /// The file whose rights the next one gets: the old one's, else the output's.
-    fn like<'f>(&'f self, old: &'f Path) -> Result<&'f Path, WriteError> {
+    pub(super) fn like<'f>(&'f self, old: &'f Path) -> Result<&'f Path, WriteError> {
         Ok(match look(old)? {
             Some(_) => old,
             None => &self.files.output,
         })
     }
 
-    /// Whether the entry is the last one of an item that had no record.
-    fn is_new(&self, place: u64, entry: &Entry) -> Result<bool, WriteError> {
-        Ok(entry.fate == Fate::Record
-            && self.known.entry(entry.key)?.is_none()
-            && self.news(entry.key)?.is_some_and(|(last, _)| last == place))
+    /// Where the last part is of an item that is new, if this is its last entry.
+    fn is_new(&self, place: u64, entry: &Entry) -> Result<Option<u64>, WriteError> {
+        let last = match entry.fate {
+            Fate::Record => Some(place),
+            _ => self.only_parts(entry.key, entry)?,
+        };
+        let new = last.is_some()
+            && self.known.last(entry.key)?.is_none()
+            && self.news(entry.key)?.is_some_and(|(news, _)| news == place);
+        Ok(last.filter(|_| new))
     }
 
     /// Whether the next output will be another than the old one.
     fn any_line_changes(&self) -> Result<bool, WriteError> {
+        let Some(index) = &self.news else {
+            return Ok(false);
+        };
         let mut entries = Entries::of(&self.delta.versions, self.new.generation)?;
-        while let Some((place, entry)) = entries.as_mut().map_or(Ok(None), with_place)? {
-            let counts = match entry.fate {
-                Fate::Record => true,
-                Fate::Gone => self.known.entry(entry.key)?.is_some(),
-                Fate::Unchanged | Fate::Failed => false,
+        while let Some((place, entry)) = entries.as_mut().map_or(Ok(None), Entries::with_place)? {
+            let key = entry.key;
+            let changes = match entry.fate {
+                Fate::Record => {
+                    entry.length > 0 || index.has_lines(place)? || self.known.has_lines(key)?
+                }
+                Fate::Gone => self.known.has_lines(key)?,
+                Fate::Failed => match self.only_parts(key, &entry)? {
+                    Some(last) => index.has_lines(last)? || self.known.has_lines(key)?,
+                    None => false,
+                },
+                Fate::Unchanged | Fate::Part => false,
             };
-            if counts && self.news(entry.key)?.is_some_and(|(last, _)| last == place) {
+            if changes && self.news(key)?.is_some_and(|(last, _)| last == place) {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Reads what stands before the first line into `old.line`; its length.
-    fn header(&self, old: &mut Lines, new: &mut Lines) -> Result<u64, WriteError> {
-        if self.old.output.length > 0 {
+    /// Where the items go on that are in the next output in part.
+    fn trails(&self) -> Result<BTreeMap<ItemKey, Trail>, WriteError> {
+        let mut trails = BTreeMap::new();
+        for (key, trail) in &self.old.trails {
+            let stays = match self.news(*key)? {
+                None => true,
+                Some((_, news)) => match news.fate {
+                    Fate::Record | Fate::Gone => false,
+                    _ => self.only_parts(*key, &news)?.is_none(),
+                },
+            };
+            if stays {
+                trails.insert(*key, trail.clone());
+            }
+        }
+        for (key, trail) in &self.new.trails {
+            if let Some((_, news)) = self.news(*key)?
+                && self.only_parts(*key, &news)?.is_some()
+            {
+                trails.insert(*key, trail.clone());
+            }
+        }
+        Ok(trails)
+    }
+
+    /// Reads what stands before the first line into `old.line`.
+    fn header(&self, old: &mut Lines, new: &mut Lines, changes: bool) -> Result<(), WriteError> {
+        if self.old.output.length > 0 || !changes {
             let first = survey_of(self.files, self.old, 0)?.first;
-            old.read(0, first)?;
+            old.read(0, first)
         } else {
             let first = survey_of(self.delta, self.new, 0)?.first;
             new.read(0, first)?;
             old.line.clone_from(&new.line);
+            Ok(())
         }
-        Ok(old.line.len() as u64)
-    }
-
-    /// The next failures file: what failed before and was not asked again, then
-    /// what failed now and has no record.
-    fn failures(&self, next: &Files) -> Result<(Known, BTreeMap<String, u64>), WriteError> {
-        let like = self.like(&self.files.failures)?;
-        let mut out = Output::create(&next.failures, like)?;
-        let mut failed: BTreeMap<String, u64> = BTreeMap::new();
-        let mut keep = |item: FailedItem, line: &[u8]| {
-            *failed.entry(item.reason).or_default() += 1;
-            out.append(line)
-        };
-        each_failure(
-            &self.files.failures,
-            self.old.failures.length,
-            |item, key, line| match self.done.contains(key) {
-                true => Ok(()),
-                false => keep(item, line),
-            },
-        )?;
-        each_failure(
-            &self.delta.failures,
-            self.new.failures.length,
-            |item, key, line| {
-                let gone = self
-                    .news(key)?
-                    .is_some_and(|(_, news)| news.fate == Fate::Gone);
-                match gone || self.known.entry(key)?.is_none() {
-                    true => keep(item, line),
-                    false => Ok(()),
-                }
-            },
-        )?;
-        Ok((out.finish()?, failed))
     }
 }
 
-/// An entry and where it begins.
-fn with_place(entries: &mut Entries) -> Result<Option<(u64, Entry)>, WriteError> {
-    let place = entries.place;
-    Ok(entries.next()?.map(|entry| (place, entry)))
-}
-
-/// Hands over each failed item of the first `length` bytes of a failures file.
-fn each_failure(
-    path: &Path,
-    length: u64,
-    mut take: impl FnMut(FailedItem, ItemKey, &[u8]) -> Result<(), WriteError>,
-) -> Result<(), WriteError> {
-    if length == 0 {
-        return Ok(());
+/// The entry of lines that the update found to hold.
+fn still_holds(entry: Entry, news: Entry) -> Entry {
+    let validators = Validators {
+        etag: news.validators.etag.or(entry.validators.etag),
+        last_modified: news
+            .validators
+            .last_modified
+            .or(entry.validators.last_modified),
+    };
+    Entry {
+        at_ms: news.at_ms,
+        validators,
+        ..entry
     }
-    let mut lines = failures::lines(path, length)?;
-    while let Some(line) = lines.next()? {
-        let item = failures::parse(line).ok_or_else(|| WriteError::Disturbed {
-            path: path.to_path_buf(),
-        })?;
-        let key = ItemKey::of(&item.id, item.occurrence);
-        take(item, key, line)?;
-    }
-    Ok(())
 }

@@ -10,14 +10,18 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 pub(in crate::write) const HEAD: usize = 8;
 /// Bytes of a payload without validators.
 pub(in crate::write) const LEAST: usize = 45;
+/// Bytes that the payload of some of an item's records has more.
+const MORE: usize = 16;
 /// A payload is never longer: two validators of a length that fits 16 bits.
-pub(in crate::write) const MOST: usize = LEAST + 2 * u16::MAX as usize;
+pub(in crate::write) const MOST: usize = LEAST + 2 * u16::MAX as usize + MORE;
 
 /// What became of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::write) enum Fate {
-    /// It has a line in this output.
+    /// It has its records in this output: one, several or none.
     Record,
+    /// Some of its records are in this output, and more follow.
+    Part,
     /// The record of before still holds.
     Unchanged,
     /// There is no such item any more: 404 or 410.
@@ -33,11 +37,36 @@ pub(in crate::write) struct Entry<V = Validators> {
     pub(in crate::write) key: ItemKey,
     /// Unix ms.
     pub(in crate::write) at_ms: u64,
-    /// Of the line; 0 unless it is a record.
+    /// Of its lines, which lie end to end; 0 for an item without any.
     pub(in crate::write) offset: u64,
-    /// With the newline; 0 unless it is a record.
+    /// Of the lines, with their newlines.
     pub(in crate::write) length: u64,
+    /// How many these are.
+    pub(in crate::write) records: u64,
+    /// Where the entry of the item's part before this one is; 0: there is none.
+    pub(in crate::write) earlier: u64,
     pub(in crate::write) validators: V,
+}
+
+impl<V> Entry<V> {
+    /// Of an item that brought none.
+    pub(in crate::write) fn without_lines(
+        fate: Fate,
+        key: ItemKey,
+        at_ms: u64,
+        validators: V,
+    ) -> Entry<V> {
+        Entry {
+            fate,
+            key,
+            at_ms,
+            offset: 0,
+            length: 0,
+            records: 0,
+            earlier: 0,
+            validators,
+        }
+    }
 }
 
 impl Entry {
@@ -49,11 +78,18 @@ impl Entry {
             at_ms: self.at_ms,
             offset: self.offset,
             length: self.length,
+            records: self.records,
+            earlier: self.earlier,
             validators: &self.validators,
         }
     }
 
-    /// The byte after the line.
+    /// Whether it tells of lines in this output, and be it of none.
+    pub(in crate::write) fn has_place(&self) -> bool {
+        matches!(self.fate, Fate::Record | Fate::Part)
+    }
+
+    /// The byte after the lines.
     pub(super) fn end(&self) -> Option<u64> {
         self.offset.checked_add(self.length)
     }
@@ -61,11 +97,13 @@ impl Entry {
     /// The entry in a payload; `None` when it is none.
     pub(in crate::write) fn decode(payload: &[u8]) -> Option<Entry> {
         let (&fate, rest) = payload.split_first()?;
-        let fate = match fate {
-            0 => Fate::Record,
-            1 => Fate::Unchanged,
-            2 => Fate::Gone,
-            3 => Fate::Failed,
+        let (fate, counted) = match fate {
+            0 => (Fate::Record, false),
+            1 => (Fate::Unchanged, false),
+            2 => (Fate::Gone, false),
+            3 => (Fate::Failed, false),
+            4 => (Fate::Record, true),
+            5 => (Fate::Part, true),
             _ => return None,
         };
         let (key, rest) = rest.split_first_chunk::<16>()?;
@@ -74,12 +112,26 @@ impl Entry {
         let (length, rest) = rest.split_first_chunk::<8>()?;
         let (etag, rest) = text(rest)?;
         let (last_modified, rest) = text(rest)?;
+        let (records, earlier, rest) = match counted {
+            true => {
+                let (records, rest) = rest.split_first_chunk::<8>()?;
+                let (earlier, rest) = rest.split_first_chunk::<8>()?;
+                (
+                    u64::from_le_bytes(*records),
+                    u64::from_le_bytes(*earlier),
+                    rest,
+                )
+            }
+            false => (u64::from(fate == Fate::Record), 0, rest),
+        };
         rest.is_empty().then(|| Entry {
             fate,
             key: ItemKey::from_bytes(*key),
             at_ms: u64::from_le_bytes(*at_ms),
             offset: u64::from_le_bytes(*offset),
             length: u64::from_le_bytes(*length),
+            records,
+            earlier,
             validators: Validators {
                 etag,
                 last_modified,
@@ -92,12 +144,15 @@ impl Entry {
 pub(super) fn encode(entry: &Entry<&Validators>, generation: u64, place: u64, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[0; HEAD]);
-    out.push(match entry.fate {
-        Fate::Record => 0,
-        Fate::Unchanged => 1,
-        Fate::Gone => 2,
-        Fate::Failed => 3,
-    });
+    let (fate, counted) = match entry.fate {
+        Fate::Record if entry.records == 1 && entry.earlier == 0 => (0, false),
+        Fate::Unchanged => (1, false),
+        Fate::Gone => (2, false),
+        Fate::Failed => (3, false),
+        Fate::Record => (4, true),
+        Fate::Part => (5, true),
+    };
+    out.push(fate);
     out.extend_from_slice(&entry.key.to_bytes());
     for number in [entry.at_ms, entry.offset, entry.length] {
         out.extend_from_slice(&number.to_le_bytes());
@@ -108,6 +163,10 @@ pub(super) fn encode(entry: &Entry<&Validators>, generation: u64, place: u64, ou
         let length = u16::try_from(value.len()).unwrap_or(0);
         out.extend_from_slice(&length.to_le_bytes());
         out.extend_from_slice(value.get(..usize::from(length)).unwrap_or_default());
+    }
+    if counted {
+        out.extend_from_slice(&entry.records.to_le_bytes());
+        out.extend_from_slice(&entry.earlier.to_le_bytes());
     }
     let payload = out.get(start + HEAD..).unwrap_or_default();
     let length = payload.len() as u32;

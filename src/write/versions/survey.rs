@@ -1,7 +1,6 @@
 //! What a versions file says of an output, looked through once.
 
 use super::Entries;
-use super::entry::Fate;
 use crate::write::error::WriteError;
 use std::path::Path;
 
@@ -12,7 +11,8 @@ pub(in crate::write) struct Survey {
     pub(in crate::write) records: u64,
     /// Of these, known to be so before the given moment.
     pub(in crate::write) older: u64,
-    /// Every record has its entry: their lines lie end to end.
+    /// Every record has its entry: their lines lie end to end. Items without a
+    /// line have theirs, too, and are none of that.
     pub(in crate::write) whole: bool,
     /// Where the first line begins: after a CSV's header row.
     pub(in crate::write) first: u64,
@@ -38,18 +38,24 @@ pub(in crate::write) fn survey(
     survey.good = entries.place;
     let (mut end, mut gapless) = (None, true);
     while let Some(entry) = entries.next()? {
-        if entry.fate == Fate::Record {
-            let overlaps = end.is_some_and(|end| entry.offset < end);
+        if entry.has_place() {
+            let empty = entry.length == 0;
+            let overlaps = !empty && end.is_some_and(|end| entry.offset < end);
             let Some(to) = entry.end().filter(|&to| to <= length && !overlaps) else {
                 break;
             };
-            gapless &= end.is_none_or(|end| entry.offset == end);
-            if end.is_none() {
-                survey.first = entry.offset;
+            // A header row may be written after an item without a line.
+            if !empty {
+                gapless &= end.is_none_or(|end| entry.offset == end);
+                if end.is_none() {
+                    survey.first = entry.offset;
+                }
+                end = Some(to);
             }
-            end = Some(to);
-            survey.records += 1;
-            survey.older += u64::from(entry.at_ms < before);
+            survey.records = survey.records.saturating_add(entry.records);
+            if entry.at_ms < before {
+                survey.older = survey.older.saturating_add(entry.records);
+            }
         }
         survey.good = entries.place;
     }

@@ -13,6 +13,8 @@ fn entry(fate: Fate, id: u16, offset: u64, length: u64, etag: Option<usize>) -> 
         at_ms: u64::from(id) + 1_000,
         offset,
         length,
+        records: u64::from(fate == Fate::Record),
+        earlier: 0,
         validators: Validators {
             etag: etag.map(|n| vec![b'e'; n + 1].into()),
             last_modified: id
@@ -45,28 +47,49 @@ fn folder() -> tempfile::TempDir {
         .unwrap()
 }
 
+/// Some of them of items that came in pages: parts, and records of several lines or none.
 fn any_entry() -> impl Strategy<Value = Entry> {
     let fates = prop_oneof![
         4 => Just(Fate::Record),
+        2 => Just(Fate::Part),
         1 => Just(Fate::Unchanged),
         1 => Just(Fate::Gone),
         1 => Just(Fate::Failed),
     ];
-    (fates, 0u16..60, 1u64..50, proptest::option::of(0usize..600)).prop_map(
-        |(fate, id, length, etag)| match fate {
-            Fate::Record => entry(fate, id, 0, length, etag),
+    let lines = prop_oneof![3 => Just(1u64), 1 => 0u64..5];
+    let etag = proptest::option::of(0usize..600);
+    (fates, 0u16..60, 1u64..50, etag, lines).prop_map(
+        |(fate, id, length, etag, lines)| match fate {
+            Fate::Record | Fate::Part => Entry {
+                records: lines,
+                ..entry(fate, id, 0, length * lines, etag)
+            },
             _ => entry(fate, id, 0, 0, etag),
         },
     )
 }
 
-/// The records' lines end to end, after a header row.
+/// The records' lines end to end, after a header row; the entries of parts name
+/// the one before them.
 fn tiled(mut entries: Vec<Entry>, header: u64) -> (Vec<Entry>, u64, u64) {
     let (mut end, mut records) = (header, 0);
-    for entry in entries.iter_mut().filter(|e| e.fate == Fate::Record) {
+    for entry in entries.iter_mut().filter(|e| e.has_place()) {
         entry.offset = end;
         end += entry.length;
-        records += 1;
+        records += entry.records;
+    }
+    let mut parts = HashMap::new();
+    let (mut place, mut bytes) = (PREFACE as u64, Vec::new());
+    for entry in &mut entries {
+        if entry.has_place() {
+            entry.earlier = parts.remove(&entry.key).unwrap_or(0);
+        }
+        if entry.fate == Fate::Part {
+            parts.insert(entry.key, place);
+        }
+        bytes.clear();
+        encode(&entry.lent(), 0, place, &mut bytes);
+        place += bytes.len() as u64;
     }
     (entries, end, records)
 }
@@ -92,8 +115,8 @@ proptest! {
         let whole = survey(&path, generation, length, records, 1_030).unwrap();
         prop_assert!(whole.whole || length == header);
         prop_assert_eq!(whole.records, records);
-        let older = entries.iter().filter(|e| e.fate == Fate::Record && e.at_ms < 1_030);
-        prop_assert_eq!(whole.older, older.count() as u64);
+        let older = entries.iter().filter(|e| e.at_ms < 1_030).map(|e| e.records);
+        prop_assert_eq!(whole.older, older.sum::<u64>());
         if records > 0 {
             prop_assert_eq!(whole.first, header);
             prop_assert!(!survey(&path, generation, length + 1, records, 0).unwrap().whole);
@@ -109,10 +132,28 @@ proptest! {
             prop_assert_eq!(found.as_ref(), last.get(&key).copied());
         }
 
+        // From an item's last entry back to its first part, and no other item's.
+        for entry in entries.iter().filter(|e| e.has_place()) {
+            let last = index.find(entry.key).unwrap().unwrap();
+            if !last.1.has_place() {
+                continue;
+            }
+            let parts: Vec<Entry> =
+                index.parts(last.0).unwrap().into_iter().map(|at| index.at(at).unwrap()).collect();
+            let of_it: Vec<&Entry> =
+                entries.iter().filter(|e| e.key == entry.key && e.has_place()).collect();
+            let whole = of_it.iter().rposition(|e| e.fate == Fate::Record && *e != of_it[of_it.len() - 1]);
+            let begin = whole.map_or(0, |whole| whole + 1);
+            prop_assert!(parts.iter().eq(of_it[begin..].iter().copied()));
+            let lines = parts.iter().any(|part| part.length > 0);
+            prop_assert_eq!(index.has_lines(last.0).unwrap(), lines);
+        }
+
         // A shorter output: what is about its rest is cut off, and what follows fits again.
-        let shorter = entries.iter().filter(|e| e.fate == Fate::Record).nth(records as usize / 2);
-        if let Some(shorter) = shorter {
-            let (length, count) = (shorter.offset, records / 2);
+        let lines: Vec<&Entry> = entries.iter().filter(|e| e.length > 0).collect();
+        if let Some(shorter) = lines.get(lines.len() / 2) {
+            let count = lines[..lines.len() / 2].iter().map(|e| e.records).sum();
+            let length = shorter.offset;
             drop(Versions::recover(&path, generation, None, (length, count)).unwrap());
             let left = read(&path, generation);
             prop_assert!(entries.starts_with(&left));
@@ -150,6 +191,98 @@ proptest! {
         let believed = read(&path, generation);
         prop_assert!(entries.starts_with(&believed) && (believed.len() < entries.len() || entries.is_empty()));
     }
+}
+
+/// What a harvest of before wrote, byte for byte, and what it stops at.
+#[test]
+fn an_entry_of_one_record_is_as_it_always_was() {
+    let folder = folder();
+    let path = folder.path().join("out.versions");
+    let one = entry(Fate::Record, 1, 5, 10, Some(2));
+    let mut old = Vec::new();
+    let mut payload = vec![0u8];
+    payload.extend_from_slice(&one.key.to_bytes());
+    for number in [one.at_ms, 5, 10] {
+        payload.extend_from_slice(&number.to_le_bytes());
+    }
+    payload.extend_from_slice(b"\x03\0eee\0\0");
+    old.extend_from_slice(&preface(9));
+    old.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+    old.extend_from_slice(&check(&payload, 9, PREFACE as u64));
+    old.extend_from_slice(&payload);
+    write(&path, 9, std::slice::from_ref(&one));
+    assert_eq!(fs::read(&path).unwrap(), old);
+    assert_eq!(read(&path, 9), [one]);
+    for fate in [Fate::Unchanged, Fate::Gone, Fate::Failed] {
+        let entry = entry(fate, 1, 0, 0, None);
+        write(&path, 9, std::slice::from_ref(&entry));
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(bytes.len(), PREFACE + HEAD + LEAST);
+        assert!((1..4).contains(&bytes[PREFACE + HEAD]));
+        assert_eq!(read(&path, 9), [entry]);
+    }
+    // Several records have a code of their own, which it does not know.
+    let several = Entry {
+        records: 3,
+        ..entry(Fate::Record, 1, 0, 30, None)
+    };
+    write(&path, 9, &[several]);
+    assert_eq!(fs::read(&path).unwrap()[PREFACE + HEAD], 4);
+}
+
+/// An item without a record may come before a CSV's header row, or between lines.
+#[test]
+fn entries_without_a_line_are_no_gap_and_no_first_line() {
+    let folder = folder();
+    let path = folder.path().join("out.versions");
+    let empty = |id, offset| Entry {
+        records: 0,
+        ..entry(Fate::Record, id, offset, 0, None)
+    };
+    let line = |id, offset| entry(Fate::Record, id, offset, 10, None);
+    write(
+        &path,
+        9,
+        &[
+            empty(1, 0),
+            line(2, 7),
+            empty(3, 17),
+            line(4, 17),
+            empty(5, 3),
+        ],
+    );
+    let found = survey(&path, 9, 27, 2, 0).unwrap();
+    assert_eq!((found.records, found.whole, found.first), (2, true, 7));
+    // One that is beyond the length is none of it.
+    write(&path, 9, &[empty(1, 8)]);
+    let found = survey(&path, 9, 7, 0, 0).unwrap();
+    assert_eq!((found.good, found.first), (PREFACE as u64, 7));
+    // With nothing committed, it was never.
+    write(&path, 9, &[empty(1, 0)]);
+    let versions = Versions::recover(&path, 9, Some(0), (0, 0)).unwrap();
+    assert_eq!(versions.length(), PREFACE as u64);
+    drop(versions);
+    assert!(read(&path, 9).is_empty());
+}
+
+#[test]
+fn the_last_parts_of_items_in_their_midst_are_found() {
+    let folder = folder();
+    let path = folder.path().join("out.versions");
+    let part = |id, offset| entry(Fate::Part, id, offset, 10, None);
+    let entries = [part(1, 0), part(2, 10), part(1, 20), part(3, 30)];
+    write(&path, 9, &entries);
+    let trails = [1u16, 3, 7].map(|id| (ItemKey::of(&id.to_string(), 0), Trail::default()));
+    let found = last_parts(&path, 9, &trails.into()).unwrap();
+    assert_eq!(found.len(), 2);
+    let index = Index::build(&path, 9, &folder.path().join("table"));
+    let index = index.unwrap().unwrap();
+    let offsets = [1u16, 3].map(|id| {
+        let place = found[&ItemKey::of(&id.to_string(), 0)];
+        index.at(place).unwrap().offset
+    });
+    assert_eq!(offsets, [20, 30]);
+    assert!(last_parts(&path, 8, &BTreeMap::new()).unwrap().is_empty());
 }
 
 #[test]

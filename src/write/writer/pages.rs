@@ -2,14 +2,16 @@
 //!
 //! Owns the trails: where items stand of which a part is in the output. A part
 //! and its trail are covered by the same commit (promise 1), so an item goes on
-//! exactly after its last record, whatever was killed. Must never count a part
-//! as done.
+//! exactly after its last record, whatever was killed; and so is the part's entry
+//! in the versions, which says where the part before it is. Must never count a
+//! part as done.
 
 use super::{Appended, Writer};
-use crate::checkpoint::ItemKey;
-use crate::outcome::{Failure, Outcome, Pages, Reason, Trail};
+use crate::checkpoint::{ItemKey, unix_ms};
+use crate::outcome::{Failure, Outcome, Pages, Reason, Trail, Validators};
 use crate::write::encode::Encoded;
 use crate::write::error::WriteError;
+use crate::write::versions::{Entry, Fate};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// A buffer that a long item has grown is given back.
@@ -20,6 +22,8 @@ const BUFFER: usize = 1 << 20;
 pub(super) struct Trails {
     /// Where each goes on.
     latest: BTreeMap<ItemKey, Trail>,
+    /// Where the entry of its last part is.
+    parts: BTreeMap<ItemKey, u64>,
     /// Those that the next commit has to tell.
     news: BTreeSet<ItemKey>,
     /// Those that failed in a part: nothing more is written of them.
@@ -27,10 +31,11 @@ pub(super) struct Trails {
 }
 
 impl Trails {
-    /// Those that the checkpoint tells.
-    pub(super) fn known(latest: BTreeMap<ItemKey, Trail>) -> Trails {
+    /// Those that the checkpoint tells, and the places of their last parts' entries.
+    pub(super) fn known(latest: BTreeMap<ItemKey, Trail>, parts: BTreeMap<ItemKey, u64>) -> Trails {
         Trails {
             latest,
+            parts,
             ..Trails::default()
         }
     }
@@ -50,13 +55,17 @@ impl Trails {
         !self.failed.is_empty() && self.failed.contains(&key)
     }
 
-    /// The item goes on there; `None` when it is done.
-    fn set(&mut self, key: ItemKey, trail: Option<&Trail>) {
+    /// The item goes on there; `None` when it is done. `part`: its entry's place.
+    fn set(&mut self, key: ItemKey, trail: Option<&Trail>, part: Option<u64>) {
         if let Some(trail) = trail {
             self.latest.insert(key, trail.clone());
             self.news.insert(key);
+            if let Some(part) = part {
+                self.parts.insert(key, part);
+            }
         } else if self.latest.remove(&key).is_some() {
             self.news.insert(key);
+            self.parts.remove(&key);
         }
     }
 }
@@ -72,10 +81,13 @@ impl Writer {
     ) -> Result<Appended, WriteError> {
         let columns_known = self.encoder.found().is_some();
         self.line.clear();
-        let mut records = 0;
+        let (mut records, mut first) = (0, None);
         for record in pages.records() {
             match self.encoder.record(&outcome.id, &record, &mut self.line)? {
-                Encoded::Line { .. } => records += 1,
+                Encoded::Line { begin } => {
+                    records += 1;
+                    first.get_or_insert(begin);
+                }
                 Encoded::Unreadable(message) => {
                     let failure = Failure {
                         status: Some(record.status),
@@ -83,6 +95,7 @@ impl Writer {
                         message,
                         attempts: 1,
                         at: record.fetched_at,
+                        later_page: false,
                     };
                     return self.unreadable(outcome, failure, key, columns_known);
                 }
@@ -90,10 +103,27 @@ impl Writer {
         }
         self.records += records;
         self.output.append(&self.line)?;
+        // A header row that they brought along is not theirs.
+        let length = first.map_or(0, |first| self.line.len() - first) as u64;
         if self.line.capacity() > BUFFER {
             self.line = Vec::new();
         }
-        self.trails.set(key, pages.trail.as_ref());
+        // They are as old as the oldest page.
+        let fetched = pages.pages.iter().map(|page| unix_ms(page.fetched_at));
+        let part = self.version(&Entry {
+            fate: match pages.trail {
+                Some(_) => Fate::Part,
+                None => Fate::Record,
+            },
+            key,
+            at_ms: fetched.min().unwrap_or_default(),
+            offset: self.output.length() - length,
+            length,
+            records,
+            earlier: self.trails.parts.get(&key).copied().unwrap_or_default(),
+            validators: &Validators::default(),
+        })?;
+        self.trails.set(key, pages.trail.as_ref(), part);
         Ok(Appended::Written)
     }
 
