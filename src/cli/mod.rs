@@ -80,6 +80,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Sandbox(args)) => sandbox::sandbox(&args),
         None => run::run(&cli.run),
     };
+    crate::report::flush();
     ExitCode::from(exit.code())
 }
 

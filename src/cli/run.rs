@@ -256,6 +256,7 @@ fn ask_to_start_over(job: &Job) -> Result<(), Exit> {
         ));
         return Err(Exit::Usage);
     }
+    crate::report::flush();
     let mut stderr = io::stderr().lock();
     let _ = write!(stderr, "--fresh removes {what}. Go on? [y/N] ");
     let _ = stderr.flush();

@@ -1,6 +1,7 @@
 //! The two places that a command prints to.
 
 use super::Exit;
+use crate::report::Screen;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
@@ -24,18 +25,18 @@ pub(super) fn err(error: impl Display) {
     } else {
         "error"
     };
-    let _ = writeln!(io::stderr().lock(), "{label}: {error}");
+    note(&format!("{label}: {error}"));
 }
 
 /// Tells something to stderr.
 pub(super) fn note(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    Screen::default().line(text);
 }
 
 /// Prints a job file's mistakes to stderr.
 pub(super) fn job_error(error: &crate::job::JobError) {
     let text = error.render(color());
-    let _ = writeln!(io::stderr().lock(), "{}", text.trim_end());
+    note(text.trim_end());
 }
 
 fn color() -> bool {

@@ -70,6 +70,7 @@ fn say(screen: &Screen, what: impl FnOnce(&Screen) + Send + 'static) {
     let screen = screen.clone();
     let speaker = thread::Builder::new().spawn(move || {
         what(&screen);
+        crate::report::flush();
         let _ = said.send(());
     });
     if speaker.is_ok() {

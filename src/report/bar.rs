@@ -2,6 +2,7 @@
 
 use super::event::{Event, Snapshot};
 use super::screen::Screen;
+use super::terminal::Terminal;
 use super::words::{count, moment, rate, span};
 use crate::pace::PauseReason;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -18,7 +19,15 @@ pub(super) struct Bar {
 
 impl Bar {
     pub(super) fn new(screen: &Screen) -> Bar {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(REDRAWS));
+        let target = if !screen.is_terminal() {
+            ProgressDrawTarget::hidden()
+        } else if cfg!(unix) {
+            ProgressDrawTarget::term_like_with_hz(Box::new(Terminal::default()), REDRAWS)
+        } else {
+            // Not every console there knows the terminal's codes.
+            ProgressDrawTarget::stderr_with_hz(REDRAWS)
+        };
+        let bar = ProgressBar::with_draw_target(None, target);
         bar.set_style(style(false));
         screen.with_bar(bar.clone());
         Bar { bar, total: None }

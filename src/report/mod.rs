@@ -6,12 +6,15 @@
 
 mod bar;
 mod event;
+mod outlet;
 mod plain;
 mod screen;
 mod summary;
+mod terminal;
 mod words;
 
 pub use event::{Commands, End, Event, Plan, Snapshot, Summary, UpdateNews, UpdatePlan};
+pub(crate) use outlet::flush;
 pub use screen::Screen;
 pub use words::{count, place, rate, span};
 

@@ -1,5 +1,6 @@
 //! The terminal's lines: log, notices and the bar share them through here.
 
+use super::outlet;
 use indicatif::ProgressBar;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +19,7 @@ impl Screen {
 
     /// Prints a line above the bar.
     pub fn line(&self, text: &str) {
-        self.print(format!("{text}\n").as_bytes());
+        self.print(format!("{text}\n").into_bytes());
     }
 
     pub(super) fn with_bar(&self, bar: ProgressBar) {
@@ -37,19 +38,15 @@ impl Screen {
         }
     }
 
-    fn print(&self, bytes: &[u8]) {
+    fn print(&self, bytes: Vec<u8>) {
         let bar = self
             .bar
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        // A closed stderr must not stop a harvest.
-        let write = || {
-            let _ = io::stderr().lock().write_all(bytes);
-        };
         match bar {
-            Some(bar) => bar.suspend(write),
-            None => write(),
+            Some(bar) => bar.suspend(|| outlet::print(bytes)),
+            None => outlet::print(bytes),
         }
     }
 }
@@ -74,7 +71,7 @@ impl Write for LogLine {
 
 impl Drop for LogLine {
     fn drop(&mut self) {
-        self.screen.print(&self.bytes);
+        self.screen.print(std::mem::take(&mut self.bytes));
     }
 }
 

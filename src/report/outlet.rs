@@ -1,0 +1,194 @@
+//! Stderr, written by a thread of its own.
+//!
+//! A terminal may stand still for hours: Ctrl-S, a full pipe, a laptop that
+//! sleeps at the other end of ssh. Whoever prints waits a moment for room and
+//! then leaves out what nobody reads, so that the harvest goes on.
+//!
+//! Owns the queue and its order. Must never leave anything out while somebody
+//! reads, nor hold up the end of the process for longer than a moment.
+
+use std::io::{self, Write};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Lines and frames that wait at most.
+const QUEUE: usize = 256;
+/// So long is waited for who reads slowly.
+const A_MOMENT: Duration = Duration::from_secs(1);
+/// Between two looks at a full queue.
+const PAUSE: Duration = Duration::from_millis(2);
+
+static OUTLET: LazyLock<Option<Outlet>> = LazyLock::new(|| Outlet::to(io::stderr()));
+
+enum Piece {
+    Bytes(Vec<u8>),
+    /// Answered when all that came before is written.
+    Mark(SyncSender<()>),
+}
+
+struct Outlet {
+    pieces: SyncSender<Piece>,
+    /// Nobody has read for a moment: nobody is waited for.
+    stuck: AtomicBool,
+    /// Pieces that were left out, and nothing has told of it yet.
+    left_out: AtomicU64,
+}
+
+impl Outlet {
+    /// `None` when there can't be another thread.
+    fn to(stderr: impl Write + Send + 'static) -> Option<Outlet> {
+        let (pieces, queue) = sync_channel(QUEUE);
+        let writer = thread::Builder::new().name("stderr".into());
+        writer.spawn(move || write(&queue, stderr)).ok()?;
+        Some(Outlet {
+            pieces,
+            stuck: AtomicBool::new(false),
+            left_out: AtomicU64::new(0),
+        })
+    }
+
+    fn print(&self, bytes: Vec<u8>) {
+        let left_out = self.left_out.swap(0, Ordering::Relaxed);
+        let gap = format!(
+            "(stderr stood still: {left_out} lines and redraws of the bar were left out here)\n"
+        );
+        let told = left_out == 0 || self.send(Piece::Bytes(gap.into_bytes()));
+        if !told || !self.send(Piece::Bytes(bytes)) {
+            let untold = if told { 1 } else { left_out + 1 };
+            self.left_out.fetch_add(untold, Ordering::Relaxed);
+        }
+    }
+
+    fn flush(&self) {
+        if self.stuck.load(Ordering::Relaxed) {
+            return;
+        }
+        let (written, heard) = sync_channel(1);
+        let waits = self.send(Piece::Mark(written));
+        if waits && heard.recv_timeout(A_MOMENT).is_err() {
+            self.stuck.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Puts a piece into the queue; false when there is no room for it.
+    fn send(&self, mut piece: Piece) -> bool {
+        let began = Instant::now();
+        loop {
+            match self.pieces.try_send(piece) {
+                Ok(()) => {
+                    self.stuck.store(false, Ordering::Relaxed);
+                    return true;
+                }
+                Err(TrySendError::Full(back)) => piece = back,
+                Err(TrySendError::Disconnected(_)) => return false,
+            }
+            if self.stuck.load(Ordering::Relaxed) || began.elapsed() > A_MOMENT {
+                self.stuck.store(true, Ordering::Relaxed);
+                return false;
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+}
+
+/// The thread: to the end of the process.
+fn write(queue: &Receiver<Piece>, mut stderr: impl Write) {
+    while let Ok(piece) = queue.recv() {
+        match piece {
+            // A closed stderr must not stop a harvest.
+            Piece::Bytes(bytes) => {
+                let _ = stderr.write_all(&bytes);
+            }
+            Piece::Mark(written) => {
+                let _ = written.try_send(());
+            }
+        }
+    }
+}
+
+/// Prints these bytes, after all that was printed before.
+pub(super) fn print(bytes: Vec<u8>) {
+    match &*OUTLET {
+        None => {
+            let _ = io::stderr().lock().write_all(&bytes);
+        }
+        Some(outlet) => outlet.print(bytes),
+    }
+}
+
+/// Waits until all that was printed is written, a moment at most: before the
+/// process ends, and before a question.
+pub(crate) fn flush() {
+    if let Some(outlet) = &*OUTLET {
+        outlet.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    /// What is written, while the gate is open.
+    #[derive(Clone, Default)]
+    struct Terminal {
+        gate: Arc<Mutex<()>>,
+        text: Arc<Mutex<String>>,
+    }
+
+    impl Write for Terminal {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _open = self.gate.lock().unwrap();
+            let text = std::str::from_utf8(bytes).unwrap();
+            self.text.lock().unwrap().push_str(text);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn who_prints_waits_a_moment_and_all_is_in_order_with_its_gap() {
+        let terminal = Terminal::default();
+        let outlet = Outlet::to(terminal.clone()).unwrap();
+        let lines = |from: usize, to: usize| -> String {
+            (from..to).map(|n| format!("line {n}\n")).collect()
+        };
+        let print = |from, to| {
+            for n in from..to {
+                outlet.print(format!("line {n}\n").into_bytes());
+            }
+        };
+        print(0, 1_000);
+        outlet.flush();
+        assert_eq!(*terminal.text.lock().unwrap(), lines(0, 1_000));
+
+        // Nobody reads.
+        let shut = terminal.gate.lock().unwrap();
+        let began = Instant::now();
+        print(1_000, 2_000);
+        outlet.flush();
+        assert!(began.elapsed() < 3 * A_MOMENT, "{:?}", began.elapsed());
+        drop(shut);
+        let began = Instant::now();
+        while terminal.text.lock().unwrap().lines().count() < 1_000 + QUEUE {
+            assert!(began.elapsed() < Duration::from_secs(10));
+            thread::sleep(PAUSE);
+        }
+        print(2_000, 2_001);
+        outlet.flush();
+        let text = terminal.text.lock().unwrap().clone();
+        let (before, after) = text.split_once('(').unwrap();
+        let shown = before.lines().count();
+        assert_eq!(before, lines(0, shown));
+        assert!((1_000 + QUEUE..=1_001 + QUEUE).contains(&shown), "{shown}");
+        let told = format!("stderr stood still: {} lines", 2_000 - shown);
+        assert!(after.starts_with(&told), "{after}");
+        assert!(after.ends_with(" left out here)\nline 2000\n"), "{after}");
+    }
+}
