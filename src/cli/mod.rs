@@ -80,7 +80,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Sandbox(args)) => sandbox::sandbox(&args),
         None => run::run(&cli.run),
     };
-    crate::report::flush();
+    crate::report::last();
     ExitCode::from(exit.code())
 }
 

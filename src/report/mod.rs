@@ -14,7 +14,7 @@ mod terminal;
 mod words;
 
 pub use event::{Commands, End, Event, Plan, Snapshot, Summary, UpdateNews, UpdatePlan};
-pub(crate) use outlet::flush;
+pub(crate) use outlet::{flush, last};
 pub use screen::Screen;
 pub use words::{count, place, rate, span};
 

@@ -71,7 +71,7 @@ impl TermLike for Terminal {
     fn flush(&self) -> io::Result<()> {
         let redraw = mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         if !redraw.is_empty() {
-            outlet::print(redraw);
+            outlet::redraw(redraw);
         }
         Ok(())
     }
