@@ -20,6 +20,7 @@ mod keeper;
 mod lifetime;
 mod login;
 mod permits;
+mod refresh;
 mod send;
 mod shared;
 mod source;

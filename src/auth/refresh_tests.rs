@@ -2,6 +2,8 @@
 //! scripted store.
 
 use super::*;
+use crate::auth::permits::ApiGate;
+use crate::auth::source::Source;
 use crate::auth::{MemoryStore, StoreError};
 use crate::job::{ClientAuth, Endpoints, OAuthClient};
 use std::io::{Read, Write};
