@@ -5,6 +5,7 @@
 
 mod body;
 mod expression;
+mod filled;
 mod filling;
 mod graphql;
 mod url;

@@ -5,13 +5,13 @@
 //! which asks for the reserved ones), and a value that would make the URL parser
 //! take another path is refused.
 
+use super::filled::Filled;
 use super::{Filling, Form, Hole, HoleError, IDS, Part, Template, TemplateError, expression};
 use super::{is_name, names, parts, push_text};
-use crate::job::interpolate::{Piece, Text};
+use crate::job::interpolate::Text;
 use crate::job::variables::Values;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
-use std::borrow::Cow;
 use std::fmt;
 
 /// Everything but RFC 3986 unreserved characters.
@@ -96,12 +96,8 @@ pub struct UrlTemplate {
     /// The path has a `{+name}`, which may bring a `?`.
     reserved: bool,
     /// What came from the environment or a file, by segment, name and value.
-    filled: Vec<String>,
+    filled: Filled,
 }
-
-/// What is shorter and was filled in is a secret only where it stands alone: the
-/// `en` of `${LANGUAGE}` is in many words.
-const SHORTEST_PIECE: usize = 8;
 
 impl UrlTemplate {
     pub(in crate::job) fn new(text: &Text) -> Result<UrlTemplate, UrlMistake> {
@@ -157,7 +153,7 @@ impl UrlTemplate {
             reserved: path.iter().any(is_reserved),
             path,
             query,
-            filled: filled_after_origin(text),
+            filled: Filled::after(authority(&text.value()).len(), text),
         })
     }
 
@@ -178,7 +174,7 @@ impl UrlTemplate {
 
     /// The path or query holds a value from the environment or a file.
     pub fn is_secret(&self) -> bool {
-        !self.filled.is_empty()
+        self.filled.iter().next().is_some()
     }
 
     /// The names of its holes, as often as they are there.
@@ -189,19 +185,14 @@ impl UrlTemplate {
     /// What came from the environment or a file, percent-decoded, by segment of
     /// the path, name and value of the query.
     pub fn filled(&self) -> impl Iterator<Item = &str> {
-        self.filled.iter().map(String::as_str)
+        self.filled.iter()
     }
 
     /// Whether this segment, name or value of the query, of one of its URLs holds
     /// something from the environment or a file. Told by what it holds: where in
     /// a URL a parameter comes depends on the item's values.
     pub fn is_secret_part(&self, part: &str) -> bool {
-        let part = decoded(part);
-        let mut filled = self.filled.iter().map(String::as_str);
-        filled.any(|filled| match filled.len() < SHORTEST_PIECE {
-            true => part == filled,
-            false => part.contains(filled),
-        })
+        self.filled.is_in(part)
     }
 
     /// Whether it has the hole of a variable.
@@ -322,53 +313,6 @@ fn authority(url: &str) -> &str {
     let rest = url.get(start..).unwrap_or_default();
     let end = rest.find(['/', '?', '#']).map(|end| start + end);
     end.and_then(|end| url.get(..end)).unwrap_or(url)
-}
-
-/// What was filled in beyond the authority, part by part, percent-decoded:
-/// each piece alone, and what several bring side by side.
-fn filled_after_origin(text: &Text) -> Vec<String> {
-    let end = authority(&text.value()).len();
-    let (mut at, mut in_query, mut in_value) = (0, false, false);
-    let mut filled = Vec::new();
-    let (mut alone, mut together) = (String::new(), String::new());
-    for piece in &text.pieces {
-        let is_filled = matches!(piece, Piece::Filled(_) | Piece::StandIn);
-        if !is_filled {
-            filled.push(std::mem::take(&mut together));
-        }
-        // It may bring several segments or parameters, and a name with its value.
-        for c in piece.text().chars() {
-            at += c.len_utf8();
-            let ends = match c {
-                '?' | '/' => !in_query,
-                '&' => in_query,
-                // Another one is the value's.
-                '=' => in_query && !in_value,
-                _ => false,
-            };
-            in_query |= c == '?';
-            if ends {
-                in_value = c == '=';
-                filled.push(std::mem::take(&mut alone));
-                filled.push(std::mem::take(&mut together));
-            } else if is_filled && at > end {
-                alone.push(c);
-                together.push(c);
-            }
-        }
-        filled.push(std::mem::take(&mut alone));
-    }
-    filled.push(together);
-    filled.retain(|part| !part.is_empty());
-    filled.dedup();
-    filled
-        .iter()
-        .map(|part| decoded(part).into_owned())
-        .collect()
-}
-
-fn decoded(text: &str) -> Cow<'_, str> {
-    percent_decode_str(text).decode_utf8_lossy()
 }
 
 fn is_reserved(part: &Part) -> bool {
