@@ -72,13 +72,11 @@ impl TokenKeeper {
         let mut generation = 0;
         loop {
             generation += 1;
-            if !self.renew(generation).await {
-                return;
-            }
-            if !self.wait_for_renewal().await {
-                return;
+            if !self.renew(generation).await || !self.wait_for_renewal().await {
+                break;
             }
         }
+        (self.supply.end)().await;
     }
 
     /// Sleeps until the token is due for renewal, or refused. False when nobody reads any more.

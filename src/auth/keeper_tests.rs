@@ -49,6 +49,7 @@ fn endpoint(script: Script, max_wait: Duration) -> (Endpoint, TokenKeeper, Share
         ask: Box::new(ask),
         token_use,
         precious: false,
+        end: Box::new(|| Box::pin(async {})),
     };
     let (keeper, shared) = TokenKeeper::supplied(supply, max_wait);
     (endpoint, keeper, shared)
@@ -275,7 +276,8 @@ async fn a_token_refused_during_an_outage_starts_the_wait_anew() {
 async fn what_is_precious_is_waited_for_at_the_end() {
     for precious in [true, false] {
         let finished: Arc<AtomicUsize> = Arc::default();
-        let count = Arc::clone(&finished);
+        let ended: Arc<AtomicUsize> = Arc::default();
+        let (count, end) = (Arc::clone(&finished), Arc::clone(&ended));
         let ask = move || -> BoxFuture<'static, Result<Granted, GrantError>> {
             let count = Arc::clone(&count);
             Box::pin(async move {
@@ -290,6 +292,12 @@ async fn what_is_precious_is_waited_for_at_the_end() {
             ask: Box::new(ask),
             token_use,
             precious,
+            end: Box::new(move || {
+                let ended = Arc::clone(&end);
+                Box::pin(async move {
+                    ended.fetch_add(1, Ordering::SeqCst);
+                })
+            }),
         };
         let (keeper, shared) = TokenKeeper::supplied(supply, HOUR);
         let began = Instant::now();
@@ -300,6 +308,7 @@ async fn what_is_precious_is_waited_for_at_the_end() {
         let (took, finished) = (began.elapsed().as_secs(), finished.load(Ordering::SeqCst));
         let expected = if precious { (3, 1) } else { (1, 0) };
         assert_eq!((took, finished), expected, "precious: {precious}");
+        assert_eq!(ended.load(Ordering::SeqCst), 1);
     }
 }
 

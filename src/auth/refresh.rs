@@ -73,6 +73,19 @@ impl Refresh {
         Some(save(&mut state, unsaved).await)
     }
 
+    /// Nothing is asked for after this: what is held is kept now, or lost.
+    pub(super) async fn end(&self) {
+        if let Some(Err(error)) = self.save_again().await {
+            let way = match &self.grant.kind {
+                GrantKind::RefreshToken { .. } => {
+                    "the provider may want you to get another one".to_owned()
+                }
+                _ => format!("run `{}` when it can be", self.login()),
+            };
+            tracing::error!("{error}, and the run has ended: it is lost; {way}");
+        }
+    }
+
     /// The next token: another process's, or one that is asked for.
     pub(super) async fn request(
         &self,

@@ -291,6 +291,24 @@ async fn a_refresh_token_that_cannot_be_kept_is_held_until_it_can_be() {
     assert_eq!(kept.refresh_token.unwrap().expose_secret(), "r1");
 }
 
+#[tokio::test]
+async fn what_is_held_at_the_end_is_tried_once_more() {
+    for refusals in [1, 2] {
+        let server = Server::rotating();
+        let full = Full::default();
+        full.refusals.store(refusals, Ordering::SeqCst);
+        let store: Arc<dyn TokenStore> = Arc::new(full);
+        let supply = source(&server, configured("r0"), &store).supply();
+        assert!((supply.ask)().await.is_err());
+        (supply.end)().await;
+        let kept = kept(&store).and_then(|kept| kept.refresh_token);
+        let kept = kept.map(|token| token.expose_secret().to_owned());
+        assert_eq!(kept.as_deref(), (refusals == 1).then_some("r1"));
+        (supply.end)().await;
+        assert_eq!(server.given(), ["r0"]);
+    }
+}
+
 #[test]
 fn a_kept_token_is_worth_using_for_a_while_and_a_year_at_most() {
     let now = SystemTime::now();

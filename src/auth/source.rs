@@ -32,6 +32,8 @@ pub(super) struct Supply {
     pub(super) token_use: TokenUse,
     /// A token request under way is waited for, even when the run is over.
     pub(super) precious: bool,
+    /// The run is over: a last try to keep what must not be lost.
+    pub(super) end: Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
 }
 
 /// Yields tokens, one request at a time.
@@ -116,6 +118,7 @@ impl Source {
         let (token_use, precious) = (self.token_use(), self.is_precious());
         let source = Arc::new(self);
         let again = Arc::clone(&source);
+        let last = Arc::clone(&source);
         Supply {
             ready: Box::new(move || {
                 let source = Arc::clone(&source);
@@ -127,6 +130,14 @@ impl Source {
             }),
             token_use,
             precious,
+            end: Box::new(move || {
+                let source = Arc::clone(&last);
+                Box::pin(async move {
+                    if let Way::Refresh(refresh) = &source.way {
+                        refresh.end().await;
+                    }
+                })
+            }),
         }
     }
 
