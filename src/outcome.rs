@@ -87,8 +87,9 @@ pub struct Failure {
     pub attempts: u32,
     /// When the last try ended.
     pub at: SystemTime,
-    /// It was a later page that failed: the item was there when its first one came.
-    pub later_page: bool,
+    /// The item itself is there all the same: a later page of it failed, or it is
+    /// the only one that the job has, a plain listing.
+    pub is_there: bool,
 }
 
 macro_rules! reasons {

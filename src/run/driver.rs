@@ -224,7 +224,10 @@ impl Driver<'_> {
     }
 
     /// Hands an outcome on to the writer.
-    pub(super) async fn hand_on(&mut self, outcome: Outcome) -> Result<(), RunError> {
+    pub(super) async fn hand_on(&mut self, mut outcome: Outcome) -> Result<(), RunError> {
+        if let Err(failure) = &mut outcome.fate {
+            failure.is_there |= self.is_listing();
+        }
         match &outcome.fate {
             Ok(record) if record.is_unchanged() => self.stats.unchanged += 1,
             Ok(_) => {
@@ -239,6 +242,12 @@ impl Driver<'_> {
         }
         self.commits.dirty = true;
         self.writer.outcome(outcome).await
+    }
+
+    /// Whether all there is to ask for is a plain listing: that it is not found says
+    /// more of the API than of it.
+    pub(super) fn is_listing(&self) -> bool {
+        self.job.request.variables.is_empty()
     }
 
     /// Begins nothing new from here on.

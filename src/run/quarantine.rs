@@ -159,7 +159,7 @@ mod tests {
                 message: String::new(),
                 attempts: 1,
                 at: UNIX_EPOCH,
-                later_page: false,
+                is_there: false,
             }),
             pages: None,
         }

@@ -115,7 +115,7 @@ impl Driver<'_> {
         // That an item is not there is about the item, once others were; but
         // in an update, when it was there itself, its record is at stake, unless
         // its first page has come: then the record stays.
-        let at_stake = work.known.is_some() && work.place().is_none();
+        let at_stake = work.known.is_some() && work.place().is_none() && !self.is_listing();
         let own = matches!(kind.reason, Reason::NotFound | Reason::Gone)
             && !at_stake
             && self.resumed.records + self.stats.items > 0;

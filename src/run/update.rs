@@ -50,6 +50,8 @@ pub(super) struct Sieve {
     /// Validators are for GET alone: a POST is not asked for news. Nor is a first
     /// page, which says nothing of the others.
     conditional: bool,
+    /// Of an item, a part may be there.
+    pages: bool,
     older_than: Duration,
 }
 
@@ -59,6 +61,7 @@ impl Sieve {
             known,
             done,
             each: job.ids.repeats == Repeats::Each,
+            pages: job.request.pages.is_some(),
             conditional: job.request.method == Method::Get && job.request.pages.is_none(),
             older_than: older_than(job),
         }
@@ -87,13 +90,19 @@ impl Sieve {
                 sifted.done += 1;
                 continue;
             }
+            let known = match known {
+                Some(known) if self.conditional => Some(known.validators),
+                Some(_) => Some(Validators::default()),
+                // A part of it: enough to know that it is, or was, there.
+                None if self.pages && self.known.has_any(id, occurrence)? => {
+                    Some(Validators::default())
+                }
+                None => None,
+            };
             sifted.asked.push(Asked {
                 id: id.to_owned(),
                 occurrence,
-                known: known.map(|known| match self.conditional {
-                    true => known.validators,
-                    false => Validators::default(),
-                }),
+                known,
             });
         }
         Ok(sifted)

@@ -195,7 +195,7 @@ impl Driver<'_> {
 /// `extra` attempts are added: those that end an item without counting as a try before.
 pub(super) fn failed(work: Work, trouble: Trouble, extra: u32) -> Outcome {
     let sent = trouble.reason != Reason::InvalidId;
-    let later_page = work.place().is_some_and(|place| place.pages > 0);
+    let is_there = work.place().is_some_and(|place| place.pages > 0);
     let written = match &work.known {
         None => work.pages.as_ref().and_then(|progress| progress.note()),
         // Its record of before stays, and no part of a new one.
@@ -210,7 +210,7 @@ pub(super) fn failed(work: Work, trouble: Trouble, extra: u32) -> Outcome {
             message: trouble.message + &written.unwrap_or_default(),
             attempts: if sent { work.attempts + extra } else { 0 },
             at: SystemTime::now(),
-            later_page,
+            is_there,
         }),
         pages: None,
     }

@@ -158,7 +158,7 @@ mod tests {
             message: "not \"there\"\nat all".to_owned(),
             attempts: 1,
             at: UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
-            later_page: false,
+            is_there: false,
         };
         let mut out = Vec::new();
         line(IdForm::Text, "a", 0, &failure, &mut out).unwrap();
@@ -199,7 +199,7 @@ mod tests {
             message: String::new(),
             attempts: 1,
             at: UNIX_EPOCH,
-            later_page: false,
+            is_there: false,
         };
         let id = r#"{"owner":"a\"b","repo":"{é}"}"#;
         let mut out = Vec::new();

@@ -61,7 +61,7 @@ fn outcome(n: u32) -> Outcome {
             message,
             attempts: 1,
             at: UNIX_EPOCH,
-            later_page: false,
+            is_there: false,
         })
     } else {
         let body = format!("{{\"id\":\"{n}\"}}").into_bytes().into();

@@ -30,7 +30,7 @@ use super::index::Index;
 use super::open::{self, OpenOptions, Opened, Resumed, Start, whole_shape};
 use super::versions::{Survey, last_parts, survey};
 use crate::checkpoint::{
-    CheckpointError, Closing, Files, Loading, Shape, State, replace, scan, unix_ms,
+    CheckpointError, Closing, Files, ItemKey, Loading, Shape, State, replace, scan, unix_ms,
 };
 use crate::fail_point::fail_point;
 use std::collections::BTreeSet;
@@ -125,7 +125,7 @@ pub fn open_update(
     let index = Index::build(&files.versions, state.generation, &table)?;
     let before = opened.resumed.take().unwrap_or_default();
     let failed = state.failed.values().sum();
-    let left_in_part = left_in_part(&files, &state)?;
+    let left_in_part = left_in_part(&files, &state)?.len() as u64;
     opened.resumed = Some(Resumed {
         records: state.records,
         notes: all_notes(&files, state.notes),
@@ -144,7 +144,7 @@ pub fn open_update(
 }
 
 /// Items of which a part is in the output, and that have no fate.
-fn left_in_part(files: &Files, state: &State) -> Result<u64, WriteError> {
+fn left_in_part(files: &Files, state: &State) -> Result<BTreeSet<ItemKey>, WriteError> {
     let mut left: BTreeSet<_> = state.trails.keys().copied().collect();
     if !left.is_empty() {
         scan(&files.checkpoint, |keys| {
@@ -153,7 +153,7 @@ fn left_in_part(files: &Files, state: &State) -> Result<u64, WriteError> {
             }
         })?;
     }
-    Ok(left.len() as u64)
+    Ok(left)
 }
 
 /// Opens an update that was begun; `None` when there is none of this output, or it can't be used.
@@ -288,6 +288,7 @@ impl Update {
             delta: &delta,
             parts: last_parts(&delta.versions, new.generation, &new.trails)?,
             known,
+            in_midst: left_in_part(&files, &old)?,
             old: &old,
             new: &new,
             done: &done,

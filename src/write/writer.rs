@@ -302,7 +302,7 @@ impl Writer {
                     message,
                     attempts: 1,
                     at: record.fetched_at,
-                    later_page: false,
+                    is_there: false,
                 };
                 self.failure(outcome, key, &failure)?;
                 return Ok(Appended::Failed(failure));
@@ -333,7 +333,7 @@ impl Writer {
         if self.updates {
             // Where a page was, the item is.
             let fate = match failure.reason {
-                Reason::NotFound | Reason::Gone if !failure.later_page => Fate::Gone,
+                Reason::NotFound | Reason::Gone if !failure.is_there => Fate::Gone,
                 _ => Fate::Failed,
             };
             let (at_ms, none) = (unix_ms(failure.at), Validators::default());

@@ -729,3 +729,44 @@ fn an_update_goes_on_in_the_midst_of_a_long_item() {
     assert!(bench.asked().len() - before < 180 + 60);
     assert_eq!(bench.place.lines("out.ndjson"), bench.elements("a"));
 }
+
+/// The same answers again are no news, though they are asked for whole.
+#[cfg(unix)]
+#[test]
+fn pages_that_have_not_changed_leave_the_output_as_it_is() {
+    use std::os::unix::fs::MetadataExt;
+    let bench = Bench::new(&["a", "b"], ITEMS, "out.ndjson", "");
+    bench.has("a", &[1; 12]);
+    bench.has("b", &[1; 3]);
+    bench.run(&[], 0);
+    let file = || fs::metadata(bench.place.path("out.ndjson")).unwrap().ino();
+    let (before, lines) = (file(), bench.place.lines("out.ndjson"));
+    bench.run(&["--update"], 0);
+    assert_eq!((file(), bench.place.lines("out.ndjson")), (before, lines));
+    bench.has("b", &[1, 2, 1]);
+    bench.run(&["--update"], 0);
+    assert_ne!(file(), before);
+    assert_eq!(bench.found()["b"].0, bench.elements("b"));
+    assert_eq!(bench.found()["a"].0, bench.elements("a"));
+}
+
+/// It is the API's trouble then, and the listing is all that there is.
+#[test]
+fn a_plain_listing_that_is_not_found_keeps_its_records() {
+    let mut bench = Bench::new(&["only"], ITEMS, "out.ndjson", "");
+    let text = fs::read_to_string(&bench.job).unwrap();
+    let text = text.replace("[ids]\nfile = \"ids.txt\"\n", "");
+    bench.job = bench
+        .place
+        .write("listing.toml", &text.replace("{id}", "only"));
+    bench.has("only", &[1; 12]);
+    bench.run(&[], 0);
+    let lines = bench.place.lines("out.ndjson");
+    assert_eq!(lines.len(), 12);
+    bench.fails("only", 0, GONE);
+    bench.run(&["--update"], 3);
+    assert_eq!(bench.place.lines("out.ndjson"), lines);
+    bench.has("only", &[2; 3]);
+    bench.run(&["--update"], 0);
+    assert_eq!(bench.found()["only"].0, bench.elements("only"));
+}

@@ -95,7 +95,7 @@ fn paged(id: u32, lines: &[u8], trail: Option<Trail>) -> Outcome {
     }
 }
 
-fn failure(id: u32, reason: Reason, later_page: bool) -> Outcome {
+fn failure(id: u32, reason: Reason, is_there: bool) -> Outcome {
     Outcome {
         id: id.to_string(),
         occurrence: 0,
@@ -105,7 +105,7 @@ fn failure(id: u32, reason: Reason, later_page: bool) -> Outcome {
             message: String::new(),
             attempts: 1,
             at: UNIX_EPOCH,
-            later_page,
+            is_there,
         }),
         pages: None,
     }
@@ -354,21 +354,23 @@ proptest! {
     }
 }
 
+/// The outcome as of so many ms after the epoch.
+fn at(mut outcome: Outcome, ms: u64) -> Outcome {
+    let when = UNIX_EPOCH + Duration::from_millis(ms);
+    match &mut outcome.fate {
+        Ok(record) => record.fetched_at = when,
+        Err(failure) => failure.at = when,
+    }
+    for page in outcome.pages.iter_mut().flat_map(|pages| &mut pages.pages) {
+        page.fetched_at = when;
+    }
+    outcome
+}
+
 /// What a retry has got since an update asked: the whole of an item is newer
 /// than that, a part of it only than what the update has in part.
 #[test]
 fn a_retry_between_two_halves_of_an_update_is_not_undone() {
-    let at = |mut outcome: Outcome, ms: u64| {
-        let when = UNIX_EPOCH + Duration::from_millis(ms);
-        match &mut outcome.fate {
-            Ok(record) => record.fetched_at = when,
-            Err(failure) => failure.at = when,
-        }
-        for page in outcome.pages.iter_mut().flat_map(|pages| &mut pages.pages) {
-            page.fetched_at = when;
-        }
-        outcome
-    };
     let course = Course {
         parts: vec![vec![1], vec![2]],
         end: End::Failed,
@@ -423,4 +425,52 @@ fn a_retry_between_two_halves_of_an_update_is_not_undone() {
     assert_eq!(failures(), of_retry + "\n");
     let trails = open(options(&output)).unwrap().resumed.unwrap().trails;
     assert_eq!(trails, BTreeMap::from([(key(3), course.trail(2))]));
+}
+
+/// A plain run may begin an item anew between two halves of an update that has
+/// failed it: the part has no fate, and so the update's is the item's.
+#[test]
+fn a_part_without_a_fate_does_not_take_the_update_s() {
+    let course = Course {
+        parts: vec![vec![1]],
+        end: End::Midst,
+    };
+    let folder = quick_folder();
+    let output = folder.path().join("out.ndjson");
+    let mut opened = open(options(&output)).unwrap();
+    opened.writer.append(&at(paged(1, &[1], None), 5)).unwrap();
+    opened.writer.commit(note(1), Closing::Finished).unwrap();
+    drop(opened);
+
+    let (mut opened, _) = update(&output);
+    for outcome in [
+        failure(2, Reason::Timeout, false),
+        failure(3, Reason::NotFound, false),
+    ] {
+        opened.writer.append(&at(outcome, 10)).unwrap();
+    }
+    opened.writer.commit(note(2), Closing::Paused).unwrap();
+    drop(opened);
+
+    let mut opened = open(options(&output)).unwrap();
+    for id in [2, 3] {
+        let part = paged(id, &[1], Some(course.trail(1)));
+        opened.writer.append(&at(part, 20)).unwrap();
+    }
+    opened.writer.commit(note(3), Closing::Paused).unwrap();
+    drop(opened);
+
+    let (mut opened, under_way) = update(&output);
+    opened.writer.commit(note(4), Closing::Finished).unwrap();
+    drop(opened);
+    let updated = under_way.finish().unwrap().unwrap();
+    assert_eq!((updated.records, updated.failed, updated.gone), (2, 2, 1));
+    let lines = [(1, 1), (2, 1)]
+        .map(|(id, n)| line_of(id, n) + "\n")
+        .concat();
+    assert_eq!(fs::read_to_string(&output).unwrap(), lines);
+    let failures = fs::read_to_string(Files::of(&output).unwrap().failures).unwrap();
+    assert_eq!(failures.lines().count(), 2, "{failures}");
+    let trails = open(options(&output)).unwrap().resumed.unwrap().trails;
+    assert_eq!(trails, BTreeMap::from([(key(2), course.trail(1))]));
 }

@@ -36,7 +36,7 @@ fn failure(n: u32, reason: Reason) -> Outcome {
             message: String::new(),
             attempts: 1,
             at: UNIX_EPOCH,
-            later_page: false,
+            is_there: false,
         }),
         pages: None,
     }

@@ -72,22 +72,33 @@ impl Growing {
     }
 }
 
+/// More lines of one item are not told apart: all count as changed.
+const MOST: u64 = 4 << 20;
+
 /// An item's lines, old and new, told apart by their hashes.
 #[derive(Debug, Default)]
 pub(super) struct Compared {
     old: Vec<u64>,
     new: Vec<u64>,
+    /// Those that have no hash here.
+    more: [u64; 2],
 }
 
 impl Compared {
     /// So many lines are in the old output …
     pub(super) fn was(&mut self, lines: &[u8], records: u64) {
-        self.old.extend(hashes(lines, records));
+        match self.old.len() as u64 + records <= MOST {
+            true => self.old.extend(hashes(lines, records)),
+            false => self.more[0] += records,
+        }
     }
 
     /// … and these in the next one.
     pub(super) fn becomes(&mut self, lines: &[u8], records: u64) {
-        self.new.extend(hashes(lines, records));
+        match self.new.len() as u64 + records <= MOST {
+            true => self.new.extend(hashes(lines, records)),
+            false => self.more[1] += records,
+        }
     }
 
     /// Counts them, whatever their order: as many as are in both are unchanged,
@@ -100,7 +111,9 @@ impl Compared {
             while new.next_if(|new| *new < hash).is_some() {}
             same += u64::from(new.next_if_eq(&hash).is_some());
         }
-        let [old, new] = [&self.old, &self.new].map(|lines| lines.len() as u64 - same);
+        let [mut old, mut new] = [&self.old, &self.new].map(|lines| lines.len() as u64 - same);
+        let [more_old, more_new] = self.more;
+        (old, new) = (old + more_old, new + more_new);
         let changed = old.min(new);
         updated.unchanged += same;
         updated.changed += changed;

@@ -54,6 +54,14 @@ impl KnownRecords {
         }))
     }
 
+    /// Whether anything is there of the item, a part of its pages at least.
+    ///
+    /// # Errors
+    /// [`WriteError::Io`].
+    pub fn has_any(&self, id: &str, occurrence: u32) -> Result<bool, WriteError> {
+        Ok(self.last(ItemKey::of(id, occurrence))?.is_some())
+    }
+
     /// The item's last entry: its record's, or a part's that others were to follow.
     pub(super) fn last(&self, key: ItemKey) -> Result<Option<(u64, Entry)>, WriteError> {
         match &self.0 {

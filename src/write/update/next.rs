@@ -18,7 +18,7 @@ use crate::write::files::look;
 use crate::write::generation::discard;
 use crate::write::index::Index;
 use crate::write::versions::{Entries, Entry, Fate, Versions};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -32,6 +32,8 @@ pub(super) struct Next<'a> {
     pub(super) news: Option<Index>,
     /// Where the last part is of each item that the update has only in part.
     pub(super) parts: BTreeMap<ItemKey, u64>,
+    /// The old output's items of which it has a part, and no fate.
+    pub(super) in_midst: BTreeSet<ItemKey>,
     pub(super) old: &'a State,
     pub(super) new: &'a State,
     /// The items that the update has committed.
@@ -49,8 +51,8 @@ enum Turn {
     Holds(Box<Entry>),
     /// There is no such item any more.
     Leaves,
-    /// The item's new lines take their place; where the last entry of those is.
-    Replaced(u64),
+    /// The item's new lines take their place; the last entry of those, and where it is.
+    Replaced(u64, Box<Entry>),
 }
 
 impl Next<'_> {
@@ -97,11 +99,12 @@ impl Next<'_> {
         let Some((place, news)) = news else {
             return Ok(None);
         };
-        // A record from the future was written by a clock that was wrong; and
-        // a part is no more than all of it.
+        // A record from the future was written by a clock that was wrong; a part
+        // is no more than all of it, and without a fate no more than any.
         let overtaken = self.known.last(key)?.is_some_and(|(_, old)| {
             let newer = news.at_ms < old.at_ms && old.at_ms <= self.now_ms;
-            newer && (old.fate == Fate::Record || news.fate != Fate::Record)
+            let counts = news.fate != Fate::Record && !self.in_midst.contains(&key);
+            newer && (old.fate == Fate::Record || counts)
         });
         Ok((!overtaken).then_some((place, news)))
     }
@@ -123,11 +126,15 @@ impl Next<'_> {
             return Ok(Turn::Stays);
         };
         Ok(match news.fate {
-            Fate::Record => Turn::Replaced(place),
+            Fate::Record => Turn::Replaced(place, Box::new(news)),
             Fate::Gone => Turn::Leaves,
             Fate::Unchanged => Turn::Holds(Box::new(news)),
             Fate::Failed | Fate::Part => match self.only_parts(key, &news)? {
-                Some(last) => Turn::Replaced(last),
+                Some(last) => {
+                    let index = self.news.as_ref();
+                    let entry = index.map(|index| index.at(last)).transpose()?;
+                    Turn::Replaced(last, Box::new(entry.unwrap_or(news)))
+                }
                 None => Turn::Kept,
             },
         })
@@ -162,14 +169,13 @@ impl Next<'_> {
                     updated.gone += entry.records;
                     continue;
                 }
-                Turn::Replaced(last) => {
-                    // With the first part, all of it.
-                    if entry.earlier == 0 {
-                        let mut compared = Compared::default();
-                        self.compare_old(place, &entry, &mut old, &mut compared)?;
-                        self.put_new(last, &mut new, &mut compared, &mut growing)?;
-                        compared.count(updated);
-                    }
+                // With the first part, all of it.
+                Turn::Replaced(..) if entry.earlier > 0 => continue,
+                Turn::Replaced(last, news) => {
+                    let mut compared = Compared::default();
+                    self.compare_old(place, &entry, &mut old, &mut compared)?;
+                    self.put_new(last, *news, &mut new, &mut compared, &mut growing)?;
+                    compared.count(updated);
                     continue;
                 }
             };
@@ -178,9 +184,9 @@ impl Next<'_> {
         }
         let mut entries = Entries::of(&self.delta.versions, self.new.generation)?;
         while let Some((place, entry)) = entries.as_mut().map_or(Ok(None), Entries::with_place)? {
-            if let Some(last) = self.is_new(place, &entry)? {
+            if let Some((last, entry)) = self.is_new(place, entry)? {
                 let mut compared = Compared::default();
-                self.put_new(last, &mut new, &mut compared, &mut growing)?;
+                self.put_new(last, entry, &mut new, &mut compared, &mut growing)?;
                 compared.count(updated);
             }
         }
@@ -217,20 +223,25 @@ impl Next<'_> {
     fn put_new(
         &self,
         last: u64,
+        entry: Entry,
         new: &mut Lines,
         compared: &mut Compared,
         growing: &mut Growing,
     ) -> Result<(), WriteError> {
-        let Some(index) = &self.news else {
-            return Ok(());
-        };
-        for part in index.parts(last)? {
-            let entry = index.at(part)?;
+        let mut put = |entry: Entry| {
             new.read(entry.offset, entry.length)?;
             compared.becomes(&new.line, entry.records);
-            growing.put(entry, &new.line)?;
+            growing.put(entry, &new.line)
+        };
+        match &self.news {
+            Some(index) if entry.earlier > 0 => {
+                for part in index.parts(last)? {
+                    put(index.at(part)?)?;
+                }
+                Ok(())
+            }
+            _ => put(entry),
         }
-        Ok(())
     }
 
     /// The file whose rights the next one gets: the old one's, else the output's.
@@ -241,20 +252,27 @@ impl Next<'_> {
         })
     }
 
-    /// Where the last part is of an item that is new, if this is its last entry.
-    fn is_new(&self, place: u64, entry: &Entry) -> Result<Option<u64>, WriteError> {
-        let last = match entry.fate {
-            Fate::Record => Some(place),
-            _ => self.only_parts(entry.key, entry)?,
+    /// The last part of an item that is new, and where it is, if this is its last entry.
+    fn is_new(&self, place: u64, entry: Entry) -> Result<Option<(u64, Entry)>, WriteError> {
+        let key = entry.key;
+        let last = match (entry.fate, &self.news) {
+            (Fate::Record, _) => Some((place, entry)),
+            (_, Some(index)) => match self.only_parts(key, &entry)? {
+                Some(last) => Some((last, index.at(last)?)),
+                None => None,
+            },
+            _ => None,
         };
         let new = last.is_some()
-            && self.known.last(entry.key)?.is_none()
-            && self.news(entry.key)?.is_some_and(|(news, _)| news == place);
+            && self.known.last(key)?.is_none()
+            && self.news(key)?.is_some_and(|(news, _)| news == place);
         Ok(last.filter(|_| new))
     }
 
     /// Whether the next output will be another than the old one.
     fn any_line_changes(&self) -> Result<bool, WriteError> {
+        let mut old = Lines::open(&self.files.output)?;
+        let mut new = Lines::open(&self.delta.output)?;
         let Some(index) = &self.news else {
             return Ok(false);
         };
@@ -262,6 +280,7 @@ impl Next<'_> {
         while let Some((place, entry)) = entries.as_mut().map_or(Ok(None), Entries::with_place)? {
             let key = entry.key;
             let changes = match entry.fate {
+                Fate::Record if self.is_same(&entry, &mut old, &mut new)? => false,
                 Fate::Record => {
                     entry.length > 0 || index.has_lines(place)? || self.known.has_lines(key)?
                 }
@@ -277,6 +296,20 @@ impl Next<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// Whether a record's lines are, byte for byte, those that the old output has
+    /// in one block.
+    fn is_same(&self, entry: &Entry, old: &mut Lines, new: &mut Lines) -> Result<bool, WriteError> {
+        let Some((_, was)) = self.known.whole(entry.key)? else {
+            return Ok(false);
+        };
+        if entry.earlier > 0 || was.earlier > 0 || entry.length != was.length {
+            return Ok(false);
+        }
+        old.read(was.offset, was.length)?;
+        new.read(entry.offset, entry.length)?;
+        Ok(old.line == new.line)
     }
 
     /// Where the items go on that are in the next output in part.

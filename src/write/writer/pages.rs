@@ -95,7 +95,7 @@ impl Writer {
                         message,
                         attempts: 1,
                         at: record.fetched_at,
-                        later_page: false,
+                        is_there: false,
                     };
                     return self.unreadable(outcome, failure, key, columns_known);
                 }
@@ -142,7 +142,8 @@ impl Writer {
             self.encoder.header(&mut self.line);
             self.output.append(&self.line)?;
         }
-        if let Some(trail) = self.trails.latest.get(&key) {
+        // An update's part is in no output yet, and may never be.
+        if let (Some(trail), false) = (self.trails.latest.get(&key), self.updates) {
             let note = in_the_output(trail.records, trail.pages);
             failure.message.push_str(&note);
         }
