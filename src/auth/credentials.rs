@@ -99,6 +99,13 @@ impl Credentials {
         }
     }
 
+    /// Notes that a request waits for its turn.
+    pub fn wanted(&self) {
+        if let Credentials::Token(shared) = self {
+            shared.wanted();
+        }
+    }
+
     /// Waits until there is something live to present. `None` when there won't be.
     pub async fn wait_until_live(&self) -> Option<()> {
         let Credentials::Token(shared) = self else {

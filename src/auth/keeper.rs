@@ -303,8 +303,8 @@ impl TokenKeeper {
         })
     }
 
-    /// Whether tokens come in vain: this one had to wait for its turn, and the
-    /// one before it had expired until then, though somebody wanted to send it.
+    /// Whether tokens come in vain: this one had to wait for its turn, and nothing
+    /// had gone out with the one before it, though something waits.
     fn in_vain(&mut self, token: &Token, at_once: bool, waited: Duration) -> Option<AuthError> {
         let wanted = self.demand.wanted.swap(false, Ordering::Relaxed);
         let sent = self.demand.newest_sent.load(Ordering::Relaxed);

@@ -360,31 +360,35 @@ async fn a_token_that_is_dead_on_arrival_is_trouble_and_not_asked_for_all_night(
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_that_expire_before_their_turn_are_not_asked_for_for_ever() {
-    let minutes = |n: u64| Duration::from_secs(60 * n);
-    for (wanted, sent) in [(true, false), (true, true), (false, false)] {
-        let script: Script = Arc::new(|n| (Duration::ZERO, granted(n, Some(5 * 60))));
-        let (endpoint, mut keeper, mut shared) = endpoint(script, HOUR);
-        // The quota lets something out every six minutes.
-        keeper.supply.ready = ready_after(minutes(6));
-        let task = tokio::spawn(keeper.keep());
-        token(&mut shared).await;
-        let until = Instant::now() + 5 * HOUR;
-        while Instant::now() < until && !task.is_finished() {
-            if wanted && let (Some(token), true) = (shared.current(Instant::now()), sent) {
-                shared.sent(token.generation);
+async fn tokens_that_end_before_anything_s_turn_are_not_asked_for_for_ever() {
+    // The quota lets something out every six minutes, or just before the end of a token.
+    for leave in [360, 20].map(Duration::from_secs) {
+        for (wanted, sent) in [(true, false), (true, true), (false, false)] {
+            let script: Script = Arc::new(|n| (Duration::ZERO, granted(n, Some(5 * 60))));
+            let (endpoint, mut keeper, mut shared) = endpoint(script, HOUR);
+            keeper.supply.ready = ready_after(leave);
+            let task = tokio::spawn(keeper.keep());
+            token(&mut shared).await;
+            let until = Instant::now() + 5 * HOUR;
+            while Instant::now() < until && !task.is_finished() {
+                if wanted && let Some(token) = shared.current(Instant::now()) {
+                    match sent {
+                        true => shared.sent(token.generation),
+                        false => shared.wanted(),
+                    }
+                }
+                tokio::time::sleep(Duration::from_secs(20)).await;
             }
-            tokio::time::sleep(Duration::from_secs(20)).await;
-        }
-        let asked = endpoint.asked.lock().unwrap().len();
-        match shared.state().failed {
-            Some(AuthError::NeverUsed { tokens, life }) => {
-                assert_eq!((tokens, life, asked), (3, minutes(5), 4));
-                assert!(wanted && !sent);
+            let asked = endpoint.asked.lock().unwrap().len();
+            match shared.state().failed {
+                Some(AuthError::NeverUsed { tokens, life }) => {
+                    assert_eq!((tokens, life, asked), (3, Duration::from_secs(300), 4));
+                    assert!(wanted && !sent);
+                }
+                other => assert!((!wanted || sent) && other.is_none(), "{other:?}"),
             }
-            other => assert!((!wanted || sent) && other.is_none(), "{other:?}"),
+            task.abort();
         }
-        task.abort();
     }
 }
 

@@ -57,8 +57,8 @@ pub enum AuthError {
     /// The quota lets requests out so seldom that each token has expired before
     /// its turn: asking on would use it up for nothing.
     #[error(
-        "{tokens} tokens in a row have expired before a request could go out with them: they live {}, and take their turn in the API's quota",
-        humantime::format_duration(Duration::from_secs(.life.as_secs()))
+        "{tokens} tokens in a row have been renewed before a request could go out with them: they live {}, and their own requests take turns in the API's quota",
+        humantime::format_duration(Duration::from_millis(.life.as_millis() as u64))
     )]
     NeverUsed {
         /// In a row.
@@ -127,7 +127,7 @@ pub struct SharedToken {
 pub(super) struct Demand {
     /// The newest generation that a request went out with.
     pub(super) newest_sent: AtomicU64,
-    /// Somebody wanted a token and there was none that lives.
+    /// A request waits for a token, or with one for its turn.
     pub(super) wanted: AtomicBool,
 }
 
@@ -138,9 +138,14 @@ impl SharedToken {
         let token = self.state.borrow().token.clone();
         let live = token.filter(|t| t.is_live(now) && t.generation > refused);
         if live.is_none() {
-            self.demand.wanted.store(true, Ordering::Relaxed);
+            self.wanted();
         }
         live
+    }
+
+    /// Notes that a request waits: for a token, or with one for its turn.
+    pub fn wanted(&self) {
+        self.demand.wanted.store(true, Ordering::Relaxed);
     }
 
     /// Notes that a request goes out with the token of this generation.

@@ -15,8 +15,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// After the first signal, so long for the run to end: more than what is in
-/// flight, the last commit and a new refresh token take on a slow disk.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// flight, the last commit, a new refresh token and an update's taking the old
+/// output's place need on a slow disk.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// So long for a word to reach the terminal.
 const A_WORD: Duration = Duration::from_millis(200);
 
@@ -51,7 +52,7 @@ async fn hear(mut stops: Stops, tx: mpsc::Sender<Stop>, screen: Screen) {
         () = tokio::time::sleep(PATIENCE) => {
             say(&screen, |screen| {
                 screen.bare();
-                screen.line("the run did not end within a minute of the signal (does the disk answer?): stopping at once");
+                screen.line("the run did not end within ten minutes of the signal (does the disk answer?): stopping at once; what is committed is safe, and the same command goes on");
             });
             first
         }

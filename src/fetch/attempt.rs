@@ -307,6 +307,7 @@ impl Fetcher {
             // Had the token died while we waited, a late start could crowd a
             // window: that permit is spent for nothing, and we wait again.
             if let Some(presented) = self.credentials.present(Instant::now()) {
+                self.credentials.sent(&presented);
                 return Some(presented);
             }
         }

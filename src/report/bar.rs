@@ -19,7 +19,7 @@ pub(super) struct Bar {
 
 impl Bar {
     pub(super) fn new(screen: &Screen) -> Bar {
-        let target = if !screen.is_terminal() {
+        let target = if !screen.is_terminal() || console::is_dumb() {
             ProgressDrawTarget::hidden()
         } else if cfg!(unix) {
             ProgressDrawTarget::term_like_with_hz(Box::new(Terminal::default()), REDRAWS)

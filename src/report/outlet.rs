@@ -1,23 +1,28 @@
 //! Stderr, written by a thread of its own.
 //!
 //! A terminal may stand still for hours: Ctrl-S, a full pipe, a laptop that
-//! sleeps at the other end of ssh. Whoever prints waits a moment for room and
-//! then leaves out what nobody reads, so that the harvest goes on. Redraws of
-//! the bar wait for nothing, and leave half of the room to lines: a summary
-//! is there when somebody reads again.
+//! sleeps at the other end of ssh. Whoever prints waits a moment for room, so
+//! that the harvest goes on; of what nobody reads the last lines are held until
+//! somebody does, and the others are left out, with a word in their place.
+//! Redraws of the bar wait for nothing.
 //!
 //! Owns the queue and its order. Must never leave a line out while somebody
 //! reads, nor hold up a run.
 
+use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
-use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Lines and frames that wait at most.
+/// Lines and redraws that wait at most.
 const QUEUE: usize = 256;
+/// Lines that are held beyond that: the last ones.
+const HELD: usize = 64;
+/// At the end of the process, where stderr is no terminal: a pipe or a file.
+const LAST_WAIT: Duration = Duration::from_secs(10);
 /// So long is waited for who reads slowly.
 const A_MOMENT: Duration = Duration::from_secs(1);
 /// Between two looks at a full queue.
@@ -37,8 +42,15 @@ struct Outlet {
     queued: Arc<AtomicIsize>,
     /// Nobody has read for a moment: nobody is waited for.
     stuck: AtomicBool,
-    /// Lines that were left out, and nothing has told of it yet.
-    left_out: AtomicU64,
+    held: Mutex<Held>,
+}
+
+/// What there was no room for.
+#[derive(Default)]
+struct Held {
+    /// Lines that were left out before these.
+    left_out: u64,
+    lines: VecDeque<Vec<u8>>,
 }
 
 impl Outlet {
@@ -53,18 +65,39 @@ impl Outlet {
             pieces,
             queued,
             stuck: AtomicBool::new(false),
-            left_out: AtomicU64::new(0),
+            held: Mutex::default(),
         })
     }
 
     fn print(&self, bytes: Vec<u8>) {
-        let left_out = self.left_out.swap(0, Ordering::Relaxed);
-        let gap = format!("(stderr stood still: {left_out} lines were left out here)\n");
-        let told = left_out == 0 || self.send(Piece::Bytes(gap.into_bytes()));
-        if !told || !self.send(Piece::Bytes(bytes)) {
-            let untold = if told { 1 } else { left_out + 1 };
-            self.left_out.fetch_add(untold, Ordering::Relaxed);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.lines.push_back(bytes);
+        self.hand_over(&mut held);
+        while held.lines.len() > HELD {
+            held.lines.pop_front();
+            held.left_out += 1;
         }
+    }
+
+    /// Puts what is held into the queue, as far as there is room; true when that is all.
+    fn hand_over(&self, held: &mut Held) -> bool {
+        if held.left_out > 0 {
+            let gap = format!(
+                "(stderr stood still: {} lines were left out here)\n",
+                held.left_out
+            );
+            if self.send(Piece::Bytes(gap.into_bytes())).is_some() {
+                return false;
+            }
+            held.left_out = 0;
+        }
+        while let Some(line) = held.lines.pop_front() {
+            if let Some(Piece::Bytes(line)) = self.send(Piece::Bytes(line)) {
+                held.lines.push_front(line);
+                return false;
+            }
+        }
+        true
     }
 
     fn redraw(&self, bytes: Vec<u8>) {
@@ -75,12 +108,23 @@ impl Outlet {
         }
     }
 
-    /// Waits for whoever reads at a terminal: the run is over, and its summary is what they want.
-    fn last(&self) {
+    /// Waits until everything is written, but so long at most.
+    fn last(&self, most: Duration) {
+        let began = Instant::now();
+        let left = || most.saturating_sub(began.elapsed());
         let (written, heard) = sync_channel(1);
-        self.queued.fetch_add(1, Ordering::Relaxed);
-        if self.pieces.send(Piece::Mark(written)).is_ok() {
-            let _ = heard.recv();
+        let mut mark = Some(Piece::Mark(written));
+        while !left().is_zero() {
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.hand_over(&mut held) {
+                mark = mark.and_then(|mark| self.send(mark));
+            }
+            if mark.is_none() {
+                let _ = heard.recv_timeout(left());
+                return;
+            }
+            drop(held);
+            thread::sleep(10 * PAUSE);
         }
     }
 
@@ -89,28 +133,29 @@ impl Outlet {
             return;
         }
         let (written, heard) = sync_channel(1);
-        let waits = self.send(Piece::Mark(written));
+        let waits = self.send(Piece::Mark(written)).is_none();
         if waits && heard.recv_timeout(A_MOMENT).is_err() {
             self.stuck.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Puts a piece into the queue; false when there is no room for it.
-    fn send(&self, mut piece: Piece) -> bool {
+    /// Puts a piece into the queue; gives it back when there is no room for it.
+    fn send(&self, mut piece: Piece) -> Option<Piece> {
         let began = Instant::now();
         loop {
             match self.pieces.try_send(piece) {
                 Ok(()) => {
                     self.queued.fetch_add(1, Ordering::Relaxed);
                     self.stuck.store(false, Ordering::Relaxed);
-                    return true;
+                    return None;
                 }
                 Err(TrySendError::Full(back)) => piece = back,
-                Err(TrySendError::Disconnected(_)) => return false,
+                // There is no thread: nothing will be read any more.
+                Err(TrySendError::Disconnected(_)) => return None,
             }
             if self.stuck.load(Ordering::Relaxed) || began.elapsed() > A_MOMENT {
                 self.stuck.store(true, Ordering::Relaxed);
-                return false;
+                return Some(piece);
             }
             thread::sleep(PAUSE);
         }
@@ -151,11 +196,13 @@ pub(super) fn redraw(bytes: Vec<u8>) {
 }
 
 /// At the end of the process: waits until all is written, at a terminal for as
-/// long as it stands still (two signals end that), else a moment.
+/// long as it stands still: its summary is what people want. Two signals end that.
 pub(crate) fn last() {
-    match &*OUTLET {
-        Some(outlet) if io::stderr().is_terminal() => outlet.last(),
-        _ => flush(),
+    if let Some(outlet) = &*OUTLET {
+        outlet.last(match io::stderr().is_terminal() {
+            true => Duration::MAX,
+            false => LAST_WAIT,
+        });
     }
 }
 
@@ -219,20 +266,35 @@ mod tests {
         assert!(began.elapsed() < 3 * A_MOMENT, "{:?}", began.elapsed());
         drop(shut);
         let began = Instant::now();
-        while terminal.text.lock().unwrap().lines().count() < 1_000 + QUEUE {
+        while outlet.queued.load(Ordering::Relaxed) > 0 {
             assert!(began.elapsed() < Duration::from_secs(10));
             thread::sleep(PAUSE);
         }
         print(2_000, 2_001);
-        outlet.flush();
+        outlet.last(Duration::MAX);
         let text = terminal.text.lock().unwrap().clone();
         let (before, after) = text.split_once('(').unwrap();
         let before = before.replace("a bar\n", "");
         let shown = before.lines().count();
         assert_eq!(before, lines(0, shown));
         assert!(shown > 1_000 + QUEUE / 3, "room is left for lines: {shown}");
-        let told = format!("stderr stood still: {} lines", 2_000 - shown);
+        let told = format!("stderr stood still: {} lines", 2_000 - HELD - shown);
         assert!(after.starts_with(&told), "{after}");
-        assert!(after.ends_with(" left out here)\nline 2000\n"), "{after}");
+        let held = format!(" left out here)\n{}", lines(2_000 - HELD, 2_001));
+        assert!(after.ends_with(&held), "{after}");
+
+        // At the end, whoever reads again has the last lines.
+        let shut = terminal.gate.lock().unwrap();
+        print(2_001, 4_000);
+        let began = Instant::now();
+        outlet.last(Duration::from_millis(200));
+        assert!(began.elapsed() < 3 * A_MOMENT);
+        thread::scope(|scope| {
+            scope.spawn(|| outlet.last(Duration::MAX));
+            thread::sleep(Duration::from_millis(50));
+            drop(shut);
+        });
+        let text = terminal.text.lock().unwrap().clone();
+        assert!(text.ends_with(&lines(4_000 - HELD, 4_000)));
     }
 }

@@ -12,7 +12,7 @@ use super::{Ended, Stop};
 use crate::auth::{Presented, SharedToken};
 use crate::fetch::Ask;
 use crate::outcome::Outcome;
-use crate::pace::{GiveUp, Now, Permit, Turn};
+use crate::pace::{GiveUp, Now, Permit, Turn, Why};
 use crate::report::{Event, Reporter, Snapshot};
 use futures::StreamExt;
 use std::sync::Arc;
@@ -50,6 +50,9 @@ impl Driver<'_> {
                 .await
                 .is_err()
             {
+                tracing::error!(
+                    "a renewal of the token did not end in time: a new refresh token that it may have brought is lost"
+                );
                 keeping.abort();
             }
         }
@@ -146,7 +149,12 @@ impl Driver<'_> {
                     self.ids.total.count();
                     self.begin(load, presented, permit);
                 }
-                Turn::Wait(at, _) => return at,
+                Turn::Wait(at, why) => {
+                    if why == Why::Quota {
+                        self.credentials.wanted();
+                    }
+                    return at;
+                }
                 Turn::Full => return far,
                 Turn::NeedsLease => {
                     self.commits.wanted = true;

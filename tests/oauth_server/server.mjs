@@ -5,7 +5,7 @@
 // One argument: settings as JSON. Prints one line of JSON: base, and the
 // private keys of the clients that sign.
 import { createServer } from 'node:http';
-import { generateKeyPairSync, randomBytes, webcrypto } from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, webcrypto } from 'node:crypto';
 
 // What Debian 12's Node.js 18 lacks.
 globalThis.crypto ??= webcrypto;
@@ -29,12 +29,15 @@ await new Promise((listening) => http.listen(0, '127.0.0.1', listening));
 const base = `http://127.0.0.1:${http.address().port}`;
 
 const key = (kid, modulusLength = 2048) => {
-  const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength });
-  return {
-    jwk: { ...publicKey.export({ format: 'jwk' }), kid, alg: 'RS256', use: 'sig' },
-    secret: { ...privateKey.export({ format: 'jwk' }), kid, alg: 'RS256', use: 'sig' },
-    pem: privateKey.export({ format: 'pem', type: 'pkcs8' }),
-  };
+  // By way of text: Node.js 20 waits for itself for ever when the garbage collector
+  // meets the generation of a key whose JWK is just being made.
+  const { privateKey: pem } = generateKeyPairSync('rsa', {
+    modulusLength,
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  });
+  const jwk = (key) => ({ ...key.export({ format: 'jwk' }), kid, alg: 'RS256', use: 'sig' });
+  return { jwk: jwk(createPublicKey(pem)), secret: jwk(createPrivateKey(pem)), pem };
 };
 const signing = key('server');
 const machine = key('machine-key');

@@ -299,7 +299,8 @@ fn a_run_whose_terminal_stands_still_goes_on_and_hears_signals() {
     let mut child = start(&["--limit", "40", "--rate", "unlimited"]);
     let began = Instant::now();
     while child.try_wait().unwrap().is_none() {
-        if began.elapsed() > Duration::from_secs(20) {
+        // At the end it waits ten seconds for somebody to read.
+        if began.elapsed() > Duration::from_secs(40) {
             child.kill().unwrap();
             panic!("it stands still, too");
         }

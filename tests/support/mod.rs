@@ -18,6 +18,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 use tempfile::TempDir;
 
 mod watchdog;
@@ -76,10 +78,11 @@ pub fn scratch() -> TempDir {
         });
         std::env::var_os("HARVEST_TESTS_ON_DISK").is_none() && free >= Some(ROOM_KIB)
     });
-    match *IN_MEMORY {
-        true => tempfile::tempdir_in("/dev/shm").unwrap(),
-        false => tempfile::tempdir().unwrap(),
-    }
+    let scratch = match *IN_MEMORY {
+        true => tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()),
+        false => tempfile::tempdir(),
+    };
+    scratch.unwrap()
 }
 
 /// A folder for one test.
@@ -167,6 +170,29 @@ pub struct Api {
     _place: TempDir,
 }
 
+/// The first line that a server prints; one that says nothing for a minute is killed.
+#[track_caller]
+pub fn said_first(child: &mut Child) -> String {
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let (tx, rx) = sync_channel(1);
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let _ = stdout.read_line(&mut line);
+        let _ = tx.send((line, stdout));
+    });
+    match rx.recv_timeout(Duration::from_secs(60)) {
+        Ok((line, stdout)) => {
+            // Kept: with a closed one, the server's next line would kill it.
+            child.stdout = Some(stdout.into_inner());
+            line
+        }
+        Err(_) => {
+            let _ = child.kill();
+            panic!("the server does not begin");
+        }
+    }
+}
+
 /// One line of the API's request log.
 #[derive(Debug, Clone)]
 pub struct Seen {
@@ -189,11 +215,7 @@ impl Api {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut first = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap())
-            .read_line(&mut first)
-            .unwrap();
-        let base = first
+        let base = said_first(&mut child)
             .trim()
             .strip_prefix("listening on ")
             .expect("the address")

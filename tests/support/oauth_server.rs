@@ -11,7 +11,7 @@
 )]
 
 use super::python::python_with;
-use super::support::watched;
+use super::support::{said_first, watched};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -184,10 +184,7 @@ impl Drop for OauthServer {
 
 /// What a server says of itself.
 fn first_line(child: &mut Child) -> Value {
-    let mut first = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap())
-        .read_line(&mut first)
-        .unwrap();
+    let first = said_first(child);
     serde_json::from_str(&first).expect("the server's first line")
 }
 

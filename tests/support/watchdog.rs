@@ -16,7 +16,7 @@ use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 /// Several times what the longest test takes on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(15 * 60);
+const PATIENCE: Duration = Duration::from_secs(25 * 60);
 const PAUSE: Duration = Duration::from_secs(5);
 
 type Running = Mutex<HashMap<ThreadId, (String, Instant)>>;
