@@ -252,12 +252,6 @@ impl Driver<'_> {
         self.writer.outcome(outcome).await
     }
 
-    /// Whether all there is to ask for is a plain listing: that it is not found says
-    /// more of the API than of it.
-    pub(super) fn is_listing(&self) -> bool {
-        self.job.request.variables.is_empty()
-    }
-
     /// Begins nothing new from here on.
     pub(super) fn stop(&mut self, cause: Cause, now: Now) {
         if self.stopping.is_none() {

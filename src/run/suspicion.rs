@@ -12,6 +12,12 @@ use crate::outcome::{Outcome, Pages, Reason, Record};
 use crate::pace::Now;
 
 impl Driver<'_> {
+    /// Whether all there is to ask for is a plain listing: that it is not found says
+    /// more of the API than of it.
+    pub(super) fn is_listing(&self) -> bool {
+        self.job.request.variables.is_empty()
+    }
+
     /// The item has failed for good, unless nearly all fail so.
     pub(super) async fn fail(
         &mut self,

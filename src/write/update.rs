@@ -17,6 +17,7 @@ mod failed;
 mod known;
 mod lines;
 mod next;
+mod trails;
 
 pub use ages::{Ages, ages, under_way};
 pub use known::{KnownRecord, KnownRecords};

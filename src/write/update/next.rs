@@ -12,7 +12,7 @@ use super::lines::{Lines, Output};
 use super::{KnownRecords, Updated, survey_of};
 use crate::checkpoint::{Closing, DoneSet, Files, ItemKey, Known, State, sync_folder, unix_ms};
 use crate::fail_point::fail_point;
-use crate::outcome::{Trail, Validators};
+use crate::outcome::Validators;
 use crate::write::error::WriteError;
 use crate::write::files::look;
 use crate::write::generation::discard;
@@ -111,7 +111,7 @@ impl Next<'_> {
 
     /// Where the last part is that the update has of an item, when it has no more
     /// of it, and the old output no record.
-    fn only_parts(&self, key: ItemKey, news: &Entry) -> Result<Option<u64>, WriteError> {
+    pub(super) fn only_parts(&self, key: ItemKey, news: &Entry) -> Result<Option<u64>, WriteError> {
         match self.parts.get(&key) {
             Some(&last) if news.fate == Fate::Failed && self.known.whole(key)?.is_none() => {
                 Ok(Some(last))
@@ -310,31 +310,6 @@ impl Next<'_> {
         old.read(was.offset, was.length)?;
         new.read(entry.offset, entry.length)?;
         Ok(old.line == new.line)
-    }
-
-    /// Where the items go on that are in the next output in part.
-    fn trails(&self) -> Result<BTreeMap<ItemKey, Trail>, WriteError> {
-        let mut trails = BTreeMap::new();
-        for (key, trail) in &self.old.trails {
-            let stays = match self.news(*key)? {
-                None => true,
-                Some((_, news)) => match news.fate {
-                    Fate::Record | Fate::Gone => false,
-                    _ => self.only_parts(*key, &news)?.is_none(),
-                },
-            };
-            if stays {
-                trails.insert(*key, trail.clone());
-            }
-        }
-        for (key, trail) in &self.new.trails {
-            if let Some((_, news)) = self.news(*key)?
-                && self.only_parts(*key, &news)?.is_some()
-            {
-                trails.insert(*key, trail.clone());
-            }
-        }
-        Ok(trails)
     }
 
     /// Reads what stands before the first line into `old.line`.
