@@ -5,7 +5,6 @@
 //! that is refused is asked for again in halves, until whatever is wrong stands
 //! alone; then [`super::verdicts`] judges it like any other.
 
-use super::error::RunError;
 use super::refusals::ITEMS_REFUSED;
 use super::state::Driver;
 use super::work::{Load, Work};
@@ -143,35 +142,35 @@ impl Driver<'_> {
     }
 
     /// What an answer to a batch means.
-    pub(super) async fn judge_batch(
+    pub(super) fn judge_batch(
         &mut self,
         mut works: Vec<Work>,
         signal: Signal,
         verdict: Verdict,
         now: Now,
-    ) -> Result<(), RunError> {
+    ) {
         let begun = works.first().map_or(0, |work| work.begun);
         if let Verdict::Shares(shares) = verdict {
-            self.let_through(begun).await?;
+            self.let_through(begun);
             self.batches.worked(works.len());
             for (work, share) in works.into_iter().zip(shares) {
-                self.take_share(work, share, now).await?;
+                self.take_share(work, share, now);
             }
-            return Ok(());
+            return;
         }
         if is_gone(&verdict) && self.batches.has_single {
             self.gone(works, now);
-            return Ok(());
+            return;
         }
         if works.len() == 1
             && let Some(work) = works.pop()
         {
-            return self.judge(work, signal, verdict, now).await;
+            return self.judge(work, signal, verdict, now);
         }
         match verdict {
             Verdict::Failed(trouble) => {
                 if trouble.status.is_some() {
-                    self.let_through(begun).await?;
+                    self.let_through(begun);
                 }
                 if trouble.reason == Reason::InvalidId || matches!(trouble.status, Some(413 | 414))
                 {
@@ -179,7 +178,7 @@ impl Driver<'_> {
                 }
                 // A batch is one sign, however many items it has.
                 if let Some(lead) = works.first_mut().filter(|_| trouble.status.is_some()) {
-                    self.weigh(lead, &trouble, now).await?;
+                    self.weigh(lead, &trouble, now);
                 }
                 self.halve(works, now);
             }
@@ -190,24 +189,24 @@ impl Driver<'_> {
                 self.halve(works, now);
                 self.halve(rest, now);
             }
-            Verdict::Again(trouble) => self.again_all(works, signal, trouble, now).await?,
+            Verdict::Again(trouble) => self.again_all(works, signal, trouble, now),
             Verdict::Unauthorized(Some(refused), trouble) => {
                 self.unauthorized_all(works, refused, &trouble, now);
             }
             Verdict::Unauthorized(None, _) if self.judged.let_through => self.halve(works, now),
             Verdict::Untrusted(trouble) if self.judged.let_through => {
-                self.again_all(works, signal, trouble, now).await?;
+                self.again_all(works, signal, trouble, now);
             }
             // Nothing got through yet: it is about whoever asks.
             Verdict::Unauthorized(None, trouble) => {
                 for work in works {
                     let verdict = Verdict::Unauthorized(None, trouble.clone());
-                    self.judge(work, signal, verdict, now).await?;
+                    self.judge(work, signal, verdict, now);
                 }
             }
             Verdict::Untrusted(_) => {
                 if let Some(work) = works.pop() {
-                    self.judge(work, signal, verdict, now).await?;
+                    self.judge(work, signal, verdict, now);
                 }
             }
             // What came for a batch is shared out by whoever fetched it, and none is asked for news.
@@ -218,20 +217,16 @@ impl Driver<'_> {
                 self.put_back(works, now.instant);
             }
         }
-        Ok(())
     }
 
-    async fn take_share(&mut self, mut work: Work, share: Share, now: Now) -> Result<(), RunError> {
+    fn take_share(&mut self, mut work: Work, share: Share, now: Now) {
         match share {
-            Share::Record(record) => self.record(work, record, now).await,
-            Share::Absent(trouble) | Share::Failed(trouble) => {
-                self.fail(work, trouble, 1, now).await
-            }
+            Share::Record(record) => self.record(work, record, now),
+            Share::Absent(trouble) | Share::Failed(trouble) => self.fail(work, trouble, 1, now),
             Share::Unclear => {
                 work.most = 1;
                 self.stats.retries += 1;
                 self.queue.push_at(now.instant, work);
-                Ok(())
             }
         }
     }
@@ -287,16 +282,10 @@ impl Driver<'_> {
 
     /// A batch that is worth another try. Where it may be one of the items, in
     /// smaller ones; the last try of each is its own.
-    async fn again_all(
-        &mut self,
-        mut works: Vec<Work>,
-        signal: Signal,
-        trouble: Trouble,
-        now: Now,
-    ) -> Result<(), RunError> {
+    fn again_all(&mut self, mut works: Vec<Work>, signal: Signal, trouble: Trouble, now: Now) {
         let half = works.len().div_ceil(2);
         let Some(lead) = works.first_mut() else {
-            return Ok(());
+            return;
         };
         let step = lead.attempts;
         let counts = match signal {
@@ -308,7 +297,7 @@ impl Driver<'_> {
         };
         // A batch is one sign, however many items it has.
         if signal == Signal::Neutral {
-            self.weigh(lead, &trouble, now).await?;
+            self.weigh(lead, &trouble, now);
         }
         let last = self.job.retry.attempts.saturating_sub(1);
         for work in &mut works {
@@ -324,7 +313,6 @@ impl Driver<'_> {
         }
         tracing::debug!(items = works.len(), reason = %trouble.reason, "a batch is to be tried again: {}", trouble.message);
         self.put_back(works, now.instant + self.delay(step));
-        Ok(())
     }
 
     /// 401 to a token: as for one item, with the batch in its place.

@@ -14,9 +14,9 @@ use tokio::time::Instant;
 
 impl Driver<'_> {
     /// Asks for a commit when it is time; returns when it will be.
-    pub(super) async fn commit_if_due(&mut self, now: Now) -> Result<Option<Instant>, RunError> {
+    pub(super) fn commit_if_due(&mut self, now: Now) -> Option<Instant> {
         if self.commits.under_way {
-            return Ok(None);
+            return None;
         }
         // A pause should outlive the process from its beginning on.
         let pause = self
@@ -33,7 +33,7 @@ impl Driver<'_> {
         let due = self.commits.last + self.commits.every;
         let by_time = self.commits.dirty && now.instant >= due;
         if !(self.commits.wanted || pause_news || lease_low || by_time) {
-            return Ok(self.commits.dirty.then_some(due));
+            return self.commits.dirty.then_some(due);
         }
         self.commits.pause_kept = pause.map(|p| p.ends);
         self.commits.wanted = false;
@@ -41,8 +41,8 @@ impl Driver<'_> {
         self.commits.last = now.instant;
         self.commits.under_way = true;
         let note = self.pacer.note(now, uptime::read(), false);
-        self.writer.commit(note, Closing::No).await?;
-        Ok(None)
+        self.writer.push_commit(note, Closing::No);
+        None
     }
 
     pub(super) fn committed(&mut self) {
@@ -58,12 +58,9 @@ impl Driver<'_> {
     ) -> Result<Ended, RunError> {
         let mut cause = self.stopping.take().map(|s| s.0);
         if cause.is_none() && cycled.is_ok() {
-            cause = match self.all_refused().await {
-                Ok(refused) => refused.map(Cause::Broken),
-                Err(error) => Some(Cause::Broken(error)),
-            };
+            cause = self.all_refused().map(Cause::Broken);
             if cause.is_none() {
-                cause = self.release_suspects().await.err().map(Cause::Broken);
+                self.release_suspects();
             }
         }
         let complete = cause.is_none() && cycled.is_ok() && !self.limited;
@@ -166,7 +163,8 @@ impl Driver<'_> {
             self.committed();
         }
         let note = self.pacer.note(Now::read(), uptime::read(), true);
-        self.writer.commit(note, closing).await?;
+        self.writer.push_commit(note, closing);
+        self.writer.flush().await?;
         let committed = self.writer.reply().await;
         let unwritten = self.writer.take_unwritten();
         self.unwritten(unwritten);

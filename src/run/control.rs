@@ -7,7 +7,6 @@
 //! Owns that question; nothing else is begun until it is answered. What comes
 //! back is never recorded: the item has its record.
 
-use super::error::RunError;
 use super::quarantine::Kind;
 use super::refusals::Refusals;
 use super::state::Driver;
@@ -109,7 +108,7 @@ impl Driver<'_> {
     }
 
     /// Takes in the control's answer: the state of the server and the credentials, and no item's fate.
-    pub(super) async fn settle_control(&mut self, attempted: Attempted) -> Result<(), RunError> {
+    pub(super) fn settle_control(&mut self, attempted: Attempted) {
         let now = Now::read();
         self.control.asked = false;
         self.stats.bytes += attempted.answer.bytes;
@@ -118,14 +117,13 @@ impl Driver<'_> {
         let was_down = self.pacer.in_outage();
         let finished = self.pacer.finish(attempted.permit, signal, item, now);
         let word = self.word(attempted.answer.verdict);
-        self.answer_refusals(word, attempted.load.begun(), now)
-            .await?;
+        self.answer_refusals(word, attempted.load.begun(), now);
         match signal {
             Signal::NotSent => {}
             // It is the items, then.
             Signal::Fine | Signal::Neutral if word != Word::Nothing => {
                 for (work, trouble) in std::mem::take(&mut self.doubted) {
-                    self.fail(work, trouble, 0, now).await?;
+                    self.fail(work, trouble, 0, now);
                 }
                 // An item that is known to be good: asked again when the server is well.
                 if matches!(word, Word::Down(_)) && self.is_questioned() {
@@ -151,7 +149,6 @@ impl Driver<'_> {
             _ => {}
         }
         self.give_up_unless_used_up(finished, now);
-        Ok(())
     }
 
     fn word(&mut self, verdict: Verdict) -> Word {
@@ -196,11 +193,11 @@ impl Driver<'_> {
     }
 
     /// Whose matter the refusals are that are held.
-    async fn answer_refusals(&mut self, word: Word, begun: u64, now: Now) -> Result<(), RunError> {
+    fn answer_refusals(&mut self, word: Word, begun: u64, now: Now) {
         match word {
             Word::Good | Word::Failed(_) => {
                 self.control.about_refusals = None;
-                self.let_through(begun).await?;
+                self.let_through(begun);
             }
             Word::Refused(_) => {
                 if let Some(why) = self.control.about_refusals.take() {
@@ -209,6 +206,5 @@ impl Driver<'_> {
             }
             Word::Down(_) | Word::Nothing => {}
         }
-        Ok(())
     }
 }

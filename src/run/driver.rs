@@ -75,9 +75,10 @@ impl Driver<'_> {
             if self.stopping.is_none() {
                 wake = wake.min(self.begin_due(now));
             }
-            if let Some(due) = self.commit_if_due(now).await? {
+            if let Some(due) = self.commit_if_due(now) {
                 wake = wake.min(due);
             }
+            self.writer.flush().await?;
             if self.is_over(now) {
                 if self.asks_at_the_end() {
                     continue;
@@ -100,7 +101,7 @@ impl Driver<'_> {
                     None => return Err(RunError::StageGone("write")),
                 },
                 Some(attempted) = self.in_flight.next(), if !self.in_flight.is_empty() => {
-                    self.settle(attempted).await?;
+                    self.settle(attempted);
                 }
                 Some(request) = self.side_requests.recv(), if self.side_waiting.len() < MOST_SIDE => {
                     self.side_waiting.push_back(request);
@@ -231,8 +232,8 @@ impl Driver<'_> {
         far
     }
 
-    /// Hands an outcome on to the writer.
-    pub(super) async fn hand_on(&mut self, mut outcome: Outcome) -> Result<(), RunError> {
+    /// Puts an outcome into the writer's outbox.
+    pub(super) fn hand_on(&mut self, mut outcome: Outcome) {
         if let Err(failure) = &mut outcome.fate {
             failure.is_there |= self.is_listing();
         }
@@ -249,7 +250,7 @@ impl Driver<'_> {
             }
         }
         self.commits.dirty = true;
-        self.writer.outcome(outcome).await
+        self.writer.push(outcome);
     }
 
     /// Begins nothing new from here on.

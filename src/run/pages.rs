@@ -5,7 +5,6 @@
 //! on page by page, each with the trail that says where to go on. Must never
 //! send or write.
 
-use super::error::RunError;
 use super::error_body::error_body;
 use super::state::Driver;
 use super::work::Work;
@@ -264,15 +263,10 @@ impl Driver<'_> {
     }
 
     /// A page of the item has come.
-    pub(super) async fn page(
-        &mut self,
-        mut work: Work,
-        page: PageAnswer,
-        now: Now,
-    ) -> Result<(), RunError> {
+    pub(super) fn page(&mut self, mut work: Work, page: PageAnswer, now: Now) {
         self.stats.pages += 1;
         if self.is_given_up(&work) {
-            return Ok(());
+            return;
         }
         let later = work.pages.as_ref().is_some_and(|p| p.place.pages > 0);
         // An error in the place of the last page would pass for the end.
@@ -280,7 +274,7 @@ impl Driver<'_> {
             && page.next.is_none()
             && let Some(trouble) = error_body(&page.record)
         {
-            return self.again(work, Signal::Neutral, trouble, now).await;
+            return self.again(work, Signal::Neutral, trouble, now);
         }
         // Its first page tells whether it is a later one that is bad, or the server.
         self.remember_good(&work.id);
@@ -291,14 +285,11 @@ impl Driver<'_> {
         let step = progress.take(page, merge);
         work.pages = Some(progress);
         match step {
-            Err(trouble) => self.fail(work, trouble, 1, now).await,
-            Ok(Step::Done(pages)) => {
-                self.record_of(work, record, Some(Box::new(pages)), now)
-                    .await
-            }
+            Err(trouble) => self.fail(work, trouble, 1, now),
+            Ok(Step::Done(pages)) => self.record_of(work, record, Some(Box::new(pages)), now),
             Ok(Step::GoOn(part)) => {
                 if let Some(pages) = part {
-                    self.part(&work, record, pages).await?;
+                    self.part(&work, record, pages);
                 }
                 // Each page has tries of its own.
                 let next = Work {
@@ -309,13 +300,12 @@ impl Driver<'_> {
                     ..Work::new(work.id, work.occurrence)
                 };
                 self.queue.push_at(now.instant, next);
-                Ok(())
             }
         }
     }
 
     /// Hands on what there is of a long item.
-    async fn part(&mut self, work: &Work, record: Record, pages: Pages) -> Result<(), RunError> {
+    fn part(&mut self, work: &Work, record: Record, pages: Pages) {
         if let Some(trail) = &pages.trail {
             let key = ItemKey::of(&work.id, work.occurrence);
             self.trails.insert(key, trail.clone());
@@ -326,7 +316,6 @@ impl Driver<'_> {
             fate: Ok(record),
             pages: Some(Box::new(pages)),
         })
-        .await
     }
 
     /// The writer could not write these as they were handed on.

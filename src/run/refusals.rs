@@ -66,16 +66,11 @@ impl Refusals {
 }
 
 impl Driver<'_> {
-    pub(super) async fn forbidden(
-        &mut self,
-        work: Work,
-        trouble: Trouble,
-        now: Now,
-    ) -> Result<(), RunError> {
+    pub(super) fn forbidden(&mut self, work: Work, trouble: Trouble, now: Now) {
         // Without a quarantine, records show that the credentials were good once and for all.
         let trusted = self.job.limits.quarantine.is_none() && self.resumed.records > 0;
         if self.judged.let_through || trusted || work.fails_again(&trouble) {
-            return self.fail(work, trouble, 1, now).await;
+            return self.fail(work, trouble, 1, now);
         }
         let said = trouble.message.clone();
         self.hold_refused(work, trouble);
@@ -90,25 +85,24 @@ impl Driver<'_> {
                 now,
             );
         }
-        Ok(())
     }
 
-    pub(super) async fn unauthorized(
+    pub(super) fn unauthorized(
         &mut self,
         mut work: Work,
         refused: Option<Refused>,
         trouble: Trouble,
         now: Now,
-    ) -> Result<(), RunError> {
+    ) {
         let Some(refused) = refused else {
             if matches!(self.job.auth, Auth::None) {
-                return self.forbidden(work, trouble, now).await;
+                return self.forbidden(work, trouble, now);
             }
             if work.fails_again(&trouble) {
-                return self.fail(work, trouble, 1, now).await;
+                return self.fail(work, trouble, 1, now);
             }
             self.fixed_refused(work, trouble, now);
-            return Ok(());
+            return;
         };
         if let Some(shared) = self.credentials.shared_token() {
             shared.refuse(refused.generation);
@@ -116,15 +110,15 @@ impl Driver<'_> {
         if refused.expired {
             self.stats.retries += 1;
             self.queue.push_at(now.instant, work);
-            return Ok(());
+            return;
         }
         work.refusals.add(&refused);
         if work.fails_again(&trouble) {
             if work.refusals.are_enough() {
-                return self.fail(work, trouble, 1, now).await;
+                return self.fail(work, trouble, 1, now);
             }
             self.present_anew(work, now);
-            return Ok(());
+            return;
         }
         self.judged.refusals.add(&refused);
         self.remember_refused(&work);
@@ -133,15 +127,14 @@ impl Driver<'_> {
         if self.judged.refusals.are_enough() && for_all {
             let told = self.judged.refusals.told();
             self.refused(format!("{told} ({})", trouble.message), now);
-            return Ok(());
+            return;
         }
         // Held, and a failure only when something gets through again: otherwise it is the token.
         if work.refusals.are_enough() {
             self.hold_refused(work, trouble);
-            return Ok(());
+            return;
         }
         self.present_anew(work, now);
-        Ok(())
     }
 
     /// Another try, with another token.
@@ -217,11 +210,11 @@ impl Driver<'_> {
     /// At the list's end, without a control: refusals are the items' own when
     /// anything got through in this run. Earlier records show nothing: the
     /// credentials may have died since.
-    pub(super) async fn all_refused(&mut self) -> Result<Option<RunError>, RunError> {
+    pub(super) fn all_refused(&mut self) -> Option<RunError> {
         if self.judged.let_through {
-            self.let_through(u64::MAX).await?;
+            self.let_through(u64::MAX);
         }
-        Ok(self.refused_so_far().map(|why| self.refusal(why)))
+        self.refused_so_far().map(|why| self.refusal(why))
     }
 
     /// In words, what is held; `None` when that is nothing.

@@ -19,15 +19,9 @@ impl Driver<'_> {
     }
 
     /// The item has failed for good, unless nearly all fail so.
-    pub(super) async fn fail(
-        &mut self,
-        mut work: Work,
-        trouble: Trouble,
-        extra: u32,
-        now: Now,
-    ) -> Result<(), RunError> {
+    pub(super) fn fail(&mut self, mut work: Work, trouble: Trouble, extra: u32, now: Now) {
         if self.is_given_up(&work) {
-            return Ok(());
+            return;
         }
         // Answers that were still on their way when the credentials or the
         // server were found to be at fault: the same command tries these again.
@@ -38,40 +32,35 @@ impl Driver<'_> {
                 _
             ))
         ) {
-            return Ok(());
+            return;
         }
         let kind = Kind::of(&trouble);
         // Nothing was asked, or nothing has changed since: nothing was learnt.
         if trouble.reason == Reason::InvalidId || work.fails_again(&trouble) {
-            return self.hand_on(failed(work, trouble, extra)).await;
+            return self.hand_on(failed(work, trouble, extra));
         }
-        self.weigh(&mut work, &trouble, now).await?;
+        self.weigh(&mut work, &trouble, now);
         let anew = work.anew();
         let outcome = failed(work, trouble, extra);
         match self.quarantine.hold(kind, outcome, anew) {
-            Some(outcome) => self.hand_on(outcome).await,
-            None => Ok(()),
+            Some(outcome) => self.hand_on(outcome),
+            None => {}
         }
     }
 
     /// The item has its record, unless nearly all get an error for one.
-    pub(super) async fn record(
-        &mut self,
-        work: Work,
-        record: Record,
-        now: Now,
-    ) -> Result<(), RunError> {
-        self.record_of(work, record, None, now).await
+    pub(super) fn record(&mut self, work: Work, record: Record, now: Now) {
+        self.record_of(work, record, None, now)
     }
 
     /// The same; where the item came in pages, its record is one of them.
-    pub(super) async fn record_of(
+    pub(super) fn record_of(
         &mut self,
         mut work: Work,
         record: Record,
         pages: Option<Box<Pages>>,
         now: Now,
-    ) -> Result<(), RunError> {
+    ) {
         // A job that says itself what an error is needs no guess.
         let doubt = match &self.job.request.fail_when {
             Some(_) => None,
@@ -84,37 +73,32 @@ impl Driver<'_> {
             pages,
         };
         let Some(trouble) = doubt else {
-            self.unsuspicious().await?;
+            self.unsuspicious();
             self.remember_good(&work.id);
-            return self.hand_on(outcome).await;
+            return self.hand_on(outcome);
         };
         if matches!(
             &self.stopping,
             Some((Cause::Broken(RunError::Quarantine { .. }), _))
         ) {
-            return Ok(());
+            return;
         }
-        self.weigh(&mut work, &trouble, now).await?;
+        self.weigh(&mut work, &trouble, now);
         let anew = work.anew();
         match self.quarantine.hold(Kind::of(&trouble), outcome, anew) {
-            Some(outcome) => self.hand_on(outcome).await,
-            None => Ok(()),
+            Some(outcome) => self.hand_on(outcome),
+            None => {}
         }
     }
 
     /// Takes the item's first trouble as a sign of what all items may have in common.
-    pub(super) async fn weigh(
-        &mut self,
-        work: &mut Work,
-        trouble: &Trouble,
-        now: Now,
-    ) -> Result<(), RunError> {
+    pub(super) fn weigh(&mut self, work: &mut Work, trouble: &Trouble, now: Now) {
         if self.stopping.is_some()
             || self.pacer.in_outage()
             || work.weighed
             || work.fails_again(trouble)
         {
-            return Ok(());
+            return;
         }
         work.weighed = true;
         let kind = Kind::of(trouble);
@@ -126,10 +110,10 @@ impl Driver<'_> {
             && !at_stake
             && self.resumed.records + self.stats.items > 0;
         for outcome in self.quarantine.other((!own).then_some(kind)) {
-            self.hand_on(outcome).await?;
+            self.hand_on(outcome);
         }
         if own || !self.quarantine.failure(kind) {
-            return Ok(());
+            return;
         }
         if kind.reason == Reason::ServerError {
             tracing::warn!(
@@ -143,7 +127,7 @@ impl Driver<'_> {
                 self.queue.push_at(now.instant, work);
             }
             self.pacer.begin_outage(now);
-            return Ok(());
+            return;
         }
         let (failures, items) = self.quarantine.row().unwrap_or_default();
         let mut seen = format!("{}: {}", trouble.reason, trouble.message);
@@ -156,26 +140,23 @@ impl Driver<'_> {
             seen,
         };
         self.stop(Cause::Broken(broken), now);
-        Ok(())
     }
 
     /// An item got what it asked for: what was held back may be the items' own.
-    pub(super) async fn unsuspicious(&mut self) -> Result<(), RunError> {
+    pub(super) fn unsuspicious(&mut self) {
         // A run that stops has judged.
         if self.stopping.is_some() {
-            return Ok(());
+            return;
         }
         for outcome in self.quarantine.other(None) {
-            self.hand_on(outcome).await?;
+            self.hand_on(outcome);
         }
-        Ok(())
     }
 
     /// At the list's end: a row that is too short to mean anything has failed.
-    pub(super) async fn release_suspects(&mut self) -> Result<(), RunError> {
+    pub(super) fn release_suspects(&mut self) {
         for outcome in self.quarantine.acquit() {
-            self.hand_on(outcome).await?;
+            self.hand_on(outcome);
         }
-        Ok(())
     }
 }

@@ -11,9 +11,9 @@ use std::time::{Duration, SystemTime};
 
 impl Driver<'_> {
     /// Takes in an attempt that has ended.
-    pub(super) async fn settle(&mut self, attempted: Attempted) -> Result<(), RunError> {
+    pub(super) fn settle(&mut self, attempted: Attempted) {
         if attempted.load.is_control() {
-            return self.settle_control(attempted).await;
+            return self.settle_control(attempted);
         }
         let Attempted {
             load,
@@ -40,55 +40,48 @@ impl Driver<'_> {
             self.judged.last_trouble.clone_from(&trouble.message);
         }
         match load {
-            Load::One(work) => self.judge(work, signal, answer.verdict, now).await?,
+            Load::One(work) => self.judge(work, signal, answer.verdict, now),
             Load::Several(works) => {
-                self.judge_batch(works, signal, answer.verdict, now).await?;
+                self.judge_batch(works, signal, answer.verdict, now);
             }
         }
         self.give_up_unless_used_up(finished, now);
-        Ok(())
     }
 
     /// What the answer to a request for this item alone means.
-    pub(super) async fn judge(
-        &mut self,
-        work: Work,
-        signal: Signal,
-        verdict: Verdict,
-        now: Now,
-    ) -> Result<(), RunError> {
+    pub(super) fn judge(&mut self, work: Work, signal: Signal, verdict: Verdict, now: Now) {
         match verdict {
             Verdict::Record(record) => {
-                self.let_through(work.begun).await?;
+                self.let_through(work.begun);
                 self.rescued(&work);
-                self.record(work, record, now).await?;
+                self.record(work, record, now);
             }
             Verdict::Page(page) => {
-                self.let_through(work.begun).await?;
-                self.page(work, *page, now).await?;
+                self.let_through(work.begun);
+                self.page(work, *page, now);
             }
             Verdict::NotModified(validators) => {
-                self.let_through(work.begun).await?;
+                self.let_through(work.begun);
                 let unchanged = Record::unchanged(SystemTime::now(), validators);
                 self.rescued(&work);
-                self.record(work, unchanged, now).await?;
+                self.record(work, unchanged, now);
             }
             // Only a batch is shared out.
             Verdict::Shares(_) => self.queue.push_at(now.instant, work),
             Verdict::Failed(trouble) => {
                 if trouble.status.is_some() {
-                    self.let_through(work.begun).await?;
+                    self.let_through(work.begun);
                 }
-                self.fail(work, trouble, 1, now).await?;
+                self.fail(work, trouble, 1, now);
             }
-            Verdict::Forbidden(trouble) => self.forbidden(work, trouble, now).await?,
+            Verdict::Forbidden(trouble) => self.forbidden(work, trouble, now),
             Verdict::Unauthorized(refused, trouble) => {
-                self.unauthorized(work, refused, trouble, now).await?;
+                self.unauthorized(work, refused, trouble, now);
             }
-            Verdict::Again(trouble) => self.again(work, signal, trouble, now).await?,
+            Verdict::Again(trouble) => self.again(work, signal, trouble, now),
             // Trusted before: the hotel's log-in page, perhaps, and an outage like any other.
             Verdict::Untrusted(trouble) if self.judged.let_through => {
-                self.again(work, signal, trouble, now).await?;
+                self.again(work, signal, trouble, now);
             }
             Verdict::Untrusted(trouble) => {
                 let host = self.job.request.url.host().to_owned();
@@ -98,15 +91,14 @@ impl Driver<'_> {
                 );
             }
         }
-        Ok(())
     }
 
     /// A request, the run's number `begun`, was answered as if the credentials
     /// were good: what was held back as doubtful before it was sent is not.
-    pub(super) async fn let_through(&mut self, begun: u64) -> Result<(), RunError> {
+    pub(super) fn let_through(&mut self, begun: u64) {
         // A run that stops has judged.
         if self.stopping.is_some() {
-            return Ok(());
+            return;
         }
         let judged = &mut self.judged;
         judged.refusals.forget();
@@ -117,20 +109,13 @@ impl Driver<'_> {
         judged.held = kept;
         let released: Vec<Held> = released;
         for held in released {
-            self.hand_on(held.outcome).await?;
+            self.hand_on(held.outcome);
         }
-        Ok(())
     }
 
-    pub(super) async fn again(
-        &mut self,
-        mut work: Work,
-        signal: Signal,
-        trouble: Trouble,
-        now: Now,
-    ) -> Result<(), RunError> {
+    pub(super) fn again(&mut self, mut work: Work, signal: Signal, trouble: Trouble, now: Now) {
         if self.is_given_up(&work) {
-            return Ok(());
+            return;
         }
         let step = work.attempts;
         let counts = match signal {
@@ -149,18 +134,17 @@ impl Driver<'_> {
             let servers = matches!(signal, Signal::Trouble | Signal::Overloaded);
             if alone && servers && self.has_control() {
                 self.doubted.push((work, trouble));
-                return Ok(());
+                return;
             }
-            return self.fail(work, trouble, 0, now).await;
+            return self.fail(work, trouble, 0, now);
         }
         // Not the connection's trouble or the server's: those are the pacer's to judge.
         if signal == Signal::Neutral {
-            self.weigh(&mut work, &trouble, now).await?;
+            self.weigh(&mut work, &trouble, now);
         }
         tracing::debug!(id = work.id, reason = %trouble.reason, attempt = work.attempts, "to be tried again: {}", trouble.message);
         self.stats.retries += 1;
         self.queue.push_at(now.instant + self.delay(step), work);
-        Ok(())
     }
 
     /// How long to wait before the try after number `step`.

@@ -82,8 +82,10 @@ pub(super) struct Final {
 #[derive(Debug)]
 pub(super) struct WriterStage {
     messages: mpsc::Sender<Message>,
-    batch: Vec<Outcome>,
-    batch_bytes: usize,
+    /// The outbox: outcomes, and then perhaps a commit of all of them.
+    outcomes: Vec<Outcome>,
+    bytes: usize,
+    commit: Option<(Note, Closing)>,
     pub(super) replies: mpsc::UnboundedReceiver<Reply>,
     /// Came while a commit's answer was due.
     unwritten: Vec<Unwritten>,
@@ -123,8 +125,9 @@ pub(super) fn start(mut writer: Writer) -> Result<WriterStage, RunError> {
         .map_err(RunError::Thread)?;
     Ok(WriterStage {
         messages,
-        batch: Vec::new(),
-        batch_bytes: 0,
+        outcomes: Vec::new(),
+        bytes: 0,
+        commit: None,
         replies,
         unwritten: Vec::new(),
         thread,
@@ -132,33 +135,34 @@ pub(super) fn start(mut writer: Writer) -> Result<WriterStage, RunError> {
 }
 
 impl WriterStage {
-    /// Takes an outcome, and hands it on with others, at the next commit at the
-    /// latest: before that, nobody sees it anyway. Waits while the disk is behind.
-    pub(super) async fn outcome(&mut self, outcome: Outcome) -> Result<(), RunError> {
-        self.batch_bytes += match &outcome.pages {
+    /// Puts an outcome into the outbox.
+    pub(super) fn push(&mut self, outcome: Outcome) {
+        self.bytes += match &outcome.pages {
             None => outcome.fate.as_ref().map_or(0, |record| record.body.len()),
             Some(pages) => pages.bytes(),
         };
-        self.batch.push(outcome);
-        if self.batch.len() >= BATCH || self.batch_bytes >= BATCH_BYTES {
-            self.hand_over().await?;
+        self.outcomes.push(outcome);
+    }
+
+    /// Asks for a commit of all that was pushed so far.
+    pub(super) fn push_commit(&mut self, note: Note, closing: Closing) {
+        self.commit = Some((note, closing));
+    }
+
+    /// Hands the outbox over when it is worth a wake-up of the thread: at a
+    /// commit at the latest, for nobody sees anything before that. Waits while
+    /// the disk is behind.
+    pub(super) async fn flush(&mut self) -> Result<(), RunError> {
+        let full = self.outcomes.len() >= BATCH || self.bytes >= BATCH_BYTES;
+        if full || (self.commit.is_some() && !self.outcomes.is_empty()) {
+            self.bytes = 0;
+            let outcomes = std::mem::take(&mut self.outcomes);
+            self.send(Message::Outcomes(outcomes)).await?;
+        }
+        if let Some((note, closing)) = self.commit.take() {
+            self.send(Message::Commit(note, closing)).await?;
         }
         Ok(())
-    }
-
-    async fn hand_over(&mut self) -> Result<(), RunError> {
-        if self.batch.is_empty() {
-            return Ok(());
-        }
-        self.batch_bytes = 0;
-        let batch = std::mem::take(&mut self.batch);
-        self.send(Message::Outcomes(batch)).await
-    }
-
-    /// Asks for a commit of all that was taken.
-    pub(super) async fn commit(&mut self, note: Note, closing: Closing) -> Result<(), RunError> {
-        self.hand_over().await?;
-        self.send(Message::Commit(note, closing)).await
     }
 
     async fn send(&mut self, message: Message) -> Result<(), RunError> {
