@@ -3,8 +3,8 @@
 //! Owns what `--sandbox` puts in the place of a job's endpoints: the embedded
 //! API grants tokens at any path, and logs in anybody in a way of its own.
 
-use super::RunOptions;
 use super::error::RunError;
+use super::options::RunOptions;
 use crate::auth::{
     ApiGate, Credentials, MemoryStore, SidePermits, Source, StoredTokens, TokenKeeper, TokenStore,
 };

@@ -1,6 +1,7 @@
 //! Why a run could not go on (exit 1), or should be resumed later (exit 75).
 
-use super::Stop;
+use super::options::Stop;
+use super::triage::StopReason;
 use crate::auth::{AuthError, CredentialError, StoreError};
 use crate::fetch::FetchSetupError;
 use crate::ids::IdsError;
@@ -47,28 +48,9 @@ pub enum RunError {
         advice = .0.advice()
     )]
     Auth(#[source] AuthError),
-    /// The API refuses the credentials.
-    #[error(
-        "the API refused the credentials: {0}\n  nothing was recorded as failed because of it: correct [auth] and run the same command again{1}"
-    )]
-    Refused(String, &'static str),
-    /// Nearly every item failed in the same way.
-    #[error(
-        "{failures} of the last {items} items failed in the same way: {seen}\n  that is hardly the items' fault, so none of these was recorded as failed: when the cause is gone, the same command goes on from here\n  (if these failures are right: quarantine = \"off\" in [limits])"
-    )]
-    Quarantine {
-        /// Items that failed so.
-        failures: u32,
-        /// … of so many, one after another.
-        items: u32,
-        /// The reason's name, and the last one's message.
-        seen: String,
-    },
-    /// The server's certificate is not trusted.
-    #[error(
-        "{0}: {1}\n  is [request] url right, and this machine's clock? Nothing was recorded as failed because of it"
-    )]
-    Certificate(String, String),
+    /// What the API answers.
+    #[error(transparent)]
+    Answers(#[from] StopReason),
     /// To be resumed later: exit 75.
     #[error("{0}")]
     Paused(String),
@@ -85,4 +67,13 @@ impl RunError {
     pub fn is_pause(&self) -> bool {
         matches!(self, RunError::Paused(_))
     }
+}
+
+/// Why nothing new is begun.
+#[derive(Debug)]
+pub(super) enum Cause {
+    /// A signal.
+    Signal(Stop),
+    /// The run can't go on, or is to be resumed later.
+    Broken(RunError),
 }

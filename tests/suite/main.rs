@@ -41,6 +41,7 @@ mod exactly_once;
 mod examples;
 mod fates;
 mod grants;
+mod layers;
 mod login_browser;
 mod memory;
 mod network_faults;

@@ -1,86 +1,31 @@
 //! The reader of IDs, on a thread of its own: a slow disk or a pipe must not
 //! hold up what is in flight.
 
-use super::error::RunError;
-use super::update::Sifted;
+use super::id_stream::{AHEAD, Batch, IdStream, Total, spawn};
 use crate::ids::{self, IdBatch, ItemReader};
 use crate::job::{IdSource, Ids};
 use crate::outcome::Reason;
+use crate::run::error::RunError;
 use crate::write::{FailedItem, FailedItems, WriteError};
 use tokio::sync::{mpsc, oneshot};
 
 /// Items handed over at once.
 const BATCH: usize = 512;
-/// Batches read ahead.
-pub(super) const AHEAD: usize = 4;
 
-/// Items, handed over together.
-#[derive(Debug)]
-pub(super) enum Batch {
-    /// From the job's list: done before, perhaps, or listed twice.
-    Listed(IdBatch),
-    /// From the failures file: each is to be tried again.
-    Failed(Vec<FailedItem>),
-    /// From the job's list, in an update: what is to be asked.
-    Sifted(Sifted),
-    /// The list's end.
-    End,
-}
-
-/// The run's end of the stage.
-#[derive(Debug)]
-pub(super) struct IdStream {
-    /// Batches in the list's order. [`Batch::End`] is the last; an error ends it too.
-    pub(super) batches: mpsc::Receiver<Result<Batch, RunError>>,
-    pub(super) total: Total,
-}
-
-/// The number of listings, for people.
-#[derive(Debug)]
-pub(super) struct Total {
-    /// The list, and who is told, until the count is begun.
-    uncounted: Option<(Ids, oneshot::Sender<u64>)>,
-    counted: oneshot::Receiver<u64>,
-}
-
-impl Total {
-    /// Begins to count the list, on a thread of its own, unless that is done.
-    /// To be called when the first item is on its way: until then the reader
-    /// looks for it in the same file, and has the cores for itself.
-    pub(super) fn count(&mut self) {
-        if let Some((ids, tell)) = self.uncounted.take() {
-            // Without a thread it is not known, and nothing else is amiss.
-            let _ = spawn("count", move || {
-                // The same errors come, better placed, from the reader.
-                if let Ok(Some(total)) = ids::count(&ids) {
-                    let _ = tell.send(total);
-                }
-            });
-        }
-    }
-
-    /// The count, when it is ready; `None` when nobody can know. Pending before [`Total::count`].
-    pub(super) async fn known(&mut self) -> Option<u64> {
-        (&mut self.counted).await.ok()
-    }
-}
-
-pub(super) fn start(ids: &Ids) -> Result<IdStream, RunError> {
+/// Reads the job's list.
+pub(in crate::run) fn start(ids: &Ids) -> Result<IdStream, RunError> {
     let reader = ids::open(ids)?;
     let (tx, batches) = mpsc::channel(AHEAD);
     // Whoever writes into a pipe line by line is to see each line fetched.
     let batch = if is_piped(ids) { 1 } else { BATCH };
     spawn("ids", move || hand_over_list(reader, batch, &tx))?;
     let (tell, counted) = oneshot::channel();
-    let total = Total {
-        uncounted: Some((ids.clone(), tell)),
-        counted,
-    };
+    let total = Total::new(Some((ids.clone(), tell)), counted);
     Ok(IdStream { batches, total })
 }
 
 /// Whether the list comes from a pipe or a terminal.
-pub(super) fn is_piped(ids: &Ids) -> bool {
+pub(in crate::run) fn is_piped(ids: &Ids) -> bool {
     match ids.file.as_ref().map(|file| &file.source) {
         None => false,
         Some(IdSource::Stdin) => true,
@@ -89,7 +34,7 @@ pub(super) fn is_piped(ids: &Ids) -> bool {
 }
 
 /// The items that failed, for these reasons; none named is all. `None`: no item failed.
-pub(super) fn start_failed(
+pub(in crate::run) fn start_failed(
     failed: Option<FailedItems>,
     reasons: Vec<Reason>,
 ) -> Result<IdStream, RunError> {
@@ -104,10 +49,7 @@ pub(super) fn start_failed(
         let sent = hand_over_failed(items, &tx);
         let _ = tell.send(sent);
     })?;
-    let total = Total {
-        uncounted: None,
-        counted,
-    };
+    let total = Total::new(None, counted);
     Ok(IdStream { batches, total })
 }
 
@@ -159,15 +101,4 @@ fn hand_over_failed(
     }
     let _ = to.blocking_send(Ok(Batch::End));
     sent
-}
-
-pub(super) fn spawn<T: Send + 'static>(
-    name: &str,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<(), RunError> {
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(work)
-        .map(drop)
-        .map_err(RunError::Thread)
 }
