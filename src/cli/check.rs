@@ -5,7 +5,7 @@ use super::run::quoted;
 use super::status::words_of_age;
 use super::{Exit, show};
 use crate::auth::{FileStore, LoginId};
-use crate::checkpoint::{CheckpointError, Claim, DoneSet, Files, Loading, scan};
+use crate::checkpoint::{CheckpointError, Claim, DoneSet, Files, Loading, Shape, scan};
 use crate::ids::{self, IdsError};
 use crate::job::{
     Auth, GrantKind, IdForm, IdSource, Job, Limits, OutputTarget, PageRecords, Pages, Repeats,
@@ -61,7 +61,7 @@ fn plan(job: &Job) -> Result<String, CheckError> {
         if let Some(state) = scan(&files.checkpoint, |keys| loading.add(keys))? {
             misfit = state
                 .shape
-                .differences(&crate::run::shape(job))
+                .differences(&Shape::of(job))
                 .first()
                 .map(ToString::to_string);
         }

@@ -331,35 +331,23 @@ impl Fetcher {
 
     fn too_slow(&self, trusted: bool) -> Answer {
         let limit = humantime::format_duration(self.timeout);
-        Answer {
-            signal: if trusted {
-                Signal::Trouble
-            } else {
-                Signal::Neutral
-            },
-            verdict: Verdict::Again(Trouble::new(
-                None,
-                Reason::Timeout,
-                format!("no whole answer within {limit}"),
-            )),
-            bytes: 0,
-        }
+        let message = format!("no whole answer within {limit}");
+        let signal = match trusted {
+            true => Signal::Trouble,
+            false => Signal::Neutral,
+        };
+        let trouble = Trouble::new(None, Reason::Timeout, message);
+        Answer::new(signal, Verdict::Again(trouble))
     }
 }
 
 /// The run is over: whatever became of this attempt, it is made anew next time.
 fn ended() -> Answer {
-    Answer {
-        signal: Signal::NotSent,
-        verdict: Verdict::Again(Trouble::new(None, Reason::ConnectionLost, "the run ended")),
-        bytes: 0,
-    }
+    let trouble = Trouble::new(None, Reason::ConnectionLost, "the run ended");
+    Answer::new(Signal::NotSent, Verdict::Again(trouble))
 }
 
 fn redirect_failure(message: String) -> Answer {
-    Answer {
-        signal: Signal::Fine,
-        verdict: Verdict::Failed(Trouble::new(None, Reason::Redirect, message)),
-        bytes: 0,
-    }
+    let trouble = Trouble::new(None, Reason::Redirect, message);
+    Answer::new(Signal::Fine, Verdict::Failed(trouble))
 }

@@ -16,6 +16,17 @@ pub struct Answer {
     pub bytes: u64,
 }
 
+impl Answer {
+    /// An answer without a body.
+    pub(super) fn new(signal: Signal, verdict: Verdict) -> Answer {
+        Answer {
+            signal,
+            verdict,
+            bytes: 0,
+        }
+    }
+}
+
 /// What an attempt means for its item.
 #[derive(Debug)]
 pub enum Verdict {

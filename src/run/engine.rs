@@ -9,9 +9,9 @@
 use super::commits::{Commits, Due};
 use super::error::{Cause, RunError};
 use super::finish::{Remains, RunPlan};
-use super::in_flight::{InFlight, Landed};
+use super::in_flight::InFlight;
 use super::intake::{Arrival, Intake};
-use super::item::{Item, Request};
+use super::item::{Attempt, Item, Request};
 use super::options::{Ended, Stop};
 use super::queue::{Queue, alone};
 use super::side_permits::SidePermitQueue;
@@ -71,7 +71,7 @@ enum Input {
     Signal(Stop),
     /// From the writer: what was written, or `None` when a commit is durable.
     Writer(Result<Option<News>, RunError>),
-    Answer(Box<Landed>),
+    Answer(Box<Attempt>),
     SidePermit(oneshot::Sender<Permit>),
     Arrival(Arrival),
     /// There may be something to do.
@@ -138,7 +138,7 @@ impl Engine<'_> {
                 biased;
                 Some(stop) = stops.recv() => Input::Signal(stop),
                 reply = self.writer.reply() => Input::Writer(reply),
-                landed = self.in_flight.next() => Input::Answer(Box::new(landed)),
+                attempt = self.in_flight.next() => Input::Answer(Box::new(attempt)),
                 request = self.side_permits.next() => Input::SidePermit(request),
                 arrival = self.intake.next(wants_items) => Input::Arrival(arrival),
                 () = self.tokens.changed(), if self.tokens.is_waited_for() => Input::Time,
@@ -161,7 +161,7 @@ impl Engine<'_> {
                     self.pacer.committed(now);
                 }
             },
-            Input::Answer(landed) => self.answered(*landed, now),
+            Input::Answer(attempt) => self.answered(*attempt, now),
             Input::SidePermit(request) => self.side_permits.push(request),
             Input::Arrival(arrival) => match self.intake.take(arrival) {
                 Ok(items) => items.into_iter().for_each(|item| self.arrived(item)),
@@ -179,14 +179,17 @@ impl Engine<'_> {
         self.queue.push(item);
     }
 
-    fn answered(&mut self, landed: Landed, now: Now) {
-        let Landed { attempt, permit } = landed;
-        self.tally.bytes += attempt.answer.bytes;
-        let is_page = matches!(attempt.answer.verdict, Verdict::Page(_));
-        self.tally.pages += u64::from(is_page && !attempt.request.probe);
+    fn answered(&mut self, attempt: Attempt, now: Now) {
+        let Attempt {
+            request,
+            permit,
+            answer,
+        } = attempt;
+        self.tally.bytes += answer.bytes;
+        let is_page = matches!(answer.verdict, Verdict::Page(_));
+        self.tally.pages += u64::from(is_page && !request.probe);
         let was_down = self.pacer.in_outage();
-        let (signal, tag) = (attempt.answer.signal, attempt.request.tag());
-        let finished = self.pacer.finish(permit, signal, tag, now);
+        let finished = self.pacer.finish(permit, answer.signal, request.tag(), now);
         let facts = Facts {
             at: now.wall,
             outage: self.pacer.in_outage(),
@@ -194,7 +197,7 @@ impl Engine<'_> {
             begun: self.tally.starts,
             stopping: self.stopping.is_some(),
         };
-        for decision in self.triage.settle(attempt, facts) {
+        for decision in self.triage.settle(request, answer, facts) {
             self.act(decision, now);
         }
         match (was_down, self.pacer.in_outage()) {
@@ -282,22 +285,30 @@ impl Engine<'_> {
                 }
                 return idle;
             };
-            match self.pacer.turn(now) {
-                Turn::Go(permit) => match self.next_request(now, probe) {
-                    Some(request) => self.begin(request, presented, permit),
-                    None => return idle,
-                },
-                Turn::Wait(at, why) => {
-                    if why == Why::Quota {
-                        self.tokens.wanted();
-                    }
-                    return at;
-                }
-                Turn::Full => return idle,
-                Turn::NeedsLease => {
-                    self.commits.wants_lease();
-                    return idle;
-                }
+            let turn = self.pacer.turn(now);
+            if let Turn::Wait(_, Why::Quota) = turn {
+                self.tokens.wanted();
+            }
+            let permit = match self.permit(turn, idle) {
+                Ok(permit) => permit,
+                Err(later) => return later,
+            };
+            match self.next_request(now, probe) {
+                Some(request) => self.begin(request, presented, permit),
+                None => return idle,
+            }
+        }
+    }
+
+    /// The permit, or when to ask again.
+    fn permit(&mut self, turn: Turn, idle: Instant) -> Result<Permit, Instant> {
+        match turn {
+            Turn::Go(permit) => Ok(permit),
+            Turn::Wait(at, _) => Err(at),
+            Turn::Full => Err(idle),
+            Turn::NeedsLease => {
+                self.commits.wants_lease();
+                Err(idle)
             }
         }
     }
@@ -333,17 +344,13 @@ impl Engine<'_> {
                 self.give_up(give_up, now);
                 return idle;
             }
-            match self.pacer.side_turn(now) {
-                Turn::Go(permit) => {
+            let turn = self.pacer.side_turn(now);
+            match self.permit(turn, idle) {
+                Ok(permit) => {
                     self.tally.starts += 1;
                     self.side_permits.serve(permit);
                 }
-                Turn::Wait(at, _) => return at,
-                Turn::Full => return idle,
-                Turn::NeedsLease => {
-                    self.commits.wants_lease();
-                    return idle;
-                }
+                Err(later) => return later,
             }
         }
         idle

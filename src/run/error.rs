@@ -2,7 +2,7 @@
 
 use super::options::Stop;
 use super::triage::StopReason;
-use crate::auth::{AuthError, CredentialError, StoreError};
+use crate::auth::{AuthError, CredentialError};
 use crate::fetch::FetchSetupError;
 use crate::ids::IdsError;
 use crate::transport::ClientError;
@@ -28,9 +28,6 @@ pub enum RunError {
     /// A credential that can't be sent.
     #[error(transparent)]
     Credential(#[from] CredentialError),
-    /// The kept tokens.
-    #[error(transparent)]
-    Store(#[from] StoreError),
     /// `retry` of a job that keeps no checkpoint.
     #[error("this job writes to stdout and keeps no checkpoint, so there is nothing to retry")]
     NothingKept,

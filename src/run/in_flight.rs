@@ -13,14 +13,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct InFlight {
     fetcher: Arc<Fetcher>,
-    requests: FuturesUnordered<LocalBoxFuture<'static, Landed>>,
-}
-
-/// A request that has its answer, and the permit that it was sent with.
-#[derive(Debug)]
-pub(super) struct Landed {
-    pub(super) attempt: Attempt,
-    pub(super) permit: Permit,
+    requests: FuturesUnordered<LocalBoxFuture<'static, Attempt>>,
 }
 
 impl InFlight {
@@ -56,17 +49,18 @@ impl InFlight {
                 }
             };
             let answer = fetcher.attempt(ask, presented, known, &permit).await;
-            Landed {
-                attempt: Attempt { request, answer },
+            Attempt {
+                request,
                 permit,
+                answer,
             }
         }));
     }
 
     /// Waits for the next answer; forever when nothing is in flight.
-    pub(super) async fn next(&mut self) -> Landed {
+    pub(super) async fn next(&mut self) -> Attempt {
         match self.requests.next().await {
-            Some(landed) => landed,
+            Some(attempt) => attempt,
             None => std::future::pending().await,
         }
     }

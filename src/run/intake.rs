@@ -6,13 +6,12 @@
 use super::error::RunError;
 use super::item::Item;
 use super::page_progress::{PageMemory, PageProgress};
-use super::stages::id_stream::{Batch, Filtered, IdStream};
+use super::stages::id_stream::{Batch, Chosen, IdStream};
 use super::stages::ids::is_piped;
 use crate::checkpoint::{Claim, DoneSet, ItemKey};
 use crate::ids::IdBatch;
 use crate::job::{Ids, Repeats};
-use crate::outcome::{Outcome, Reason, Trail};
-use crate::write::FailedItem;
+use crate::outcome::{Outcome, Trail};
 use std::collections::BTreeMap;
 
 /// What comes in.
@@ -122,8 +121,7 @@ impl Intake {
                 Vec::new()
             }
             Batch::Listed(ids) => self.take_listed(&ids),
-            Batch::Failed(items) => self.take_all(items.into_iter().map(tried_before)),
-            Batch::Filtered(filtered) => self.take_filtered(filtered),
+            Batch::Chosen(chosen) => self.take_chosen(chosen),
         })
     }
 
@@ -154,26 +152,18 @@ impl Intake {
         items
     }
 
-    fn take_filtered(&mut self, filtered: Filtered) -> Vec<Item> {
-        self.done_before += filtered.done;
-        self.repeats += filtered.repeats;
-        let items = filtered.items.into_iter();
-        self.take_all(items.map(|item| Item {
-            known: item.known.map(Box::new),
-            ..Item::new(item.id, item.occurrence)
-        }))
-    }
-
-    fn take_all(&mut self, items: impl Iterator<Item = Item>) -> Vec<Item> {
-        let mut taken = Vec::new();
-        for item in items {
+    fn take_chosen(&mut self, chosen: Chosen) -> Vec<Item> {
+        self.done_before += chosen.done;
+        self.repeats += chosen.repeats;
+        let mut items = Vec::new();
+        for item in chosen.items {
             if self.at_limit() {
                 self.limit_reached();
                 break;
             }
-            taken.push(self.taken(item));
+            items.push(self.taken(item));
         }
-        taken
+        items
     }
 
     fn taken(&mut self, item: Item) -> Item {
@@ -217,14 +207,5 @@ impl Intake {
         self.ended = true;
         self.limited = true;
         self.ids.batches.close();
-    }
-}
-
-/// An item from the failures file.
-fn tried_before(item: FailedItem) -> Item {
-    let reason = Reason::ALL.iter().find(|r| r.as_str() == item.reason);
-    Item {
-        failed_before: reason.copied(),
-        ..Item::new(item.id, item.occurrence)
     }
 }

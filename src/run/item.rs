@@ -7,6 +7,7 @@ use super::page_progress::PageProgress;
 use crate::checkpoint::ItemKey;
 use crate::fetch::{Answer, Place};
 use crate::outcome::{Reason, Validators};
+use crate::pace::Permit;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// One item of the list.
@@ -113,9 +114,10 @@ impl Request {
     }
 }
 
-/// A request that has its answer.
+/// A request that has its answer, and the permit that it was sent with.
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) request: Request,
+    pub(super) permit: Permit,
     pub(super) answer: Answer,
 }

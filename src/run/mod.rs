@@ -16,7 +16,6 @@
 //! | `finish` | makes the last commit and the summary |
 
 mod commits;
-mod credentials;
 mod engine;
 mod error;
 mod finish;
@@ -27,7 +26,6 @@ mod open;
 mod options;
 mod page_progress;
 mod queue;
-mod shape;
 mod side_permits;
 mod stages;
 mod tally;
@@ -37,10 +35,9 @@ mod uptime;
 
 pub use error::RunError;
 pub use options::{Ended, RunOptions, Stop};
-pub use shape::shape;
 pub use triage::StopReason;
 
-use crate::auth::SidePermits;
+use crate::auth::{Credentials, SidePermits};
 use crate::fetch::Fetcher;
 use crate::job::{Job, OutputTarget};
 use crate::pace::{Now, Pacer};
@@ -84,7 +81,7 @@ pub async fn run(
 
     let client = crate::transport::client(job.limits.concurrency, options.base.is_some())?;
     let (permits, side_requests) = SidePermits::channel();
-    let (credentials, keeper) = credentials::of(job, &options, &client, &permits)?;
+    let (credentials, keeper) = Credentials::of(job, options.base.as_deref(), &client, &permits)?;
     let fetcher = Fetcher::new(
         &job.request,
         options.base.as_deref(),

@@ -3,12 +3,11 @@
 
 use super::error::RunError;
 use super::options::RunOptions;
-use super::shape::shape;
 use super::stages::id_stream::IdStream;
 use super::stages::ids;
 use super::stages::update_filter::{self, UpdateFilter, older_than};
 use super::update;
-use crate::checkpoint::DoneSet;
+use crate::checkpoint::{DoneSet, Shape};
 use crate::job::{Job, OutputTarget};
 use crate::write::{self, OpenOptions, Opened, Update};
 use std::path::PathBuf;
@@ -85,7 +84,7 @@ fn write_options(job: &Job, options: &RunOptions) -> OpenOptions {
         record: job.output.record,
         id_form: job.request.id_form(),
         columns: job.output.columns.clone(),
-        shape: shape(job),
+        shape: Shape::of(job),
         fresh: options.fresh,
         retry: options.retry.is_some(),
     }

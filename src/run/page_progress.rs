@@ -8,10 +8,10 @@ use crate::fail_point::limit;
 use crate::fetch::{Next, PageAnswer, Place, Trouble};
 use crate::outcome::{Page, Pages, Reason, Trail};
 use bytes::Bytes;
-use std::cell::Cell;
 use std::collections::HashSet;
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// An item with more pages than this is handed on page by page …
 const PAGES: usize = 1_000;
@@ -44,7 +44,7 @@ pub(super) struct PageProgress {
 
 /// The bytes of pages that all items of the run hold together.
 #[derive(Debug, Clone, Default)]
-pub(super) struct PageMemory(Rc<Cell<usize>>);
+pub(super) struct PageMemory(Arc<AtomicUsize>);
 
 /// One item's share of it; given back when the item is dropped.
 #[derive(Debug, Default)]
@@ -56,12 +56,11 @@ struct Held {
 impl Held {
     fn add(&mut self, bytes: usize) {
         self.bytes += bytes;
-        self.all.0.set(self.all.0.get() + bytes);
+        self.all.0.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn give_back(&mut self) {
-        let left = self.all.0.get().saturating_sub(self.bytes);
-        self.all.0.set(left);
+        self.all.0.fetch_sub(self.bytes, Ordering::Relaxed);
         self.bytes = 0;
     }
 }
@@ -142,7 +141,7 @@ impl PageProgress {
         let long = self.handed_on > 0
             || self.pages.len() >= limit!("PAGES", PAGES)
             || self.bytes.bytes >= BYTES
-            || self.bytes.all.0.get() >= ALL_BYTES;
+            || self.bytes.all.0.load(Ordering::Relaxed) >= ALL_BYTES;
         if merge.is_some() || !long {
             return Ok(Step::GoOn(None));
         }

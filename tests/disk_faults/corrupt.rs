@@ -73,7 +73,7 @@ impl Sample {
             record: self.job.output.record,
             id_form: self.job.request.id_form(),
             columns: self.job.output.columns.clone(),
-            shape: harvest::run::shape(&self.job),
+            shape: harvest::checkpoint::Shape::of(&self.job),
             fresh: false,
             retry: false,
         });

@@ -130,7 +130,7 @@ fn the_items_of_a_run_have_one_memory() {
     }
     assert_eq!(held.len(), ALL_BYTES / BYTES);
     drop(held);
-    assert_eq!(memory.0.get(), 0);
+    assert_eq!(memory.0.load(Ordering::Relaxed), 0);
 }
 
 #[test]

@@ -3,9 +3,8 @@
 
 use crate::ids::{self, IdBatch};
 use crate::job::Ids;
-use crate::outcome::Validators;
 use crate::run::error::RunError;
-use crate::write::FailedItem;
+use crate::run::item::Item;
 use tokio::sync::{mpsc, oneshot};
 
 /// Batches read ahead.
@@ -16,32 +15,20 @@ pub(super) const AHEAD: usize = 4;
 pub(in crate::run) enum Batch {
     /// From the job's list: done before, perhaps, or listed twice.
     Listed(IdBatch),
-    /// From the failures file: each is to be tried again.
-    Failed(Vec<FailedItem>),
-    /// From the job's list, in an update: what is to be asked.
-    Filtered(Filtered),
+    /// From the failures file, or what an update's filter has left of the list.
+    Chosen(Chosen),
     /// The list's end.
     End,
 }
 
-/// What an update's filter has left of some of the list's items.
+/// Items of which each is to be asked for.
 #[derive(Debug, Default)]
-pub(in crate::run) struct Filtered {
-    /// To be asked for.
-    pub(in crate::run) items: Vec<Outdated>,
-    /// Those that this update has asked for already, and those that are fresh enough.
+pub(in crate::run) struct Chosen {
+    pub(in crate::run) items: Vec<Item>,
+    /// Items of the list beside them that are done, and fresh enough.
     pub(in crate::run) done: u64,
-    /// Listed again.
+    /// Entries of the list beside them that are repeats.
     pub(in crate::run) repeats: u64,
-}
-
-/// An item that an update asks for.
-#[derive(Debug)]
-pub(in crate::run) struct Outdated {
-    pub(in crate::run) id: String,
-    pub(in crate::run) occurrence: u32,
-    /// It has a record; with nothing in it, there is nothing to ask with.
-    pub(in crate::run) known: Option<Validators>,
 }
 
 /// The run's end of the stage.

@@ -1,11 +1,12 @@
 //! The reader of IDs, on a thread of its own: a slow disk or a pipe must not
 //! hold up what is in flight.
 
-use super::id_stream::{AHEAD, Batch, IdStream, Total, spawn};
+use super::id_stream::{AHEAD, Batch, Chosen, IdStream, Total, spawn};
 use crate::ids::{self, IdBatch, ItemReader};
 use crate::job::{IdSource, Ids};
 use crate::outcome::Reason;
 use crate::run::error::RunError;
+use crate::run::item::Item;
 use crate::write::{FailedItem, FailedItems, WriteError};
 use tokio::sync::{mpsc, oneshot};
 
@@ -45,12 +46,42 @@ pub(in crate::run) fn start_failed(
             reasons.is_empty() || reasons.iter().any(|reason| reason.as_str() == item.reason)
         };
         let items = failed.into_iter().flatten();
-        let items = items.filter(|item| !matches!(item, Ok(item) if !wanted(item)));
-        let sent = hand_over_failed(items, &tx);
+        let mut items = items.filter(|item| !matches!(item, Ok(item) if !wanted(item)));
+        let mut sent = 0;
+        loop {
+            let next = items
+                .by_ref()
+                .take(BATCH)
+                .map(|item| item.map(tried_before));
+            let batch = match next.collect::<Result<Vec<Item>, WriteError>>() {
+                Ok(items) if items.is_empty() => Ok(Batch::End),
+                Ok(items) => {
+                    sent += items.len() as u64;
+                    Ok(Batch::Chosen(Chosen {
+                        items,
+                        ..Chosen::default()
+                    }))
+                }
+                Err(error) => Err(error.into()),
+            };
+            let is_last = !matches!(batch, Ok(Batch::Chosen(_)));
+            if tx.blocking_send(batch).is_err() || is_last {
+                break;
+            }
+        }
         let _ = tell.send(sent);
     })?;
     let total = Total::new(None, counted);
     Ok(IdStream { batches, total })
+}
+
+/// An item from the failures file.
+fn tried_before(item: FailedItem) -> Item {
+    let reason = Reason::ALL.iter().find(|r| r.as_str() == item.reason);
+    Item {
+        failed_before: reason.copied(),
+        ..Item::new(item.id, item.occurrence)
+    }
 }
 
 /// Hands the list over, so many at once.
@@ -68,37 +99,4 @@ fn hand_over_list(mut reader: ItemReader, size: usize, to: &mpsc::Sender<Result<
             Err(error) => return drop(to.blocking_send(Err(error.into()))),
         }
     }
-}
-
-/// Hands all items over; returns how many.
-fn hand_over_failed(
-    items: impl Iterator<Item = Result<FailedItem, WriteError>>,
-    to: &mpsc::Sender<Result<Batch, RunError>>,
-) -> u64 {
-    let mut sent = 0;
-    let mut batch = Vec::with_capacity(BATCH);
-    for item in items {
-        match item {
-            Ok(item) => batch.push(item),
-            Err(error) => {
-                if !batch.is_empty() {
-                    let _ = to.blocking_send(Ok(Batch::Failed(batch)));
-                }
-                let _ = to.blocking_send(Err(error.into()));
-                return sent;
-            }
-        }
-        sent += 1;
-        if batch.len() == BATCH {
-            let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
-            if to.blocking_send(Ok(Batch::Failed(full))).is_err() {
-                return sent;
-            }
-        }
-    }
-    if !batch.is_empty() {
-        let _ = to.blocking_send(Ok(Batch::Failed(batch)));
-    }
-    let _ = to.blocking_send(Ok(Batch::End));
-    sent
 }

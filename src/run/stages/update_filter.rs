@@ -5,12 +5,13 @@
 //! or there in part) is always asked for; one with a record when that is old
 //! enough, and whole where it comes in pages.
 
-use super::id_stream::{AHEAD, Batch, Filtered, IdStream, Outdated, spawn};
+use super::id_stream::{AHEAD, Batch, Chosen, IdStream, spawn};
 use crate::checkpoint::{Claim, DoneSet};
 use crate::ids::IdBatch;
 use crate::job::{Job, Method, Repeats};
 use crate::outcome::Validators;
 use crate::run::error::RunError;
+use crate::run::item::Item;
 use crate::write::KnownRecords;
 use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
@@ -42,19 +43,19 @@ impl UpdateFilter {
         }
     }
 
-    fn filter(&mut self, ids: &IdBatch) -> Result<Filtered, RunError> {
+    fn filter(&mut self, ids: &IdBatch) -> Result<Chosen, RunError> {
         let now = SystemTime::now();
-        let mut filtered = Filtered::default();
+        let mut chosen = Chosen::default();
         let claims = self.done.claim_all(ids.iter(), self.each);
         for (id, claim) in ids.iter().zip(claims) {
             let occurrence = match claim {
                 Claim::New { occurrence } => occurrence,
                 Claim::Done { .. } => {
-                    filtered.done += 1;
+                    chosen.done += 1;
                     continue;
                 }
                 Claim::Repeat => {
-                    filtered.repeats += 1;
+                    chosen.repeats += 1;
                     continue;
                 }
             };
@@ -62,7 +63,7 @@ impl UpdateFilter {
             // A record from the future was written by a clock that was wrong: who knows how old it is.
             let age = known.as_ref().map(|known| now.duration_since(known.at));
             if matches!(age, Some(Ok(age)) if age < self.older_than) {
-                filtered.done += 1;
+                chosen.done += 1;
                 continue;
             }
             let known = match known {
@@ -74,13 +75,12 @@ impl UpdateFilter {
                 }
                 None => None,
             };
-            filtered.items.push(Outdated {
-                id: id.to_owned(),
-                occurrence,
-                known,
+            chosen.items.push(Item {
+                known: known.map(Box::new),
+                ..Item::new(id.to_owned(), occurrence)
             });
         }
-        Ok(filtered)
+        Ok(chosen)
     }
 }
 
@@ -103,7 +103,7 @@ pub(in crate::run) fn start(
     spawn("update", move || {
         while let Some(batch) = listed.blocking_recv() {
             let batch = match batch {
-                Ok(Batch::Listed(ids)) => filter.filter(&ids).map(Batch::Filtered),
+                Ok(Batch::Listed(ids)) => filter.filter(&ids).map(Batch::Chosen),
                 other => other,
             };
             let is_last = batch.is_err();

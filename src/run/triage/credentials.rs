@@ -22,27 +22,20 @@ impl Triage {
         }
     }
 
-    /// 403, or 401 to a job without credentials.
-    pub(super) fn forbidden(&mut self, items: Vec<Item>, trouble: &Trouble, round: &mut Round) {
+    /// 403, or 401; `by_key`: 401 to credentials that don't change.
+    pub(super) fn refused(
+        &mut self,
+        items: Vec<Item>,
+        trouble: &Trouble,
+        by_key: bool,
+        round: &mut Round,
+    ) {
         for item in items {
-            let ruling = match item.fails_again(trouble.reason) {
-                true => Ruling::Own,
-                false => self.refusals.forbidden(&trouble.message),
-            };
-            self.rule(ruling, vec![item], trouble, round);
-        }
-    }
-
-    /// 401 to credentials that don't change.
-    pub(super) fn key_refused(&mut self, items: Vec<Item>, trouble: &Trouble, round: &mut Round) {
-        for item in items {
-            let ruling = match item.fails_again(trouble.reason) {
-                true => Ruling::Own,
-                false => {
-                    let begun = round.facts.begun;
-                    self.refusals
-                        .fixed_refused(item.tag(), begun, &trouble.message)
-                }
+            let (tag, said) = (item.tag(), &trouble.message);
+            let ruling = match (item.fails_again(trouble.reason), by_key) {
+                (true, _) => Ruling::Own,
+                (false, true) => self.refusals.fixed_refused(tag, round.facts.begun, said),
+                (false, false) => self.refusals.forbidden(said),
             };
             self.rule(ruling, vec![item], trouble, round);
         }

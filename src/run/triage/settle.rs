@@ -4,18 +4,22 @@ use super::decision::{Decision, Facts, Round, StopReason};
 use super::error_body::error_body;
 use super::quarantine::Kind;
 use super::state::Triage;
-use crate::fetch::{PageAnswer, Share, Trouble, Verdict};
+use crate::fetch::{Answer, PageAnswer, Share, Trouble, Verdict};
 use crate::outcome::{Failure, Outcome, Pages, Reason, Record};
 use crate::pace::Signal;
-use crate::run::item::{Attempt, Item, Request, RetrySeed};
+use crate::run::item::{Item, Request, RetrySeed};
 use crate::run::page_progress::{PageProgress, Step};
 use std::time::{Duration, SystemTime};
 
 impl Triage {
-    /// Takes in an answer; `facts` are those after the pacer has taken it in.
-    pub(in crate::run) fn settle(&mut self, attempt: Attempt, facts: Facts) -> Vec<Decision> {
+    /// Takes in the answer to a request; `facts` are those after the pacer has taken it in.
+    pub(in crate::run) fn settle(
+        &mut self,
+        request: Request,
+        answer: Answer,
+        facts: Facts,
+    ) -> Vec<Decision> {
         let mut round = Round::new(facts);
-        let Attempt { request, answer } = attempt;
         if let Verdict::Again(trouble) | Verdict::Untrusted(trouble) = &answer.verdict {
             self.last_trouble.clone_from(&trouble.message);
         }
@@ -51,8 +55,9 @@ impl Triage {
     }
 
     /// What the answer to a request means, for each of its items.
-    fn judge(&mut self, request: Request, signal: Signal, verdict: Verdict, round: &mut Round) {
-        let (number, mut items) = (request.number, request.items);
+    fn judge(&mut self, mut request: Request, signal: Signal, verdict: Verdict, round: &mut Round) {
+        let number = request.number;
+        let mut items = std::mem::take(&mut request.items);
         if request.batch && self.batches.may_be_gone(&verdict) {
             return self.try_single(items, round);
         }
@@ -70,13 +75,11 @@ impl Triage {
                     triage.record(item, record, None, round);
                 });
             }
-            // The record of before still holds.
             Verdict::NotModified(validators) => {
-                self.let_through(number, round);
-                let record = Record::unchanged(round.facts.at, validators);
-                self.one(items, request.batch, round, |triage, item, round| {
-                    triage.record(item, record, None, round);
-                });
+                // The API answered 304: the record of before stays.
+                let kept = Verdict::Record(Record::unchanged(round.facts.at, validators));
+                let request = Request { items, ..request };
+                self.judge(request, signal, kept, round);
             }
             Verdict::Page(page) => {
                 self.let_through(number, round);
@@ -119,11 +122,11 @@ impl Triage {
                 self.halve(items, round);
                 self.halve(rest, round);
             }
-            Verdict::Forbidden(trouble) => self.forbidden(items, &trouble, round),
-            Verdict::Unauthorized(None, trouble) if self.rules.anonymous => {
-                self.forbidden(items, &trouble, round);
+            Verdict::Forbidden(trouble) => self.refused(items, &trouble, false, round),
+            Verdict::Unauthorized(None, trouble) => {
+                let by_key = !self.rules.anonymous;
+                self.refused(items, &trouble, by_key, round);
             }
-            Verdict::Unauthorized(None, trouble) => self.key_refused(items, &trouble, round),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::fetch::{Answer, Next, PageAnswer, Refused, Share, Trouble, Verdict};
 use crate::job::{Job, LoadOptions, load};
 use crate::outcome::{Reason, Record, Validators};
 use crate::pace::Signal;
-use crate::run::item::{Attempt, Item, Request};
+use crate::run::item::{Item, Request};
 use crate::run::page_progress::PageMemory;
 use crate::run::queue::alone;
 use proptest::prelude::*;
@@ -299,9 +299,7 @@ impl Sim {
             verdict,
             bytes: 0,
         };
-        let decisions = self
-            .triage
-            .settle(Attempt { request, answer }, self.facts());
+        let decisions = self.triage.settle(request, answer, self.facts());
         self.act(decisions);
     }
 
@@ -433,7 +431,7 @@ fn the_item_that_shows_an_outage_has_not_failed() {
             begun: n,
             stopping: false,
         };
-        for decision in triage.settle(Attempt { request, answer }, facts) {
+        for decision in triage.settle(request, answer, facts) {
             match decision {
                 Decision::AskAgain(items, _) => again += items.len(),
                 Decision::StartOver(_) => again += 1,
