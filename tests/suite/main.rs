@@ -13,8 +13,6 @@
 
 #[path = "../support/browser.rs"]
 mod browser;
-#[path = "../support/child.rs"]
-mod child;
 #[path = "../support/oauth_server.rs"]
 mod oauth_server;
 #[path = "../support/paged.rs"]
@@ -29,6 +27,8 @@ mod refusing;
 mod support;
 #[path = "../support/tools.rs"]
 mod tools;
+
+use support::child;
 
 mod bad_items;
 mod batches;
