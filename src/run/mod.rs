@@ -39,6 +39,7 @@ use crate::job::{Job, OutputTarget};
 use crate::outcome::Reason;
 use crate::pace::{Now, Pacer};
 use crate::report::{Commands, Event, Plan, Reporter, Summary, UpdatePlan};
+use crate::transport::Proxies;
 use crate::write::{self, FailedItems, Opened, Update};
 use std::path::PathBuf;
 use tokio::sync::mpsc;
@@ -126,7 +127,8 @@ pub async fn run(
     let resumed = resumed.unwrap_or_default();
     pacer.restore(&resumed.notes, now, uptime::read());
 
-    let client = crate::transport::client(job.limits.concurrency, options.base.is_some())?;
+    let proxies = Proxies::of(job);
+    let client = crate::transport::client(job.limits.concurrency, &proxies)?;
     let (side_permits, side_requests) = SidePermits::channel();
     let (credentials, keeper) = credentials::of(job, &options, &client, &side_permits)?;
     let fetcher = Fetcher::new(
@@ -156,6 +158,7 @@ pub async fn run(
         concurrency: job.limits.concurrency,
         concurrency_auto: job.limits.concurrency_auto,
         sandbox: options.base.clone(),
+        proxy: proxies.named(&job.request.url.origin()),
     }));
 
     if let Some(text) = update::notice(job, &options, update.as_ref(), &resumed) {
