@@ -22,6 +22,18 @@ pub enum CheckpointError {
         /// Who holds the lock, for people: process, host, since when.
         by: String,
     },
+    /// Something that is not ours stands where a file of ours belongs.
+    #[error(
+        "{}: {found} has the name of a file that harvest keeps beside its output, and is left as it is; \
+         move it away, or choose another output",
+        path.display()
+    )]
+    Foreign {
+        /// What has the name.
+        path: PathBuf,
+        /// What it is, for people.
+        found: &'static str,
+    },
     /// The operating system refused something.
     #[error("{}: could not {doing}: {cause}; {}", path.display(), advice(cause))]
     Io {

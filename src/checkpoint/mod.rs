@@ -14,6 +14,7 @@
 //! The file's format, byte by byte: `format.rs` (blocks) and `commit.rs` (what
 //! a commit block holds).
 
+mod beside;
 mod clock;
 mod commit;
 mod compact;

@@ -12,6 +12,7 @@ use crate::job::{
     UrlTemplate, load,
 };
 use crate::report::{count, place, span};
+use crate::transport::refuse_exposed;
 use crate::write::{WriteError, ages};
 use std::fmt::Write;
 use std::time::Duration;
@@ -34,6 +35,10 @@ pub(super) fn check(args: &CheckArgs) -> Exit {
             return Exit::Usage;
         }
     };
+    if let Err(error) = refuse_exposed(&job) {
+        show::err(error);
+        return Exit::Usage;
+    }
     match plan(&job) {
         Ok(text) => show::out(&text),
         Err(error) => {

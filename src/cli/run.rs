@@ -8,6 +8,7 @@ use crate::outcome::Reason;
 use crate::report::{Commands, Reporter, Screen};
 use crate::run::{Ended, RunError, RunOptions, Stop};
 use crate::sandbox::{Sandbox, SandboxOptions};
+use crate::transport::refuse_exposed;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 use tokio::sync::mpsc;
@@ -59,6 +60,10 @@ fn harvest_after(
                 wrong = true;
             }
         }
+    }
+    for exposed in jobs.iter().map(refuse_exposed).filter_map(Result::err) {
+        show::err(exposed);
+        wrong = true;
     }
     if wrong {
         return Exit::Usage;

@@ -6,6 +6,7 @@
 //! an output, or print; must never keep a secret outside a [`secrecy::SecretString`].
 
 mod auth;
+mod credentials;
 mod decode;
 mod diagnostic;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -42,6 +42,7 @@ use crate::fetch::Fetcher;
 use crate::job::{Job, OutputTarget};
 use crate::pace::{Now, Pacer};
 use crate::report::{Event, Plan, Reporter, UpdatePlan};
+use crate::transport::Proxies;
 use crate::write::Opened;
 use open::Ends;
 use tokio::sync::mpsc;
@@ -79,7 +80,8 @@ pub async fn run(
     let mut pacer = Pacer::new(&job.limits, &job.retry, leased, fastrand::u64(..), now);
     pacer.restore(&resumed.notes, now, uptime::read());
 
-    let client = crate::transport::client(job.limits.concurrency, options.base.is_some())?;
+    let proxies = Proxies::of(job);
+    let client = crate::transport::client(job.limits.concurrency, &proxies)?;
     let (permits, side_requests) = SidePermits::channel();
     let (credentials, keeper) = Credentials::of(job, options.base.as_deref(), &client, &permits)?;
     let fetcher = Fetcher::new(
@@ -109,6 +111,7 @@ pub async fn run(
         concurrency: job.limits.concurrency,
         concurrency_auto: job.limits.concurrency_auto,
         sandbox: options.base.clone(),
+        proxy: proxies.named(&job.request.url.origin()),
     }));
     if let Some(text) = update::notice(job, &options, update.as_ref(), &resumed) {
         reporter.on(&Event::Notice(text));

@@ -50,6 +50,7 @@ mod open_files;
 mod pages;
 mod pages_resumed;
 mod pages_updated;
+mod proxies;
 mod quarantine;
 mod real_data;
 mod redirects;

@@ -42,6 +42,9 @@ pub fn harvest() -> Command {
         "https_proxy",
         "HTTPS_PROXY",
         "ALL_PROXY",
+        "all_proxy",
+        "NO_PROXY",
+        "no_proxy",
     ] {
         command.env_remove(name);
     }
