@@ -16,6 +16,7 @@
 //!                with the bit below it set, by (rate_milli u64, concurrency u32, limit u64, window_ms u64) after that
 //!         …      failures added, by reason: u32 n, n × (length u32, name, count u64)
 //!         …      columns: u8 whether they became known here, u32 n, n × (length u32, name)
+//!         …      known good item: u8 0 the one of before · 1 none any more · 2 this one: length u32, ID
 //!         …      keys of the newly done items: u32 n, n × 16; with n's highest bit set, before the keys
 //!                trails: u32 m, m × (key 16, u8 whether there is one; if so: pages u64, elements u64,
 //!                records u64, marker u64, length u32, next);
@@ -94,6 +95,9 @@ pub(crate) struct Commit {
     pub(crate) failed: Vec<(String, u64)>,
     /// CSV columns, when they became known.
     pub(crate) columns: Option<Vec<String>>,
+    /// The ID of an item that was answered well, when it is another than before:
+    /// `Some(None)` when there is none any more.
+    pub(crate) known_good: Option<Option<String>>,
     /// Of the items in whose midst the commit was made: where they stand now,
     /// `None` when they are done.
     pub(crate) trails: Vec<(ItemKey, Option<Trail>)>,
@@ -153,6 +157,14 @@ impl Commit {
         count(&mut out, columns.len())?;
         for column in columns {
             text(&mut out, column)?;
+        }
+        match &self.known_good {
+            None => out.push(0),
+            Some(None) => out.push(1),
+            Some(Some(id)) => {
+                out.push(2);
+                text(&mut out, id)?;
+            }
         }
         let done = u32::try_from(keys.len()).ok()?;
         if done & KEY_FLAGS != 0 {
@@ -248,6 +260,12 @@ impl Commit {
         for _ in 0..rest.u32()? {
             columns.push(rest.text()?);
         }
+        let known_good = match rest.u8()? {
+            0 => None,
+            1 => Some(None),
+            2 => Some(Some(rest.text()?)),
+            _ => return None,
+        };
         let announced = rest.u32()?;
         let versions = match announced & WITH_VERSIONS {
             0 => None,
@@ -271,6 +289,7 @@ impl Commit {
             notes,
             failed,
             columns,
+            known_good,
             trails,
             rewrites_failures: false,
         };

@@ -98,6 +98,7 @@ fn whole(state: &State) -> Commit {
         notes: state.notes.clone(),
         failed: state.failed.clone().into_iter().collect(),
         columns: state.columns.clone(),
+        known_good: Some(state.known_good.clone()),
         trails: state
             .trails
             .iter()
@@ -123,6 +124,7 @@ fn addition(commit: &Commit) -> Commit {
         notes: Vec::new(),
         failed: Vec::new(),
         columns: None,
+        known_good: None,
         trails: Vec::new(),
         rewrites_failures: false,
     }

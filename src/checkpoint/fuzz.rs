@@ -113,6 +113,12 @@ fn commit(n: u64) -> (Commit, [ItemKey; 2]) {
         }],
         failed: vec![("timeout".to_owned(), if rewrites { 5 } else { 1 })],
         columns: (n == 0).then(|| vec!["id".to_owned()]),
+        // One until the fourth commit, none in that, then another.
+        known_good: match n {
+            0 | 4 => Some(Some(n.to_string())),
+            3 => Some(None),
+            _ => None,
+        },
         trails: match n {
             // One item goes on from commit to commit, and is done in the fourth.
             0 => Vec::new(),
@@ -186,6 +192,12 @@ fn broken(edits: &[u8]) {
     assert_eq!(state.failed.values().sum::<u64>(), whole);
     assert_eq!(state.notes.len() as u64, whole);
     assert_eq!(state.columns.is_some(), whole > 0);
+    let known_good = match whole {
+        1..=3 => Some("0"),
+        5 => Some("4"),
+        _ => None,
+    };
+    assert_eq!(state.known_good.as_deref(), known_good);
     let last = (2..=4).contains(&whole).then(|| trail(whole - 1));
     assert_eq!(state.trails.get(&long()), last.as_ref());
     assert_eq!(state.shape.fields.len(), 1);

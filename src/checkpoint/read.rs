@@ -50,6 +50,8 @@ pub(crate) struct State {
     pub(crate) failed: BTreeMap<String, u64>,
     pub(crate) notes: Vec<Note>,
     pub(crate) columns: Option<Vec<String>>,
+    /// An item that was answered well.
+    pub(crate) known_good: Option<String>,
     /// Items of which a part is in the output, and where each goes on.
     pub(crate) trails: BTreeMap<ItemKey, Trail>,
     pub(crate) output: Known,
@@ -336,6 +338,7 @@ impl State {
             *count = count.checked_add(added)?;
         }
         self.columns = commit.columns.or(self.columns.take());
+        self.known_good = commit.known_good.unwrap_or(self.known_good.take());
         for (key, trail) in commit.trails {
             match trail {
                 Some(trail) => self.trails.insert(key, trail),

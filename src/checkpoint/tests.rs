@@ -39,6 +39,7 @@ fn commit(n: u64) -> Commit {
         }],
         failed: vec![("timeout".to_owned(), 1)],
         columns: (n == 0).then(|| vec!["id".to_owned()]),
+        known_good: (n < 2).then(|| Some(n.to_string())),
         ..Commit::default()
     }
 }
@@ -239,6 +240,7 @@ fn a_long_checkpoint_becomes_short_and_says_the_same() {
         (&before.shape, &before.created)
     );
     assert_eq!(after.columns, Some(vec!["id".to_owned()]));
+    assert_eq!(after.known_good.as_deref(), Some("1"));
     assert_eq!(after.notes.len() as u64, N / 2 + 1);
     assert_eq!(after.notes.last(), before.notes.last());
     assert_eq!((after.output.length, after.output.ranges.len()), (N, 1));

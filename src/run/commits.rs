@@ -41,7 +41,8 @@ impl Driver<'_> {
         self.commits.last = now.instant;
         self.commits.under_way = true;
         let note = self.pacer.note(now, uptime::read(), false);
-        self.writer.commit(note, Closing::No).await?;
+        let good = self.control.id.clone();
+        self.writer.commit(note, good, Closing::No).await?;
         Ok(None)
     }
 
@@ -166,7 +167,8 @@ impl Driver<'_> {
             self.committed();
         }
         let note = self.pacer.note(Now::read(), uptime::read(), true);
-        self.writer.commit(note, closing).await?;
+        let good = self.control.id.clone();
+        self.writer.commit(note, good, closing).await?;
         let committed = self.writer.reply().await;
         let unwritten = self.writer.take_unwritten();
         self.unwritten(unwritten);

@@ -12,7 +12,6 @@ use super::quarantine::Kind;
 use super::refusals::Refusals;
 use super::state::Driver;
 use super::work::{Attempted, Load, Work};
-use crate::checkpoint::Claim;
 use crate::fetch::{Share, Verdict};
 use crate::job::Method;
 use crate::pace::{Now, Signal};
@@ -51,14 +50,6 @@ impl Driver<'_> {
         // A second POST might do something a second time.
         if self.control.id.is_none() && self.job.request.method == Method::Get {
             self.control.id = Some(id.to_owned());
-        }
-    }
-
-    /// The same for one that an earlier run has done, unless it failed there.
-    pub(super) fn remember_done(&mut self, id: &str, claim: Claim) {
-        let done = matches!(claim, Claim::Done { .. });
-        if done && self.control.id.is_none() && !self.failed_before.may_hold(id) {
-            self.remember_good(id);
         }
     }
 

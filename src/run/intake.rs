@@ -55,7 +55,6 @@ impl Driver<'_> {
                 }
                 continue;
             }
-            self.remember_done(id, claim);
             match claim {
                 Claim::New { occurrence } => {
                     self.taken += 1;

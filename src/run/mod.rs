@@ -15,7 +15,6 @@ mod error;
 mod error_body;
 mod ids_stage;
 mod intake;
-mod known;
 mod pages;
 mod quarantine;
 mod refusals;
@@ -39,7 +38,7 @@ use crate::job::{Job, OutputTarget};
 use crate::outcome::Reason;
 use crate::pace::{Now, Pacer};
 use crate::report::{Commands, Event, Plan, Reporter, Summary, UpdatePlan};
-use crate::write::{self, FailedItems, Opened, Update};
+use crate::write::{self, Opened, Update};
 use std::path::PathBuf;
 use tokio::sync::mpsc;
 
@@ -108,7 +107,6 @@ pub async fn run(
     let Ends {
         ids,
         opened,
-        known,
         update,
     } = tokio::select! {
         opened = opening => opened.map_err(|_| RunError::StageGone("opening"))??,
@@ -172,26 +170,21 @@ pub async fn run(
         keeper,
         done,
         resumed,
-        failed_before: known.0,
         update,
         ids,
         writer,
         side_requests,
     });
-    if let Some(id) = known.1 {
+    if let Some(id) = driver.resumed.known_good.take() {
         driver.remember_good(&id);
     }
     driver.drive(reporter, stops).await
 }
 
-/// What failed in earlier runs, and an item that did not.
-type KnownItems = (known::FailedBefore, Option<String>);
-
 /// The list and the output.
 struct Ends {
     ids: ids_stage::IdStream,
     opened: Opened,
-    known: KnownItems,
     /// `opened` is what an update writes to.
     update: Option<Update>,
 }
@@ -211,41 +204,23 @@ fn open_both_ends(job: &Job, options: &RunOptions) -> Result<Ends, RunError> {
                 }
             }
             let opened = open(job, options)?;
-            let known = known(job, &opened);
             Ok(Ends {
                 ids,
                 opened,
-                known,
                 update: None,
             })
         }
         Some(reasons) => {
             let mut opened = open(job, options)?;
-            let known = known(job, &opened);
             let failed = opened.failed.take();
             let ids = ids_stage::start_failed(failed, reasons.clone())?;
             Ok(Ends {
                 ids,
                 opened,
-                known,
                 update: None,
             })
         }
     }
-}
-
-fn known(job: &Job, opened: &Opened) -> KnownItems {
-    let Some(resumed) = &opened.resumed else {
-        return KnownItems::default();
-    };
-    let failed = match opened.failed.as_ref().map(FailedItems::from_the_start) {
-        None => known::FailedBefore::default(),
-        Some(Ok(items)) => known::FailedBefore::read(items, resumed.failures.values().sum()),
-        // Any may have failed, then: nothing is known to be good.
-        Some(Err(_)) => known::FailedBefore::unknown(),
-    };
-    let good = known::first_good(&job.ids, &opened.done, &failed);
-    (failed, good)
 }
 
 fn open(job: &Job, options: &RunOptions) -> Result<Opened, RunError> {

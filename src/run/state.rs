@@ -5,7 +5,6 @@ use super::batches::Batches;
 use super::control::Control;
 use super::error::RunError;
 use super::ids_stage::IdStream;
-use super::known::FailedBefore;
 use super::pages::Memory;
 use super::quarantine::Quarantine;
 use super::refusals::Refusals;
@@ -39,7 +38,6 @@ pub(super) struct Parts<'j> {
     pub(super) keeper: Option<TokenKeeper>,
     pub(super) done: DoneSet,
     pub(super) resumed: Resumed,
-    pub(super) failed_before: FailedBefore,
     pub(super) update: Option<Update>,
     pub(super) ids: IdStream,
     pub(super) writer: WriterStage,
@@ -89,8 +87,6 @@ pub(super) struct Driver<'j> {
     pub(super) quarantine: Quarantine,
     pub(super) storm: Storm,
     pub(super) control: Control,
-    /// What failed in earlier runs, roughly.
-    pub(super) failed_before: FailedBefore,
     /// This run is an update: what it goes to until it has its end.
     pub(super) update: Option<Update>,
     /// Items that have used up their tries while nobody else was answered.
@@ -132,7 +128,6 @@ impl<'j> Driver<'j> {
             judged: Judged::default(),
             storm: Storm::default(),
             control: Control::default(),
-            failed_before: parts.failed_before,
             update: parts.update,
             doubted: Vec::new(),
             stopping: None,

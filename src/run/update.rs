@@ -10,7 +10,7 @@ use super::error::RunError;
 use super::ids_stage::{AHEAD, Batch, IdStream, spawn};
 use super::state::Driver;
 use super::work::Work;
-use super::{Ends, KnownItems, RunOptions};
+use super::{Ends, RunOptions};
 use crate::checkpoint::{Claim, DoneSet};
 use crate::ids::IdBatch;
 use crate::job::{Job, Method, OutputTarget, Repeats};
@@ -160,7 +160,6 @@ pub(super) fn open(
     Ok(Ends {
         ids: start(list, sieve)?,
         opened,
-        known: KnownItems::default(),
         update: Some(update),
     })
 }

@@ -20,7 +20,7 @@ const QUEUE: usize = 8;
 
 enum Message {
     Outcomes(Vec<Outcome>),
-    Commit(Note, Closing),
+    Commit(Note, Option<String>, Closing),
 }
 
 /// What the writer answers.
@@ -105,9 +105,9 @@ pub(super) fn start(mut writer: Writer) -> Result<WriterStage, RunError> {
                         Ok(unwritten) => Ok(Reply::Unwritten(unwritten)),
                         Err(error) => Err(error),
                     },
-                    Message::Commit(note, closing) => {
-                        writer.commit(note, closing).map(|()| Reply::Committed)
-                    }
+                    Message::Commit(note, known_good, closing) => writer
+                        .commit(note, known_good.as_deref(), closing)
+                        .map(|()| Reply::Committed),
                 };
                 let is_last = result.is_err();
                 let gone = reply.send(result.unwrap_or_else(Reply::Failed)).is_err();
@@ -156,9 +156,14 @@ impl WriterStage {
     }
 
     /// Asks for a commit of all that was taken.
-    pub(super) async fn commit(&mut self, note: Note, closing: Closing) -> Result<(), RunError> {
+    pub(super) async fn commit(
+        &mut self,
+        note: Note,
+        known_good: Option<String>,
+        closing: Closing,
+    ) -> Result<(), RunError> {
         self.hand_over().await?;
-        self.send(Message::Commit(note, closing)).await
+        self.send(Message::Commit(note, known_good, closing)).await
     }
 
     async fn send(&mut self, message: Message) -> Result<(), RunError> {

@@ -116,19 +116,13 @@ impl Lines {
 #[derive(Debug)]
 pub struct FailedItems {
     lines: Lines,
-    length: u64,
 }
 
 impl FailedItems {
     /// Reads the first `length` bytes: what is committed.
     pub(super) fn open(path: &Path, length: u64) -> Result<FailedItems, WriteError> {
         let lines = lines(path, length)?;
-        Ok(FailedItems { lines, length })
-    }
-
-    /// The same items once more, while the file has not been written anew.
-    pub fn from_the_start(&self) -> Result<FailedItems, WriteError> {
-        FailedItems::open(&self.lines.path, self.length)
+        Ok(FailedItems { lines })
     }
 }
 

@@ -81,6 +81,8 @@ pub struct Resumed {
     pub done: u64,
     /// Items of which a part is in the output, and where each goes on.
     pub trails: BTreeMap<ItemKey, Trail>,
+    /// The ID of an item that was answered well.
+    pub known_good: Option<String>,
 }
 
 /// Opens the output for writing; the caller holds its lock.
@@ -338,6 +340,7 @@ pub(super) fn resume(
         finished: state.closing == Closing::Finished,
         done: state.keys,
         trails: state.trails,
+        known_good: state.known_good,
     };
     Ok(Opened {
         writer,

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 mod kills;
+mod known_good;
 mod paged_updates;
 mod pages;
 mod refusals;
@@ -118,7 +119,7 @@ fn finish(output: &Path, n: u32) {
             writer.append(&outcome(n)).unwrap();
         }
     }
-    writer.commit(note(99), Closing::Finished).unwrap();
+    writer.commit(note(99), None, Closing::Finished).unwrap();
     drop(writer);
     let opened = open(options(output)).unwrap();
     assert!(opened.resumed.unwrap().finished);
@@ -132,16 +133,16 @@ fn sample(folder: &Path, last: Closing) -> (PathBuf, [Vec<u8>; 3]) {
     for n in 0..12 {
         writer.append(&outcome(n)).unwrap();
         if n == 3 {
-            writer.commit(note(1), Closing::No).unwrap();
+            writer.commit(note(1), None, Closing::No).unwrap();
         } else if n == 5 {
-            writer.commit(note(2), Closing::Paused).unwrap();
+            writer.commit(note(2), None, Closing::Paused).unwrap();
             drop(writer);
             writer = open(options(&output)).unwrap().writer;
         } else if n == 8 {
-            writer.commit(note(3), Closing::No).unwrap();
+            writer.commit(note(3), None, Closing::No).unwrap();
         }
     }
-    writer.commit(note(4), last).unwrap();
+    writer.commit(note(4), None, last).unwrap();
     let files = Files::of(&output).unwrap();
     let bytes =
         [&files.output, &files.failures, &files.checkpoint].map(|path| fs::read(path).unwrap());
@@ -215,7 +216,7 @@ fn csv_columns_survive_a_kill() {
     for n in [0, 1, 3, 4] {
         let mut writer = open(options.clone()).unwrap().writer;
         writer.append(&outcome(n)).unwrap();
-        writer.commit(note(1), Closing::No).unwrap();
+        writer.commit(note(1), None, Closing::No).unwrap();
         writer.append(&outcome(n + 100)).unwrap(); // lost
     }
     assert_eq!(
@@ -244,7 +245,7 @@ fn csv_columns_survive_a_kill() {
             pages: None,
         })
         .unwrap();
-    writer.commit(note(1), Closing::Finished).unwrap();
+    writer.commit(note(1), None, Closing::Finished).unwrap();
     assert_eq!(writer.failures().get("malformed_body"), Some(&1));
     assert_eq!(fs::read_to_string(&options.output).unwrap(), "x\n");
     drop(writer);
@@ -291,11 +292,14 @@ fn after_an_error_nothing_is_written_any_more() {
     ] {
         let (mut writer, path) = onto(folder.path(), file);
         writer.append(&outcome(0)).unwrap();
-        let error = writer.commit(note(1), Closing::No).unwrap_err().to_string();
+        let error = writer
+            .commit(note(1), None, Closing::No)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(told), "{error}");
         for result in [
             writer.append(&outcome(1)).map(drop),
-            writer.commit(note(1), Closing::Paused),
+            writer.commit(note(1), None, Closing::Paused),
         ] {
             match result.unwrap_err() {
                 WriteError::Poisoned { first } => assert_eq!(first, error),
@@ -315,7 +319,7 @@ fn an_output_that_is_moved_or_touched_meanwhile_stops_the_run() {
     writer.append(&outcome(0)).unwrap();
     fs::rename(&output, folder.path().join("moved")).unwrap();
     assert!(matches!(
-        writer.commit(note(1), Closing::No),
+        writer.commit(note(1), None, Closing::No),
         Err(WriteError::Disturbed { .. })
     ));
     fs::rename(folder.path().join("moved"), &output).unwrap();
@@ -329,7 +333,7 @@ fn an_output_that_is_moved_or_touched_meanwhile_stops_the_run() {
         .write_all(b"x")
         .unwrap();
     assert!(matches!(
-        writer.commit(note(1), Closing::No),
+        writer.commit(note(1), None, Closing::No),
         Err(WriteError::Disturbed { .. })
     ));
     drop(writer);

@@ -130,6 +130,7 @@ pub fn open_update(
     opened.resumed = Some(Resumed {
         records: state.records,
         notes: all_notes(&files, state.notes),
+        known_good: before.known_good.clone().or(state.known_good),
         ..before
     });
     let update = Update {

@@ -75,6 +75,8 @@ pub struct Writer {
     committed_records: u64,
     /// The checkpoint knows the columns that the first record brought.
     columns_kept: bool,
+    /// What the checkpoint knows to be good.
+    known_good: Option<String>,
     /// The first error.
     poison: Option<String>,
     line: Vec<u8>,
@@ -131,6 +133,7 @@ impl Writer {
             records: 0,
             committed_records: 0,
             columns_kept: false,
+            known_good: None,
             poison: None,
             line: Vec::new(),
         };
@@ -169,6 +172,7 @@ impl Writer {
         writer.committed_records = state.records;
         writer.rewrite = options.retry.then(Rewrite::default);
         writer.columns_kept = state.columns.is_some();
+        writer.known_good.clone_from(&state.known_good);
         writer.versions = Some(versions);
         writer
     }
@@ -192,12 +196,18 @@ impl Writer {
     }
 
     /// Makes everything appended so far durable, all or nothing, with the
-    /// pacer's note. After a closing commit the writer may still be used.
+    /// pacer's note and the ID of an item that was answered well (one of over
+    /// 4 KiB is not kept). After a closing commit the writer may still be used.
     ///
     /// # Errors
     /// [`WriteError`]; the writer is poisoned then, and the commit before stands.
-    pub fn commit(&mut self, note: Note, closing: Closing) -> Result<(), WriteError> {
-        self.guard(|writer| writer.try_commit(note, closing))
+    pub fn commit(
+        &mut self,
+        note: Note,
+        known_good: Option<&str>,
+        closing: Closing,
+    ) -> Result<(), WriteError> {
+        self.guard(|writer| writer.try_commit(note, known_good, closing))
     }
 
     /// CSV fields that came up after the header row was written and so are not

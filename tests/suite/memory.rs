@@ -127,7 +127,9 @@ fn write_a_million_records(job: &Path) {
             })
             .unwrap();
     }
-    writer.commit(Note::default(), Closing::Finished).unwrap();
+    writer
+        .commit(Note::default(), None, Closing::Finished)
+        .unwrap();
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 use crate::raw::{Raw, Reply, answer, ok};
 use crate::support::{Place, assert_exit, harvest, told, track_id};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -259,4 +260,38 @@ fn an_outage_at_the_end_burns_nothing_though_an_item_failed_before() {
     scene.answers(sick);
     assert_exit(&scene.run(&[]), 3);
     scene.assert_exactly_once(100);
+}
+
+/// The item that is known to be good is kept with what is done, and no list has to have it: not one
+/// that has grown new, nor one from a pipe, of which nobody knows what comes next.
+#[test]
+fn what_was_good_in_an_earlier_run_is_asked_whatever_is_listed_now() {
+    let sick = |n: usize| match n {
+        7 => no("404 Not Found"),
+        _ => good(n),
+    };
+    for (status, code) in [("503 Service Unavailable", 75), ("403 Forbidden", 1)] {
+        let scene = Scene::new(95, "max_wait = \"2s\"", BEARER);
+        scene.answers(sick);
+        assert_exit(&scene.run(&[]), 3);
+        let new: Vec<String> = (95..100).map(track_id).collect();
+        scene.place.write("ids.txt", &(new.join("\n") + "\n"));
+        scene.answers(move |_| no(status));
+        let asked = scene.asked();
+        let output = scene.run(&[]);
+        assert_exit(&output, code);
+        assert_eq!(scene.fates(), (94, 1), "{}", told(&output));
+        // One of those that have their record, and always the same.
+        let old: HashSet<String> = scene.server.seen()[asked..]
+            .iter()
+            .map(|request| request.last().to_owned())
+            .filter(|id| number(id) < 95)
+            .collect();
+        assert_eq!(old.len(), 1, "{old:?}");
+        assert_ne!(number(old.iter().next().unwrap()), 7);
+        scene.answers(sick);
+        assert_exit(&scene.run(&[]), 3);
+        scene.list(100);
+        scene.assert_exactly_once(100);
+    }
 }

@@ -225,7 +225,7 @@ fn records(times: u64, folder: &Path, output: &str, every: u64) -> Result<()> {
         for (n, outcome) in (1..).zip(&outcomes) {
             writer.append(outcome)?;
             if n % every == 0 {
-                writer.commit(Note::default(), Closing::No)?;
+                writer.commit(Note::default(), None, Closing::No)?;
             }
         }
         Ok(())

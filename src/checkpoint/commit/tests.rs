@@ -33,6 +33,7 @@ fn sample() -> Commit {
         }],
         failed: vec![("timeout".to_owned(), 12)],
         columns: Some(vec!["a".to_owned(), String::new()]),
+        known_good: Some(Some("é".to_owned())),
         trails: vec![
             (ItemKey::of("c", 0), Some(trail())),
             (ItemKey::of("d", 1), None),
@@ -74,6 +75,14 @@ fn what_is_written_is_read_and_no_part_of_it_is() {
     assert_eq!(bytes, [keys[0].to_bytes(), keys[1].to_bytes()].concat());
     for end in 0..payload.len() {
         assert!(Commit::decode(&payload[..end]).is_none());
+    }
+    for known_good in [None, Some(None)] {
+        let commit = Commit {
+            known_good,
+            ..sample()
+        };
+        let payload = commit.encode(&keys).unwrap();
+        assert_eq!(Commit::decode(&payload).unwrap().0, commit);
     }
 }
 

@@ -60,7 +60,7 @@ proptest! {
                     continue;
                 }
                 Event::Commit(closing) => {
-                    writer.commit(note(1), closing).unwrap();
+                    writer.commit(note(1), None, closing).unwrap();
                     committed.append(&mut pending);
                     continue;
                 }
@@ -72,7 +72,7 @@ proptest! {
                 Event::Tear(part) => {
                     writer.append(&outcome(u32::MAX)).unwrap();
                     let before = fs::metadata(&files.checkpoint).unwrap().len();
-                    writer.commit(note(1), Closing::Paused).unwrap();
+                    writer.commit(note(1), None, Closing::Paused).unwrap();
                     let after = fs::metadata(&files.checkpoint).unwrap().len();
                     let kept = before + (after - before) * u64::from(part) / 256;
                     let file = fs::OpenOptions::new().write(true).open(&files.checkpoint).unwrap();

@@ -195,13 +195,13 @@ proptest! {
         let files = Files::of(&output).unwrap();
         let (blocks, _, mut opened) = append_all(&old, random, open(options(&output)).unwrap(), |random, mut opened| {
             if random.u8(..4) == 0 {
-                opened.writer.commit(note(1), Closing::Paused).unwrap();
+                opened.writer.commit(note(1), None, Closing::Paused).unwrap();
                 drop(opened);
                 opened = open(options(&output)).unwrap();
             }
             opened
         });
-        opened.writer.commit(note(1), Closing::Paused).unwrap();
+        opened.writer.commit(note(1), None, Closing::Paused).unwrap();
         drop(opened);
         let before = fs::read(&output).unwrap();
 
@@ -209,7 +209,7 @@ proptest! {
         let mut under_way = Some(under_way);
         let (_, ends, mut opened) = append_all(&new, random, opened, |random, mut opened| {
             if random.u8(..4) == 0 {
-                opened.writer.commit(note(2), Closing::Paused).unwrap();
+                opened.writer.commit(note(2), None, Closing::Paused).unwrap();
                 drop(opened);
                 under_way = None;
                 assert_eq!(fs::read(&output).unwrap(), before);
@@ -219,7 +219,7 @@ proptest! {
             }
             opened
         });
-        opened.writer.commit(note(2), Closing::Finished).unwrap();
+        opened.writer.commit(note(2), None, Closing::Finished).unwrap();
         drop(opened);
         let updated = under_way.unwrap().finish().unwrap();
 
@@ -320,7 +320,7 @@ proptest! {
             opened.writer.append(&paged(*id, &[9], None)).unwrap();
             lines.push((*id, 9));
         }
-        opened.writer.commit(note(3), Closing::Finished).unwrap();
+        opened.writer.commit(note(3), None, Closing::Finished).unwrap();
         drop(opened);
         prop_assert_eq!(fs::read_to_string(&output).unwrap(), text(&lines));
         let failures = fs::read_to_string(&files.failures).unwrap_or_default();
@@ -335,7 +335,7 @@ proptest! {
                 opened.writer.append(&paged(*id, &[7], None)).unwrap();
             }
         }
-        opened.writer.commit(note(4), Closing::Finished).unwrap();
+        opened.writer.commit(note(4), None, Closing::Finished).unwrap();
         drop(opened);
         under_way.finish().unwrap();
         // In the places of first parts, which may have had no line.
@@ -384,7 +384,10 @@ fn a_retry_between_two_halves_of_an_update_is_not_undone() {
         opened.writer.append(&at(part(id, 1), 5)).unwrap();
         opened.writer.append(&at(fails(id), 5)).unwrap();
     }
-    opened.writer.commit(note(1), Closing::Finished).unwrap();
+    opened
+        .writer
+        .commit(note(1), None, Closing::Finished)
+        .unwrap();
     drop(opened);
 
     let (mut opened, _) = update(&output);
@@ -395,7 +398,10 @@ fn a_retry_between_two_halves_of_an_update_is_not_undone() {
     let of_update = paged(3, &[5], Some(course.trail(1)));
     opened.writer.append(&at(of_update, 10)).unwrap();
     opened.writer.append(&at(fails(3), 10)).unwrap();
-    opened.writer.commit(note(2), Closing::Paused).unwrap();
+    opened
+        .writer
+        .commit(note(2), None, Closing::Paused)
+        .unwrap();
     drop(opened);
 
     let retry = OpenOptions {
@@ -408,13 +414,19 @@ fn a_retry_between_two_halves_of_an_update_is_not_undone() {
         opened.writer.append(&at(part(id, 2), 20)).unwrap();
         opened.writer.append(&at(fails(id), 20)).unwrap();
     }
-    opened.writer.commit(note(3), Closing::Finished).unwrap();
+    opened
+        .writer
+        .commit(note(3), None, Closing::Finished)
+        .unwrap();
     drop(opened);
     let failures = || fs::read_to_string(Files::of(&output).unwrap().failures).unwrap();
     let of_retry = failures().lines().last().unwrap().to_owned();
 
     let (mut opened, under_way) = update(&output);
-    opened.writer.commit(note(4), Closing::Finished).unwrap();
+    opened
+        .writer
+        .commit(note(4), None, Closing::Finished)
+        .unwrap();
     drop(opened);
     let updated = under_way.finish().unwrap().unwrap();
     assert_eq!((updated.records, updated.failed), (6, 1));
@@ -439,7 +451,10 @@ fn a_part_without_a_fate_does_not_take_the_update_s() {
     let output = folder.path().join("out.ndjson");
     let mut opened = open(options(&output)).unwrap();
     opened.writer.append(&at(paged(1, &[1], None), 5)).unwrap();
-    opened.writer.commit(note(1), Closing::Finished).unwrap();
+    opened
+        .writer
+        .commit(note(1), None, Closing::Finished)
+        .unwrap();
     drop(opened);
 
     let (mut opened, _) = update(&output);
@@ -449,7 +464,10 @@ fn a_part_without_a_fate_does_not_take_the_update_s() {
     ] {
         opened.writer.append(&at(outcome, 10)).unwrap();
     }
-    opened.writer.commit(note(2), Closing::Paused).unwrap();
+    opened
+        .writer
+        .commit(note(2), None, Closing::Paused)
+        .unwrap();
     drop(opened);
 
     let mut opened = open(options(&output)).unwrap();
@@ -457,11 +475,17 @@ fn a_part_without_a_fate_does_not_take_the_update_s() {
         let part = paged(id, &[1], Some(course.trail(1)));
         opened.writer.append(&at(part, 20)).unwrap();
     }
-    opened.writer.commit(note(3), Closing::Paused).unwrap();
+    opened
+        .writer
+        .commit(note(3), None, Closing::Paused)
+        .unwrap();
     drop(opened);
 
     let (mut opened, under_way) = update(&output);
-    opened.writer.commit(note(4), Closing::Finished).unwrap();
+    opened
+        .writer
+        .commit(note(4), None, Closing::Finished)
+        .unwrap();
     drop(opened);
     let updated = under_way.finish().unwrap().unwrap();
     assert_eq!((updated.records, updated.failed, updated.gone), (2, 2, 1));

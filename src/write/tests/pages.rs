@@ -54,7 +54,7 @@ fn an_item_s_elements_are_lines_and_it_is_done_once() {
     let mut writer = open(options(&output)).unwrap().writer;
     writer.append(&part("a", 0, 3, false)).unwrap();
     writer.append(&part("empty", 0, 0, false)).unwrap();
-    writer.commit(note(1), Closing::Finished).unwrap();
+    writer.commit(note(1), None, Closing::Finished).unwrap();
     assert_eq!(writer.counts().records, 3);
     drop(writer);
     let opened = open(options(&output)).unwrap();
@@ -79,7 +79,7 @@ fn a_part_and_its_trail_are_one() {
             .append(&part("a", n * 2, n * 2 + 2, n < 5))
             .unwrap();
         opened.writer.append(&outcome(100 + n as u32)).unwrap();
-        opened.writer.commit(note(n), Closing::No).unwrap();
+        opened.writer.commit(note(n), None, Closing::No).unwrap();
         states.push(fs::metadata(&files.checkpoint).unwrap().len());
     }
     drop(opened);
@@ -107,7 +107,10 @@ fn a_part_and_its_trail_are_one() {
                 .append(&part("a", trail.records, 12, false))
                 .unwrap();
         }
-        opened.writer.commit(note(9), Closing::Finished).unwrap();
+        opened
+            .writer
+            .commit(note(9), None, Closing::Finished)
+            .unwrap();
         drop(opened);
         let opened = open(options(&output)).unwrap();
         assert_eq!(trail(&opened, "a"), None);
@@ -131,7 +134,10 @@ fn a_failed_item_s_trail_stays_for_retry_and_leaves_with_its_success() {
     let mut opened = open(options(&output)).unwrap();
     opened.writer.append(&part("a", 0, 2, true)).unwrap();
     opened.writer.append(&failed("a")).unwrap();
-    opened.writer.commit(note(1), Closing::Finished).unwrap();
+    opened
+        .writer
+        .commit(note(1), None, Closing::Finished)
+        .unwrap();
     drop(opened);
     let retrying = || OpenOptions {
         retry: true,
@@ -141,16 +147,22 @@ fn a_failed_item_s_trail_stays_for_retry_and_leaves_with_its_success() {
     let mut opened = open(retrying()).unwrap();
     assert_eq!(trail(&opened, "a").unwrap().records, 2);
     opened.writer.append(&part("a", 2, 3, true)).unwrap();
-    opened.writer.commit(note(2), Closing::No).unwrap();
+    opened.writer.commit(note(2), None, Closing::No).unwrap();
     opened.writer.append(&failed("a")).unwrap();
-    opened.writer.commit(note(3), Closing::Finished).unwrap();
+    opened
+        .writer
+        .commit(note(3), None, Closing::Finished)
+        .unwrap();
     drop(opened);
     // Now it comes through.
     let mut opened = open(retrying()).unwrap();
     assert_eq!(trail(&opened, "a").unwrap().records, 3);
     assert_eq!(opened.failed.take().unwrap().count(), 1);
     opened.writer.append(&part("a", 3, 5, false)).unwrap();
-    opened.writer.commit(note(4), Closing::Finished).unwrap();
+    opened
+        .writer
+        .commit(note(4), None, Closing::Finished)
+        .unwrap();
     drop(opened);
     let opened = open(options(&output)).unwrap();
     assert_eq!(trail(&opened, "a"), None);
@@ -201,7 +213,10 @@ fn an_element_without_a_row_fails_its_item() {
         assert!(matches!(appended, Appended::Left));
         opened.writer.append(&part("a", 11, 12, false)).unwrap();
         opened.writer.append(&part("b", 5, 6, false)).unwrap();
-        opened.writer.commit(note(1), Closing::Finished).unwrap();
+        opened
+            .writer
+            .commit(note(1), None, Closing::Finished)
+            .unwrap();
         assert_eq!(opened.writer.failures().get("malformed_body"), Some(&2));
         drop(opened);
         assert_eq!(fs::read_to_string(&output).unwrap(), "id\n0\n1\n5\n");

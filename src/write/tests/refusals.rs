@@ -159,7 +159,9 @@ fn starting_over_keeps_what_the_pacer_noted_of_the_same_server_and_nothing_else(
         let mut writer = open(options("http://x")).unwrap().writer;
         for n in 0..6 {
             writer.append(&outcome(n)).unwrap();
-            writer.commit(note(u64::from(n)), Closing::No).unwrap();
+            writer
+                .commit(note(u64::from(n)), None, Closing::No)
+                .unwrap();
         }
         drop(writer);
         let mut fresh = options(source);

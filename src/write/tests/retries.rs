@@ -45,7 +45,7 @@ fn retried(folder: &Path, closing: Closing) -> (PathBuf, [Vec<u8>; 3], [Vec<u8>;
     for outcome in [record(2), record(8), outcome(5)] {
         opened.writer.append(&outcome).unwrap();
     }
-    opened.writer.commit(note(5), closing).unwrap();
+    opened.writer.commit(note(5), None, closing).unwrap();
     let files = Files::of(&output).unwrap();
     let after =
         [&files.output, &files.failures, &files.checkpoint].map(|path| fs::read(path).unwrap());
@@ -131,7 +131,7 @@ fn many_commits_in_a_row_end_exactly_once_wherever_they_are_killed() {
         }
         opened
             .writer
-            .commit(note(100 + round), Closing::No)
+            .commit(note(100 + round), None, Closing::No)
             .unwrap();
         if round % 4 == 3 {
             drop(opened);
@@ -149,7 +149,10 @@ fn many_commits_in_a_row_end_exactly_once_wherever_they_are_killed() {
     for n in failed {
         opened.writer.append(&record(n)).unwrap();
     }
-    opened.writer.commit(note(999), Closing::Finished).unwrap();
+    opened
+        .writer
+        .commit(note(999), None, Closing::Finished)
+        .unwrap();
     assert!(!Files::of(&output).unwrap().failures.exists());
     drop(opened);
     let opened = open(options(&output)).unwrap();

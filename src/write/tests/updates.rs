@@ -84,7 +84,7 @@ proptest! {
         for n in 0..size {
             writer.append(&outcome(n)).unwrap(); // every third fails
         }
-        writer.commit(note(1), Closing::Finished).unwrap();
+        writer.commit(note(1), None, Closing::Finished).unwrap();
         drop(writer);
         let before = fs::read(&files.output).unwrap();
 
@@ -106,9 +106,9 @@ proptest! {
                 asked.insert(n, turn);
             }
             match event {
-                0 => opened.writer.commit(note(2), Closing::No).unwrap(),
+                0 => opened.writer.commit(note(2), None, Closing::No).unwrap(),
                 1 => {
-                    opened.writer.commit(note(2), Closing::Paused).unwrap();
+                    opened.writer.commit(note(2), None, Closing::Paused).unwrap();
                     drop(opened);
                     drop(under_way);
                     prop_assert_eq!(&fs::read(&files.output).unwrap(), &before);
@@ -118,7 +118,7 @@ proptest! {
                 _ => {}
             }
         }
-        opened.writer.commit(note(3), Closing::Finished).unwrap();
+        opened.writer.commit(note(3), None, Closing::Finished).unwrap();
         drop(opened);
         let updated = under_way.finish().unwrap();
 
@@ -183,7 +183,10 @@ fn an_update_of_another_output_is_not_gone_on_with() {
         .writer
         .append(&answered(0, Turn::Body).unwrap())
         .unwrap();
-    opened.writer.commit(note(1), Closing::Paused).unwrap();
+    opened
+        .writer
+        .commit(note(1), None, Closing::Paused)
+        .unwrap();
     drop(opened);
     assert_eq!(under_way(&output), Some(1));
     // Someone removes the output and its checkpoint, and fetches everything anew.
@@ -207,7 +210,10 @@ fn starting_over_forgets_an_update() {
         .writer
         .append(&answered(0, Turn::Body).unwrap())
         .unwrap();
-    opened.writer.commit(note(7), Closing::Paused).unwrap();
+    opened
+        .writer
+        .commit(note(7), None, Closing::Paused)
+        .unwrap();
     drop(opened);
     let fresh = open(OpenOptions {
         fresh: true,
@@ -243,7 +249,10 @@ fn an_output_that_was_edited_during_the_update_is_refused() {
         .writer
         .append(&answered(0, Turn::Body).unwrap())
         .unwrap();
-    opened.writer.commit(note(1), Closing::Finished).unwrap();
+    opened
+        .writer
+        .commit(note(1), None, Closing::Finished)
+        .unwrap();
     drop(opened);
     let text = fs::read_to_string(&output).unwrap();
     std::thread::sleep(Duration::from_millis(20)); // another modification time

@@ -80,6 +80,7 @@ impl Next<'_> {
         state.failed = failed;
         state.notes = notes;
         state.columns = self.old.columns.clone().or(self.new.columns.clone());
+        state.known_good = self.new.known_good.clone();
         state.trails = self.trails()?;
         state.output = output;
         state.failures = failures;

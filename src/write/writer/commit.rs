@@ -15,8 +15,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+/// Bytes of an ID that is kept, at most.
+const LONGEST_KEPT: usize = 4 << 10;
+
 impl Writer {
-    pub(super) fn try_commit(&mut self, note: Note, closing: Closing) -> Result<(), WriteError> {
+    pub(super) fn try_commit(
+        &mut self,
+        note: Note,
+        known_good: Option<&str>,
+        closing: Closing,
+    ) -> Result<(), WriteError> {
         let news = self.output.has_news() || self.rewrite.as_ref().is_some_and(Rewrite::has_news);
         if let (true, Some((journal, _))) = (news, &mut self.journal) {
             journal.open_again()?;
@@ -44,7 +52,7 @@ impl Writer {
                 sink.sync()?;
             }
             fail_point!("commit: failures durable");
-            self.commit_durable(note, closing)?;
+            self.commit_durable(note, known_good, closing)?;
         }
         self.output.committed();
         if let Failures::Open(sink) = &mut self.failures {
@@ -61,7 +69,12 @@ impl Writer {
     }
 
     /// Appends the block that covers what is durable.
-    fn commit_durable(&mut self, note: Note, closing: Closing) -> Result<(), WriteError> {
+    fn commit_durable(
+        &mut self,
+        note: Note,
+        known_good: Option<&str>,
+        closing: Closing,
+    ) -> Result<(), WriteError> {
         let closes = closing != Closing::No;
         let draft = match (&self.rewrite, &self.failures) {
             (Some(rewrite), Failures::Open(sink)) if rewrite.has_news() => {
@@ -83,6 +96,8 @@ impl Writer {
                 .collect(),
         };
         let found = self.encoder.found().filter(|_| !self.columns_kept);
+        let known_good = known_good.filter(|id| id.len() <= LONGEST_KEPT);
+        let is_new = known_good != self.known_good.as_deref();
         let commit = Commit {
             at_ms: unix_ms(SystemTime::now()),
             closing,
@@ -93,11 +108,15 @@ impl Writer {
             notes: vec![note],
             failed,
             columns: found.map(<[String]>::to_vec),
+            known_good: is_new.then(|| known_good.map(str::to_owned)),
             trails: self.trails.news(),
             rewrites_failures: draft.is_some(),
         };
         self.append_block(&commit)?;
         self.columns_kept |= commit.columns.is_some();
+        if let Some(known_good) = commit.known_good {
+            self.known_good = known_good;
+        }
         if let (Some(draft), Some(rewrite)) = (draft, &mut self.rewrite) {
             self.failed = draft.failed.clone();
             self.failures = Failures::Open(rewrite.publish(draft)?);
