@@ -7,20 +7,20 @@
 //! 9       8      records in the output, in all
 //! 17      8      length of the output
 //! 25      8      length of the failures file
-//! 33      8      modification time of the output, Unix ns i64 LE; 0 unless closing
-//! 41      8      modification time of the failures file, likewise
-//! 49      …      ranges of the output:        u32 n, n × (length u64, CRC-32 u32)
+//! 33      8      length of the versions file, as far as it is about that output
+//! 41      8      modification time of the output, Unix ns i64 LE; 0 unless closing
+//! 49      8      modification time of the failures file, likewise
+//! 57      …      ranges of the output:        u32 n, n × (length u64, CRC-32 u32)
 //!         …      ranges of the failures file: u32 n, n × (length u64, CRC-32 u32)
-//!         …      notes: u32 n, n × (at_ms u64, starts u32, lease u32, lease_until_ms u64, pause_until_ms u64);
-//!                with n's highest bit set, each is followed by (boot u64, up_ms u64), 0 and 0 when unknown;
-//!                with the bit below it set, by (rate_milli u64, concurrency u32, limit u64, window_ms u64) after that
+//!         …      notes: u32 n, n × (at_ms u64, starts u32, lease u32, lease_until_ms u64, pause_until_ms u64,
+//!                boot u64, up_ms u64, rate_milli u64, concurrency u32, limit u64, window_ms u64);
+//!                boot is 0 when it is unknown
 //!         …      failures added, by reason: u32 n, n × (length u32, name, count u64)
-//!         …      columns: u8 whether they became known here, u32 n, n × (length u32, name)
+//!         …      columns: u8 whether they became known here; if so: u32 n, n × (length u32, name)
 //!         …      known good item: u8 0 the one of before · 1 none any more · 2 this one: length u32, ID
-//!         …      keys of the newly done items: u32 n, n × 16; with n's highest bit set, before the keys
-//!                trails: u32 m, m × (key 16, u8 whether there is one; if so: pages u64, elements u64,
-//!                records u64, marker u64, length u32, next);
-//!                with the bit below it set, before all that the length of the versions file, u64
+//!         …      trails: u32 n, n × (key 16, u8 whether there is one; if so: pages u64, elements u64,
+//!                records u64, marker u64, length u32, next)
+//!         …      keys of the newly done items: u32 n, n × 16
 //! ```
 //! Numbers are little endian. The ranges are those that the commit added; the
 //! ranges of all blocks together cover the file from its start. All else but
@@ -32,18 +32,6 @@
 use super::done::ItemKey;
 use crate::outcome::Trail;
 use crate::pace::{Learnt, Note, Uptime};
-
-/// In the notes' count: they carry the boot's clock. The first version of this program wrote none.
-const WITH_UPTIME: u32 = 1 << 31;
-/// Likewise: they carry what was learnt of the server's limits.
-const WITH_LEARNT: u32 = 1 << 30;
-const FLAGS: u32 = WITH_UPTIME | WITH_LEARNT;
-
-/// In the keys' count: trails come before the keys. Written only when there are any.
-const WITH_TRAILS: u32 = 1 << 31;
-/// Likewise: the length of the versions file comes first.
-const WITH_VERSIONS: u32 = 1 << 30;
-const KEY_FLAGS: u32 = WITH_TRAILS | WITH_VERSIONS;
 
 /// Bytes of one key.
 pub(super) const KEY: usize = 16;
@@ -89,7 +77,7 @@ pub(crate) struct Commit {
     pub(crate) output: Extent,
     pub(crate) failures: Extent,
     /// Bytes of the versions file that are about the output so far.
-    pub(crate) versions: Option<u64>,
+    pub(crate) versions: u64,
     pub(crate) notes: Vec<Note>,
     /// Failures added, by reason.
     pub(crate) failed: Vec<(String, u64)>,
@@ -119,6 +107,7 @@ impl Commit {
         out.extend_from_slice(&self.records.to_le_bytes());
         out.extend_from_slice(&self.output.length.to_le_bytes());
         out.extend_from_slice(&self.failures.length.to_le_bytes());
+        out.extend_from_slice(&self.versions.to_le_bytes());
         out.extend_from_slice(&self.output.mtime_ns.to_le_bytes());
         out.extend_from_slice(&self.failures.mtime_ns.to_le_bytes());
         for extent in [&self.output, &self.failures] {
@@ -128,11 +117,7 @@ impl Commit {
                 out.extend_from_slice(&range.crc.to_le_bytes());
             }
         }
-        let notes = u32::try_from(self.notes.len()).ok()?;
-        if notes & FLAGS != 0 {
-            return None;
-        }
-        out.extend_from_slice(&(notes | FLAGS).to_le_bytes());
+        count(&mut out, self.notes.len())?;
         for note in &self.notes {
             out.extend_from_slice(&note.at_ms.to_le_bytes());
             out.extend_from_slice(&note.starts.to_le_bytes());
@@ -153,10 +138,11 @@ impl Commit {
             out.extend_from_slice(&added.to_le_bytes());
         }
         out.push(u8::from(self.columns.is_some()));
-        let columns = self.columns.as_deref().unwrap_or_default();
-        count(&mut out, columns.len())?;
-        for column in columns {
-            text(&mut out, column)?;
+        if let Some(columns) = &self.columns {
+            count(&mut out, columns.len())?;
+            for column in columns {
+                text(&mut out, column)?;
+            }
         }
         match &self.known_good {
             None => out.push(0),
@@ -166,30 +152,18 @@ impl Commit {
                 text(&mut out, id)?;
             }
         }
-        let done = u32::try_from(keys.len()).ok()?;
-        if done & KEY_FLAGS != 0 {
-            return None;
-        }
-        let flag = |set: bool, flag: u32| if set { flag } else { 0 };
-        let flags = flag(!self.trails.is_empty(), WITH_TRAILS)
-            | flag(self.versions.is_some(), WITH_VERSIONS);
-        out.extend_from_slice(&(done | flags).to_le_bytes());
-        if let Some(length) = self.versions {
-            out.extend_from_slice(&length.to_le_bytes());
-        }
-        if !self.trails.is_empty() {
-            count(&mut out, self.trails.len())?;
-            for (key, trail) in &self.trails {
-                out.extend_from_slice(&key.to_bytes());
-                out.push(u8::from(trail.is_some()));
-                if let Some(trail) = trail {
-                    for number in [trail.pages, trail.elements, trail.records, trail.marker] {
-                        out.extend_from_slice(&number.to_le_bytes());
-                    }
-                    text(&mut out, &trail.next)?;
+        count(&mut out, self.trails.len())?;
+        for (key, trail) in &self.trails {
+            out.extend_from_slice(&key.to_bytes());
+            out.push(u8::from(trail.is_some()));
+            if let Some(trail) = trail {
+                for number in [trail.pages, trail.elements, trail.records, trail.marker] {
+                    out.extend_from_slice(&number.to_le_bytes());
                 }
+                text(&mut out, &trail.next)?;
             }
         }
+        count(&mut out, keys.len())?;
         for key in keys {
             out.extend_from_slice(&key.to_bytes());
         }
@@ -215,6 +189,7 @@ impl Commit {
             length: rest.u64()?,
             ..Extent::default()
         };
+        let versions = rest.u64()?;
         output.mtime_ns = i64::from_le_bytes(rest.array()?);
         failures.mtime_ns = i64::from_le_bytes(rest.array()?);
         for extent in [&mut output, &mut failures] {
@@ -226,59 +201,25 @@ impl Commit {
             }
         }
         let mut notes = Vec::new();
-        let announced = rest.u32()?;
-        for _ in 0..announced & !FLAGS {
-            let mut note = Note {
-                at_ms: rest.u64()?,
-                up: None,
-                starts: rest.u32()?,
-                lease: rest.u32()?,
-                lease_until_ms: rest.u64()?,
-                pause_until_ms: rest.u64()?,
-                learnt: Learnt::default(),
-            };
-            if announced & WITH_UPTIME != 0 {
-                let (boot, ms) = (rest.u64()?, rest.u64()?);
-                note.up = (boot != 0).then_some(Uptime { boot, ms });
-            }
-            if announced & WITH_LEARNT != 0 {
-                note.learnt = Learnt {
-                    rate_milli: rest.u64()?,
-                    concurrency: rest.u32()?,
-                    limit: rest.u64()?,
-                    window_ms: rest.u64()?,
-                };
-            }
-            notes.push(note);
+        for _ in 0..rest.u32()? {
+            notes.push(rest.note()?);
         }
         let mut failed = Vec::new();
         for _ in 0..rest.u32()? {
             failed.push((rest.text()?, rest.u64()?));
         }
-        let known = rest.u8()? != 0;
-        let mut columns = Vec::new();
-        for _ in 0..rest.u32()? {
-            columns.push(rest.text()?);
-        }
+        let columns = match rest.u8()? {
+            0 => None,
+            _ => Some(rest.texts()?),
+        };
         let known_good = match rest.u8()? {
             0 => None,
             1 => Some(None),
             2 => Some(Some(rest.text()?)),
             _ => return None,
         };
-        let announced = rest.u32()?;
-        let versions = match announced & WITH_VERSIONS {
-            0 => None,
-            _ => Some(rest.u64()?),
-        };
-        let trails = match announced & WITH_TRAILS {
-            0 => Vec::new(),
-            _ => rest.trails()?,
-        };
-        let keys = usize::try_from(announced & !KEY_FLAGS)
-            .ok()?
-            .checked_mul(KEY)?;
-        let columns = known.then_some(columns);
+        let trails = rest.trails()?;
+        let keys = usize::try_from(rest.u32()?).ok()?.checked_mul(KEY)?;
         let commit = Commit {
             at_ms,
             closing,
@@ -334,6 +275,34 @@ impl<'a> Rest<'a> {
 
     fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
+    }
+
+    fn note(&mut self) -> Option<Note> {
+        Some(Note {
+            at_ms: self.u64()?,
+            starts: self.u32()?,
+            lease: self.u32()?,
+            lease_until_ms: self.u64()?,
+            pause_until_ms: self.u64()?,
+            up: {
+                let (boot, ms) = (self.u64()?, self.u64()?);
+                (boot != 0).then_some(Uptime { boot, ms })
+            },
+            learnt: Learnt {
+                rate_milli: self.u64()?,
+                concurrency: self.u32()?,
+                limit: self.u64()?,
+                window_ms: self.u64()?,
+            },
+        })
+    }
+
+    fn texts(&mut self) -> Option<Vec<String>> {
+        let mut texts = Vec::new();
+        for _ in 0..self.u32()? {
+            texts.push(self.text()?);
+        }
+        Some(texts)
     }
 
     fn trails(&mut self) -> Option<Vec<(ItemKey, Option<Trail>)>> {

@@ -16,7 +16,7 @@
 //!                17      …      payload
 //!
 //! header         JSON: {"created", "harvest", "base", "shape", "generation"}; the seed of its checksum is
-//!                XXH3-64(preface). "generation": random, which update the output came from; absent before the first
+//!                XXH3-64(preface). "generation": random, which update the output came from; 0 before the first
 //! commit         see commit.rs
 //! opened         when, Unix ms u64 LE: a run writes again after a closing commit
 //! rewriting      like commit, but the failures file begins anew: its ranges cover all of it, the failures by
@@ -103,12 +103,7 @@ pub(super) struct Header {
     /// Name and value.
     pub(super) shape: Vec<(String, String)>,
     /// Which update the output came from; 0 before the first.
-    #[serde(default, skip_serializing_if = "is_first")]
     pub(super) generation: u64,
-}
-
-fn is_first(generation: &u64) -> bool {
-    *generation == 0
 }
 
 /// The preface of a file with this salt.

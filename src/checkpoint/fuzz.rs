@@ -105,7 +105,7 @@ fn commit(n: u64) -> (Commit, [ItemKey; 2]) {
             mtime_ns: 0,
             ranges: vec![range(1); if rewrites { 5 } else { 1 }],
         },
-        versions: (n > 1).then_some(n * 60),
+        versions: n * 60,
         notes: vec![Note {
             at_ms: n,
             starts: 1,

@@ -56,8 +56,8 @@ pub(crate) struct State {
     pub(crate) trails: BTreeMap<ItemKey, Trail>,
     pub(crate) output: Known,
     pub(crate) failures: Known,
-    /// Bytes of the versions file that are about the output; `None`: to be looked for.
-    pub(crate) versions: Option<u64>,
+    /// Bytes of the versions file that are about the output.
+    pub(crate) versions: u64,
     /// Of the last commit, unless the output was opened again after it.
     pub(crate) closing: Closing,
     /// The last block began the failures file anew; whether the new file has
@@ -328,7 +328,7 @@ impl State {
             known.mtime_ns = extent.mtime_ns;
             known.ranges.extend(extent.ranges);
         }
-        self.versions = commit.versions.or(self.versions);
+        self.versions = commit.versions;
         self.committed_ms = Some(commit.at_ms);
         self.closing = commit.closing;
         self.records = commit.records;

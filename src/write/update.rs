@@ -186,7 +186,7 @@ fn go_on(
     // Entries of items without a line are counted by nobody: how far the good
     // ones reach tells whether they are all there.
     let survey = survey_of(delta, &state, 0)?;
-    let whole = survey.whole && survey.good >= state.versions.unwrap_or(0);
+    let whole = survey.whole && survey.good >= state.versions;
     if !whole {
         tracing::warn!(
             "{}: not what the update had written: it begins anew",

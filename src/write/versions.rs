@@ -13,19 +13,17 @@
 //!                               XXH3-64(payload; seed = generation XOR the entry's offset in the file)
 //!                8       …      payload
 //!
-//! payload        0       1      what became of the item: 0 a record · in an update, too: 1 unchanged · 2 gone · 3 failed
-//!                               of one that came in pages: 4 its records, or the last of them · 5 some; more follow
+//! payload        0       1      what became of the item: 0 its records are here, or the last of them ·
+//!                               1 some of them; more follow · in an update, too: 2 unchanged · 3 gone · 4 failed
 //!                1       16     the item's key
 //!                17      8      when that was known to be so, Unix ms u64 LE
 //!                25      8      offset of its lines in the output, u64 LE
 //!                33      8      length of the lines with their newlines, u64 LE
-//!                41      2 + …  ETag: length u16 LE, bytes
+//!                41      8      how many lines these are, u64 LE
+//!                49      8      where the entry of the item's part before this one is, u64 LE (0: this is the first)
+//!                57      2 + …  ETag: length u16 LE, bytes
 //!                …       2 + …  Last-Modified: length u16 LE, bytes
-//!                …       16     of 4 and 5 only: how many lines these are, u64 LE;
-//!                               where the entry of the item's part before this one is, u64 LE (0: this is the first)
 //! ```
-//!
-//! An item of one record, in one part, is a 0, however it came.
 //!
 //! The checkpoint knows this file's length and no more of it: it is made durable
 //! before the block that covers the output, so what is committed has its entry,
@@ -191,22 +189,22 @@ impl Versions {
 
     /// Opens what an earlier run left, cut back to what is about the first
     /// bytes of an output of this length and so many records: to the `known`
-    /// length, if the checkpoint has it and the file too, else entry by entry.
+    /// length, if the file has it, else entry by entry.
     pub(super) fn recover(
         path: &Path,
         generation: u64,
-        known: Option<u64>,
+        known: u64,
         (length, records): (u64, u64),
     ) -> Result<Versions, WriteError> {
-        let reaches = |known: &u64| -> Result<bool, WriteError> {
-            let there = look(path)?.is_some_and(|there| there.len() >= *known);
+        let reaches = |known: u64| -> Result<bool, WriteError> {
+            let there = look(path)?.is_some_and(|there| there.len() >= known);
             Ok(there && generation_of(path)? == Some(generation))
         };
         let good = match known {
             // With nothing committed, there may be entries of what was never.
-            Some(known @ 1..) if reaches(&known)? => known,
+            1.. if reaches(known)? => known,
             // Not even of items without a line, which fit any output.
-            Some(0) if records == 0 && reaches(&(PREFACE as u64))? => PREFACE as u64,
+            0 if records == 0 && reaches(PREFACE as u64)? => PREFACE as u64,
             _ => survey(path, generation, length, records, 0)?.good,
         };
         if good == 0 {
@@ -225,6 +223,14 @@ impl Versions {
         match &self.file {
             Slot::Later(_) => 0,
             Slot::Open(sink) => sink.length(),
+        }
+    }
+
+    /// Bytes that the last commit covers.
+    pub(super) fn committed_length(&self) -> u64 {
+        match &self.file {
+            Slot::Later(_) => 0,
+            Slot::Open(sink) => sink.committed_extent().length,
         }
     }
 

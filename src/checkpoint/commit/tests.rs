@@ -16,7 +16,7 @@ fn sample() -> Commit {
             mtime_ns: 6,
             ranges: vec![],
         },
-        versions: Some(19),
+        versions: 19,
         notes: vec![Note {
             at_ms: 7,
             up: Some(Uptime { boot: 13, ms: 14 }),
@@ -52,20 +52,6 @@ fn trail() -> Trail {
     }
 }
 
-/// The first version wrote no trails and no versions, and neither does this one where there are none.
-#[test]
-fn without_trails_the_block_is_as_it_ever_was() {
-    let mut commit = sample();
-    let (with, keys) = (commit.encode(&[]).unwrap(), [ItemKey::of("a", 0)]);
-    commit.trails.clear();
-    commit.versions = None;
-    let payload = commit.encode(&keys).unwrap();
-    let at = payload.len() - 16 - 4;
-    assert_eq!(payload[at..at + 4], 1u32.to_le_bytes());
-    assert_eq!(payload[..at], with[..at]);
-    assert_eq!(Commit::decode(&payload).unwrap().0, commit);
-}
-
 #[test]
 fn what_is_written_is_read_and_no_part_of_it_is() {
     let keys = [ItemKey::of("a", 0), ItemKey::of("b", 0)];
@@ -84,25 +70,6 @@ fn what_is_written_is_read_and_no_part_of_it_is() {
         let payload = commit.encode(&keys).unwrap();
         assert_eq!(Commit::decode(&payload).unwrap().0, commit);
     }
-}
-
-#[test]
-fn notes_of_earlier_versions_are_read() {
-    let mut payload = sample().encode(&[]).unwrap();
-    let at = payload
-        .windows(4)
-        .position(|w| w == (1 | FLAGS).to_le_bytes())
-        .unwrap();
-    // Without what was learnt, then without the boot's clock too.
-    let mut old = sample();
-    payload[at + 3] = (WITH_UPTIME >> 24) as u8;
-    payload.drain(at + 4 + 48..at + 4 + 76);
-    old.notes[0].learnt = Learnt::default();
-    assert_eq!(Commit::decode(&payload).unwrap().0, old);
-    payload[at + 3] = 0;
-    payload.drain(at + 4 + 32..at + 4 + 48);
-    old.notes[0].up = None;
-    assert_eq!(Commit::decode(&payload).unwrap().0, old);
 }
 
 proptest! {
@@ -126,7 +93,7 @@ proptest! {
             (any::<String>(), proptest::option::of((any::<[u64; 4]>(), any::<String>()))),
             0..5,
         ),
-        versions in proptest::option::of(any::<u64>()),
+        versions in any::<u64>(),
         done in 0usize..3,
     ) {
         let trails = trails.into_iter().map(|(id, trail)| {

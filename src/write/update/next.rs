@@ -84,7 +84,7 @@ impl Next<'_> {
         state.trails = self.trails()?;
         state.output = output;
         state.failures = failures;
-        state.versions = Some(versions);
+        state.versions = versions;
         state.closing = Closing::Finished;
         state.committed_ms = Some(unix_ms(SystemTime::now()));
         Ok((state, updated))

@@ -9,11 +9,9 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// Bytes of an entry before its payload.
 pub(in crate::write) const HEAD: usize = 8;
 /// Bytes of a payload without validators.
-pub(in crate::write) const LEAST: usize = 45;
-/// Bytes that the payload of some of an item's records has more.
-const MORE: usize = 16;
+pub(in crate::write) const LEAST: usize = 61;
 /// A payload is never longer: two validators of a length that fits 16 bits.
-pub(in crate::write) const MOST: usize = LEAST + 2 * u16::MAX as usize + MORE;
+pub(in crate::write) const MOST: usize = LEAST + 2 * u16::MAX as usize;
 
 /// What became of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,41 +95,30 @@ impl Entry {
     /// The entry in a payload; `None` when it is none.
     pub(in crate::write) fn decode(payload: &[u8]) -> Option<Entry> {
         let (&fate, rest) = payload.split_first()?;
-        let (fate, counted) = match fate {
-            0 => (Fate::Record, false),
-            1 => (Fate::Unchanged, false),
-            2 => (Fate::Gone, false),
-            3 => (Fate::Failed, false),
-            4 => (Fate::Record, true),
-            5 => (Fate::Part, true),
+        let fate = match fate {
+            0 => Fate::Record,
+            1 => Fate::Part,
+            2 => Fate::Unchanged,
+            3 => Fate::Gone,
+            4 => Fate::Failed,
             _ => return None,
         };
         let (key, rest) = rest.split_first_chunk::<16>()?;
         let (at_ms, rest) = rest.split_first_chunk::<8>()?;
         let (offset, rest) = rest.split_first_chunk::<8>()?;
         let (length, rest) = rest.split_first_chunk::<8>()?;
+        let (records, rest) = rest.split_first_chunk::<8>()?;
+        let (earlier, rest) = rest.split_first_chunk::<8>()?;
         let (etag, rest) = text(rest)?;
         let (last_modified, rest) = text(rest)?;
-        let (records, earlier, rest) = match counted {
-            true => {
-                let (records, rest) = rest.split_first_chunk::<8>()?;
-                let (earlier, rest) = rest.split_first_chunk::<8>()?;
-                (
-                    u64::from_le_bytes(*records),
-                    u64::from_le_bytes(*earlier),
-                    rest,
-                )
-            }
-            false => (u64::from(fate == Fate::Record), 0, rest),
-        };
         rest.is_empty().then(|| Entry {
             fate,
             key: ItemKey::from_bytes(*key),
             at_ms: u64::from_le_bytes(*at_ms),
             offset: u64::from_le_bytes(*offset),
             length: u64::from_le_bytes(*length),
-            records,
-            earlier,
+            records: u64::from_le_bytes(*records),
+            earlier: u64::from_le_bytes(*earlier),
             validators: Validators {
                 etag,
                 last_modified,
@@ -144,17 +131,16 @@ impl Entry {
 pub(super) fn encode(entry: &Entry<&Validators>, generation: u64, place: u64, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[0; HEAD]);
-    let (fate, counted) = match entry.fate {
-        Fate::Record if entry.records == 1 && entry.earlier == 0 => (0, false),
-        Fate::Unchanged => (1, false),
-        Fate::Gone => (2, false),
-        Fate::Failed => (3, false),
-        Fate::Record => (4, true),
-        Fate::Part => (5, true),
-    };
-    out.push(fate);
+    out.push(match entry.fate {
+        Fate::Record => 0,
+        Fate::Part => 1,
+        Fate::Unchanged => 2,
+        Fate::Gone => 3,
+        Fate::Failed => 4,
+    });
     out.extend_from_slice(&entry.key.to_bytes());
-    for number in [entry.at_ms, entry.offset, entry.length] {
+    let (records, earlier) = (entry.records, entry.earlier);
+    for number in [entry.at_ms, entry.offset, entry.length, records, earlier] {
         out.extend_from_slice(&number.to_le_bytes());
     }
     for value in [&entry.validators.etag, &entry.validators.last_modified] {
@@ -163,10 +149,6 @@ pub(super) fn encode(entry: &Entry<&Validators>, generation: u64, place: u64, ou
         let length = u16::try_from(value.len()).unwrap_or(0);
         out.extend_from_slice(&length.to_le_bytes());
         out.extend_from_slice(value.get(..usize::from(length)).unwrap_or_default());
-    }
-    if counted {
-        out.extend_from_slice(&entry.records.to_le_bytes());
-        out.extend_from_slice(&entry.earlier.to_le_bytes());
     }
     let payload = out.get(start + HEAD..).unwrap_or_default();
     let length = payload.len() as u32;

@@ -154,13 +154,13 @@ proptest! {
         if let Some(shorter) = lines.get(lines.len() / 2) {
             let count = lines[..lines.len() / 2].iter().map(|e| e.records).sum();
             let length = shorter.offset;
-            drop(Versions::recover(&path, generation, None, (length, count)).unwrap());
+            drop(Versions::recover(&path, generation, 0, (length, count)).unwrap());
             let left = read(&path, generation);
             prop_assert!(entries.starts_with(&left));
             prop_assert!(left.iter().all(|e| e.offset + e.length <= length));
             let survey = survey(&path, generation, length, count, 0).unwrap();
             prop_assert!(survey.whole || count == 0);
-            let mut versions = Versions::recover(&path, generation, None, (length, count)).unwrap();
+            let mut versions = Versions::recover(&path, generation, 0, (length, count)).unwrap();
             versions.append(&entry(Fate::Record, 7, length, 5, None).lent()).unwrap();
             versions.sync().unwrap();
             prop_assert_eq!(read(&path, generation).len(), left.len() + 1);
@@ -169,13 +169,13 @@ proptest! {
             // The same by a length that is known, which no other file has.
             let good = fs::metadata(&path).unwrap().len();
             let known = good - (HEAD + LEAST) as u64;
-            drop(Versions::recover(&path, generation, Some(good + 1), (length, count)).unwrap());
+            drop(Versions::recover(&path, generation, good + 1, (length, count)).unwrap());
             prop_assert_eq!(read(&path, generation).len(), left.len());
             write(&path, generation, &entries);
-            let of_another = Versions::recover(&path, generation ^ 1, Some(known), (length, count));
+            let of_another = Versions::recover(&path, generation ^ 1, known, (length, count));
             prop_assert_eq!(of_another.unwrap().length(), 0);
             prop_assert_eq!(&read(&path, generation), &entries);
-            let versions = Versions::recover(&path, generation, Some(known), (length, count)).unwrap();
+            let versions = Versions::recover(&path, generation, known, (length, count)).unwrap();
             prop_assert_eq!(versions.length(), known);
             prop_assert_eq!(&read(&path, generation), &left);
         }
@@ -193,41 +193,37 @@ proptest! {
     }
 }
 
-/// What a harvest of before wrote, byte for byte, and what it stops at.
 #[test]
-fn an_entry_of_one_record_is_as_it_always_was() {
+fn the_bytes_are_those_that_are_drawn() {
     let folder = folder();
     let path = folder.path().join("out.versions");
-    let one = entry(Fate::Record, 1, 5, 10, Some(2));
-    let mut old = Vec::new();
-    let mut payload = vec![0u8];
-    payload.extend_from_slice(&one.key.to_bytes());
-    for number in [one.at_ms, 5, 10] {
-        payload.extend_from_slice(&number.to_le_bytes());
+    let fates = [
+        Fate::Record,
+        Fate::Part,
+        Fate::Unchanged,
+        Fate::Gone,
+        Fate::Failed,
+    ];
+    for (byte, fate) in (0u8..).zip(fates) {
+        let one = Entry {
+            records: 3,
+            earlier: 77,
+            ..entry(fate, 1, 5, 10, Some(2))
+        };
+        let mut payload = vec![byte];
+        payload.extend_from_slice(&one.key.to_bytes());
+        for number in [one.at_ms, 5, 10, 3, 77] {
+            payload.extend_from_slice(&number.to_le_bytes());
+        }
+        payload.extend_from_slice(b"\x03\0eee\0\0");
+        let mut drawn = preface(9).to_vec();
+        drawn.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+        drawn.extend_from_slice(&check(&payload, 9, PREFACE as u64));
+        drawn.extend_from_slice(&payload);
+        write(&path, 9, std::slice::from_ref(&one));
+        assert_eq!(fs::read(&path).unwrap(), drawn);
+        assert_eq!(read(&path, 9), [one]);
     }
-    payload.extend_from_slice(b"\x03\0eee\0\0");
-    old.extend_from_slice(&preface(9));
-    old.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-    old.extend_from_slice(&check(&payload, 9, PREFACE as u64));
-    old.extend_from_slice(&payload);
-    write(&path, 9, std::slice::from_ref(&one));
-    assert_eq!(fs::read(&path).unwrap(), old);
-    assert_eq!(read(&path, 9), [one]);
-    for fate in [Fate::Unchanged, Fate::Gone, Fate::Failed] {
-        let entry = entry(fate, 1, 0, 0, None);
-        write(&path, 9, std::slice::from_ref(&entry));
-        let bytes = fs::read(&path).unwrap();
-        assert_eq!(bytes.len(), PREFACE + HEAD + LEAST);
-        assert!((1..4).contains(&bytes[PREFACE + HEAD]));
-        assert_eq!(read(&path, 9), [entry]);
-    }
-    // Several records have a code of their own, which it does not know.
-    let several = Entry {
-        records: 3,
-        ..entry(Fate::Record, 1, 0, 30, None)
-    };
-    write(&path, 9, &[several]);
-    assert_eq!(fs::read(&path).unwrap()[PREFACE + HEAD], 4);
 }
 
 /// An item without a record may come before a CSV's header row, or between lines.
@@ -259,7 +255,7 @@ fn entries_without_a_line_are_no_gap_and_no_first_line() {
     assert_eq!((found.good, found.first), (PREFACE as u64, 7));
     // With nothing committed, it was never.
     write(&path, 9, &[empty(1, 0)]);
-    let versions = Versions::recover(&path, 9, Some(0), (0, 0)).unwrap();
+    let versions = Versions::recover(&path, 9, 0, (0, 0)).unwrap();
     assert_eq!(versions.length(), PREFACE as u64);
     drop(versions);
     assert!(read(&path, 9).is_empty());
@@ -307,5 +303,5 @@ fn a_missing_file_is_whole_only_for_no_records() {
     assert!(!survey(&path, 0, 12, 1, 0).unwrap().whole);
     fs::write(&path, "something else, and long enough").unwrap();
     assert!(!survey(&path, 0, 12, 1, 0).unwrap().whole);
-    drop(Versions::recover(&path, 0, None, (12, 1)).unwrap());
+    drop(Versions::recover(&path, 0, 0, (12, 1)).unwrap());
 }

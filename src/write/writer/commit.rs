@@ -104,7 +104,7 @@ impl Writer {
             records: self.records,
             output: self.output.extent(closes)?,
             failures,
-            versions: self.versions.as_ref().map(Versions::length),
+            versions: self.versions.as_ref().map_or(0, Versions::length),
             notes: vec![note],
             failed,
             columns: found.map(<[String]>::to_vec),
@@ -141,6 +141,7 @@ impl Writer {
                 Failures::Open(sink) => sink.committed_extent(),
                 _ => Extent::default(),
             },
+            versions: self.versions.as_ref().map_or(0, Versions::committed_length),
             notes: vec![note],
             ..Commit::default()
         };
