@@ -6,24 +6,25 @@
 //! no status codes. Keeps the promise "Never over the quota": a request is sent
 //! with a permit of the pacer's and not otherwise.
 
+mod begin;
+
 use super::commits::{Commits, Due};
 use super::error::{Cause, RunError};
 use super::finish::{Remains, RunPlan};
 use super::in_flight::InFlight;
 use super::intake::{Arrival, Intake};
-use super::item::{Attempt, Item, Request};
+use super::item::{Attempt, Item};
 use super::options::{Ended, Stop};
-use super::queue::{Queue, alone};
+use super::queue::Queue;
 use super::side_permits::SidePermitQueue;
 use super::stages::tokens::TokenStage;
 use super::stages::writer::{Commit, News, WriterStage};
 use super::tally::Tally;
 use super::triage::{Decision, Facts, Triage};
 use super::uptime;
-use crate::auth::Presented;
 use crate::fetch::Verdict;
-use crate::pace::{GiveUp, Now, Pacer, Permit, Turn, Why};
-use crate::report::{Event, Reporter, Snapshot, span};
+use crate::pace::{GiveUp, Now, Pacer, Permit};
+use crate::report::{Event, Reporter, Snapshot};
 use crate::write::Closing;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -33,8 +34,6 @@ use tokio::time::Instant;
 const TICK: Duration = Duration::from_millis(200);
 /// After a signal, so long for what is in flight.
 const GRACE: Duration = Duration::from_secs(4);
-/// When nothing is due, the loop looks again after so long.
-const IDLE: Duration = Duration::from_secs(3600);
 /// Items that wait for another try at most; beyond that no new ones are begun.
 const MOST_WAITING: usize = 2_000;
 
@@ -256,106 +255,6 @@ impl Engine<'_> {
         }
     }
 
-    /// Begins what may begin now; returns when to look again.
-    fn begin_due(&mut self, now: Now) -> Instant {
-        let idle = now.instant + IDLE;
-        self.tokens.forget_waiting();
-        loop {
-            if self.triage.awaits_probe() {
-                return idle;
-            }
-            let last_ones =
-                self.pacer.in_outage() && self.nothing_fresh() && !self.queue.is_empty();
-            let probe = self.triage.wants_probe(last_ones);
-            if !probe && !self.queue.has_due(now.instant) {
-                return self.queue.next_due().unwrap_or(idle);
-            }
-            let (size, more) = (self.triage.batches().size(), self.wants_items());
-            if let Some(until) = self.queue.fills_until(now.instant, size, more) {
-                return until;
-            }
-            // Asked only now: a finished job that is run again sends nothing, whatever holds.
-            if let Err(give_up) = self.pacer.check_inherited_pause(now) {
-                self.give_up(give_up, now);
-                return idle;
-            }
-            let Some(presented) = self.tokens.present(now.instant) else {
-                if let Some(error) = self.tokens.failure(self.plan.job.limits.max_wait) {
-                    self.stop(Cause::Broken(error), now);
-                }
-                return idle;
-            };
-            let turn = self.pacer.turn(now);
-            if let Turn::Wait(_, Why::Quota) = turn {
-                self.tokens.wanted();
-            }
-            let permit = match self.permit(turn, idle) {
-                Ok(permit) => permit,
-                Err(later) => return later,
-            };
-            match self.next_request(now, probe) {
-                Some(request) => self.begin(request, presented, permit),
-                None => return idle,
-            }
-        }
-    }
-
-    /// The permit, or when to ask again.
-    fn permit(&mut self, turn: Turn, idle: Instant) -> Result<Permit, Instant> {
-        match turn {
-            Turn::Go(permit) => Ok(permit),
-            Turn::Wait(at, _) => Err(at),
-            Turn::Full => Err(idle),
-            Turn::NeedsLease => {
-                self.commits.wants_lease();
-                Err(idle)
-            }
-        }
-    }
-
-    fn next_request(&mut self, now: Now, probe: bool) -> Option<Request> {
-        let takes = |id: &str| self.in_flight.takes(id);
-        if probe && let Some(item) = self.triage.probe() {
-            return Some(Request {
-                probe: true,
-                ..alone(item, self.triage.batches(), takes)
-            });
-        }
-        let fresh_first = self.pacer.in_doubt();
-        let batches = self.triage.batches();
-        self.queue.next(now.instant, fresh_first, batches, takes)
-    }
-
-    fn begin(&mut self, mut request: Request, presented: Presented, permit: Permit) {
-        self.intake.count();
-        self.tally.starts += 1;
-        request.number = self.tally.starts;
-        self.tokens.sent(&presented);
-        self.in_flight.send(request, presented, permit);
-    }
-
-    /// Gives the waiting redirects and tokens their permits; returns when to look again.
-    fn serve_side_permits(&mut self, now: Now) -> Instant {
-        let idle = now.instant + IDLE;
-        while self.side_permits.is_wanted() {
-            if self.stopping.is_none()
-                && let Err(give_up) = self.pacer.check_inherited_pause(now)
-            {
-                self.give_up(give_up, now);
-                return idle;
-            }
-            let turn = self.pacer.side_turn(now);
-            match self.permit(turn, idle) {
-                Ok(permit) => {
-                    self.tally.starts += 1;
-                    self.side_permits.serve(permit);
-                }
-                Err(later) => return later,
-            }
-        }
-        idle
-    }
-
     /// Asks for a commit when it is time; returns when it will be.
     fn commit_if_due(&mut self, now: Now) -> Option<Instant> {
         let sends = !self.queue.is_empty() && self.stopping.is_none();
@@ -394,23 +293,9 @@ impl Engine<'_> {
     }
 
     fn give_up(&mut self, give_up: GiveUp, now: Now) {
-        let max_wait = humantime::format_duration(self.plan.job.limits.max_wait);
-        let why = match give_up {
-            GiveUp::RetryAfter(until) => format!(
-                "the server asked to be left alone until {}, longer than max_wait ({max_wait}); run the same command again after that",
-                humantime::format_rfc3339_seconds(until),
-            ),
-            GiveUp::UsedUp(until) => format!(
-                "the quota that the server announces is used up until {}, longer than max_wait ({max_wait}); run the same command again after that",
-                humantime::format_rfc3339_seconds(until),
-            ),
-            GiveUp::Outage(down) => format!(
-                "the server could not be used for {} ({}), and max_wait is {max_wait}; run the same command again later",
-                span(down),
-                self.triage.last_trouble(),
-            ),
-        };
-        self.stop(Cause::Broken(RunError::Paused(why)), now);
+        let max_wait = self.plan.job.limits.max_wait;
+        let error = RunError::gave_up(give_up, max_wait, self.triage.last_trouble());
+        self.stop(Cause::Broken(error), now);
     }
 
     fn is_over(&self, now: Now) -> bool {

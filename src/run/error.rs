@@ -5,9 +5,12 @@ use super::triage::StopReason;
 use crate::auth::{AuthError, CredentialError};
 use crate::fetch::FetchSetupError;
 use crate::ids::IdsError;
+use crate::pace::GiveUp;
+use crate::report::span;
 use crate::transport::ClientError;
 use crate::write::WriteError;
 use std::io;
+use std::time::Duration;
 
 /// A run that ended before its list did. What was committed is safe.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +63,26 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// The pacer won't wait as long as the server asks or is down.
+    pub(super) fn gave_up(why: GiveUp, max_wait: Duration, last_trouble: &str) -> RunError {
+        let max_wait = humantime::format_duration(max_wait);
+        let until = |until| humantime::format_rfc3339_seconds(until);
+        RunError::Paused(match why {
+            GiveUp::RetryAfter(end) => format!(
+                "the server asked to be left alone until {}, longer than max_wait ({max_wait}); run the same command again after that",
+                until(end),
+            ),
+            GiveUp::UsedUp(end) => format!(
+                "the quota that the server announces is used up until {}, longer than max_wait ({max_wait}); run the same command again after that",
+                until(end),
+            ),
+            GiveUp::Outage(down) => format!(
+                "the server could not be used for {} ({last_trouble}), and max_wait is {max_wait}; run the same command again later",
+                span(down),
+            ),
+        })
+    }
+
     /// Whether this is a pause (exit 75) and no error.
     pub fn is_pause(&self) -> bool {
         matches!(self, RunError::Paused(_))
