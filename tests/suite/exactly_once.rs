@@ -2,11 +2,13 @@
 //! belongs to an ID, not to its place in the list. Kills are tests/torture's.
 
 use crate::child::until;
+use crate::raw::{Raw, ok};
 use crate::support::{Api, Place, assert_exit, harvest, told, track_id};
 use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Once;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -156,6 +158,59 @@ fn the_list_may_change_between_a_kill_and_the_next_run() {
             "{id}: {fate:?}, and not in the list"
         );
     }
+}
+
+/// An ID that is cut in two is not asked for, and the next run has the whole list.
+#[test]
+fn a_list_that_is_cut_while_it_is_read_is_told_and_its_torn_line_is_not_asked_for() {
+    let place = Place::new();
+    let id = |n: usize| format!("{n:07}{}", "x".repeat(50));
+    let whole: Vec<String> = (0..8_000).map(id).collect();
+    let list = place.write("ids.txt", &(whole.join("\n") + "\n"));
+    let kept = 7_500;
+    let cut_at = kept * (id(0).len() + 1) + 20;
+    let (path, once) = (list.clone(), Once::new());
+    let api = Raw::start(move |request, _| {
+        once.call_once(|| {
+            let file = fs::File::options().write(true).open(&path).unwrap();
+            file.set_len(cut_at as u64).unwrap();
+        });
+        let (_, ids) = request.target.split_once("ids=").unwrap();
+        let elements: Vec<String> = ids
+            .split(',')
+            .map(|id| format!("{{\"id\":\"{id}\"}}"))
+            .collect();
+        ok(format!("[{}]", elements.join(",")))
+    });
+    let job = place.write(
+        "job.toml",
+        &format!(
+            "[ids]\nfile = \"ids.txt\"\n[request]\nurl = \"{}/many?ids={{ids}}\"\n\
+             [request.batch]\nsize = 100\nitems = \"$\"\nkey = \"$.id\"\n\
+             [limits]\nrate = \"unlimited\"\n[output]\npath = \"out.ndjson\"\n",
+            api.base()
+        ),
+    );
+    let output = harvest().arg(&job).output().unwrap();
+    assert_exit(&output, 0);
+    for word in [
+        "ids.txt",
+        "changed while it was read",
+        "run the same command again",
+    ] {
+        assert!(told(&output).contains(word), "{word}: {}", told(&output));
+    }
+    place.assert_exactly_once("out.ndjson", whole[..kept].iter().map(String::as_str));
+
+    place.write("ids.txt", &(whole.join("\n") + "\n"));
+    let output = harvest().arg(&job).output().unwrap();
+    assert_exit(&output, 0);
+    assert!(
+        !told(&output).contains("changed while"),
+        "{}",
+        told(&output)
+    );
+    place.assert_exactly_once("out.ndjson", whole.iter().map(String::as_str));
 }
 
 /// The run refuses, names what is wrong, sends nothing and leaves all files as they are.
