@@ -108,8 +108,10 @@ fn the_reader_ends_after_an_error() {
     assert!(reader.next().is_none());
 }
 
-/// Each form of list, its header and one of its lines.
-fn forms() -> [(IdFormat, &'static str, fn(usize) -> String); 3] {
+/// A form of list, its header and its lines.
+type Form = (IdFormat, &'static str, fn(usize) -> String);
+
+fn forms() -> [Form; 3] {
     [
         (IdFormat::Lines, "", |n| format!("id-{n:06}\n")),
         (csv(None), "id\n", |n| format!("id-{n:06}\n")),
