@@ -24,7 +24,7 @@ pub enum CheckpointError {
     },
     /// Something that is not ours stands where a file of ours belongs.
     #[error(
-        "{}: {found} has the name of a file that harvest keeps beside its output, and is left as it is; \
+        "{}: {found} stands where harvest keeps a file of its own, and is left as it is; \
          move it away, or choose another output",
         path.display()
     )]
@@ -33,6 +33,19 @@ pub enum CheckpointError {
         path: PathBuf,
         /// What it is, for people.
         found: &'static str,
+    },
+    /// Two outputs would have a file of the same name.
+    #[error(
+        "{}: {} would be a file of this output and of {}, which was there first; choose another output",
+        output.display(), name.display(), other.display()
+    )]
+    Meets {
+        /// The output that came second.
+        output: PathBuf,
+        /// The one that was there.
+        other: PathBuf,
+        /// The file.
+        name: PathBuf,
     },
     /// The operating system refused something.
     #[error("{}: could not {doing}: {cause}; {}", path.display(), advice(cause))]

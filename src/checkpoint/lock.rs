@@ -57,7 +57,7 @@ impl OutputLock {
                 // The holder before may have removed the file after it was opened here.
                 Ok(()) if !is_at(&file, &path).map_err(io)? => {}
                 Ok(()) if !is_lock_file(&file).map_err(io)? => {
-                    return Err(foreign(&path, "another's file"));
+                    return Err(foreign(&path, "a file that harvest did not write"));
                 }
                 Ok(()) => {
                     let mut lock = OutputLock {
@@ -137,6 +137,8 @@ pub(super) fn hold(checkpoint: &File, path: &Path) -> Result<(), CheckpointError
 
 /// Who holds the lock at `path`, for people; `None` when nobody does.
 pub(super) fn holder(path: &Path) -> Option<String> {
+    // Opening a FIFO would wait for whoever writes to it.
+    refuse_strange(path).ok()?;
     let file = no_link(OpenOptions::new().read(true)).open(path).ok()?;
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => Some(read(&file)),

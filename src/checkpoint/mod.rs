@@ -40,6 +40,7 @@ pub use inspect::{Inspection, inspect};
 pub use lock::OutputLock;
 pub use shape::{Difference, Shape};
 
+pub(crate) use beside::{UPDATE_OF, has_mark, is_marked, no_link, refuse_foreign, refuse_meeting};
 pub(crate) use clock::{rfc3339, unix_ms};
 pub(crate) use commit::{Commit, Extent, Range};
 pub(crate) use compact::{compact, replace};

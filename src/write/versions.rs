@@ -180,11 +180,14 @@ impl Versions {
         generation: u64,
         like: &Path,
     ) -> Result<Versions, WriteError> {
-        Ok(Versions {
+        let mut versions = Versions {
             generation,
             file: Slot::Open(create(path, generation, like)?),
             bytes: Vec::new(),
-        })
+        };
+        // Our mark is there before any file that it stands for.
+        versions.sync()?;
+        Ok(versions)
     }
 
     /// Opens what an earlier run left, cut back to what is about the first

@@ -40,6 +40,8 @@ mod documents;
 mod exactly_once;
 mod examples;
 mod fates;
+#[cfg(unix)]
+mod files_of_others;
 mod grants;
 mod layers;
 mod login_browser;
