@@ -28,6 +28,9 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+/// Bytes of a block that are written again at once.
+const PIECE: u64 = 256 << 10;
+
 /// An open checkpoint.
 #[derive(Debug)]
 pub(crate) struct Journal {
@@ -192,16 +195,26 @@ impl Journal {
     }
 
     /// Writes the last block over itself, durably: the same bytes, so that a
-    /// kill in the midst changes nothing.
+    /// kill in the midst changes nothing. Piece by piece, for it may hold the
+    /// keys of millions.
     fn write_again(&self, from: u64) -> Result<(), CheckpointError> {
         let again = || -> io::Result<()> {
             // Not the file that appends: its writes go to the end.
             let mut file = OpenOptions::new().read(true).write(true).open(&self.path)?;
-            let mut block = Vec::new();
-            file.seek(SeekFrom::Start(from))?;
-            (&mut file).take(self.end - from).read_to_end(&mut block)?;
-            file.seek(SeekFrom::Start(from))?;
-            file.write_all(&block)?;
+            let mut piece = Vec::new();
+            let mut at = from;
+            while at < self.end {
+                piece.clear();
+                file.seek(SeekFrom::Start(at))?;
+                let most = PIECE.min(self.end - at);
+                (&mut file).take(most).read_to_end(&mut piece)?;
+                if piece.is_empty() {
+                    break; // Cut meanwhile: whoever appends finds out.
+                }
+                file.seek(SeekFrom::Start(at))?;
+                file.write_all(&piece)?;
+                at += piece.len() as u64;
+            }
             file.sync_data()
         };
         again().map_err(CheckpointError::io(

@@ -89,8 +89,8 @@ fn a_million_ids_stay_under_100_mb() {
     }
 }
 
-/// A finished output of a million records, as a run would leave it.
-fn write_a_million_records(job: &Path) {
+/// An output of so many records, as a run that made so many commits would leave it.
+fn write_records(job: &Path, count: usize, commits: usize, closing: Closing) {
     let job = load(job, &LoadOptions::default()).unwrap();
     let OutputTarget::File(output) = &job.output.target else {
         panic!("the output is a file");
@@ -107,7 +107,10 @@ fn write_a_million_records(job: &Path) {
     })
     .unwrap()
     .writer;
-    for number in 0..LINES {
+    for number in 0..count {
+        if number > 0 && number % (count / commits) == 0 {
+            writer.commit(Note::default(), None, Closing::No).unwrap();
+        }
         let id = track_id(number);
         let etag = format!("\"{number}\"").into_bytes().into();
         writer
@@ -127,9 +130,7 @@ fn write_a_million_records(job: &Path) {
             })
             .unwrap();
     }
-    writer
-        .commit(Note::default(), None, Closing::Finished)
-        .unwrap();
+    writer.commit(Note::default(), None, closing).unwrap();
 }
 
 #[test]
@@ -146,7 +147,7 @@ fn an_update_of_a_million_records_stays_under_100_mb() {
             "[update]\nolder_than = \"1h\"",
         ),
     );
-    write_a_million_records(&job);
+    write_records(&job, LINES, 1, Closing::Finished);
 
     // Every record is looked at, and none is old enough.
     let (fresh, status) = peak(harvest().arg(&job));
@@ -164,5 +165,34 @@ fn an_update_of_a_million_records_stays_under_100_mb() {
     for (what, kb) in [("nothing to update", fresh), ("updated", updated)] {
         assert!(kb > 1_000, "{what}: nothing was measured ({kb} kB)");
         assert!(kb < MOST_KB, "{what}: {kb} kB at its peak");
+    }
+}
+
+/// As few as one commit, whose keys come in one piece, and so many that the checkpoint is made short.
+#[test]
+fn what_is_done_takes_at_most_40_bytes_an_id_when_a_run_goes_on() {
+    const DONE: usize = 990_000;
+    const MOST_FOR_IDS_KB: u64 = 40 * DONE as u64 / 1_000;
+    const MOST_RESUMED_KB: u64 = 40_000 + MOST_FOR_IDS_KB;
+    let place = Place::new();
+    let api = Api::start(&[]);
+    write_million(&place.path("ids.txt"));
+    let job = |name: &str| {
+        let output = format!("path = \"{name}.ndjson\"");
+        let text = api.job("file = \"ids.txt\"", "rate = \"unlimited\"", &output, "");
+        place.write(&format!("{name}.toml"), &text)
+    };
+    let (from_nothing, status) = peak(harvest().arg(job("none")).args(["--limit", "1000"]));
+    assert_eq!(status.code(), Some(0));
+    for commits in [1, 12_000] {
+        let job = job(&format!("after_{commits}"));
+        write_records(&job, DONE, commits, Closing::Paused);
+        let (resumed, status) = peak(harvest().arg(&job).args(["--limit", "1000"]));
+        assert_eq!(status.code(), Some(0));
+        println!("peak kB: from nothing {from_nothing}, resumed after {commits} commits {resumed}");
+        let for_ids = resumed.saturating_sub(from_nothing);
+        assert!(for_ids > 10_000, "nothing was measured ({for_ids} kB)");
+        assert!(for_ids < MOST_FOR_IDS_KB, "{commits} commits: {for_ids} kB");
+        assert!(resumed < MOST_RESUMED_KB, "{commits} commits: {resumed} kB");
     }
 }
