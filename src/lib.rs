@@ -29,6 +29,7 @@
 //! Arrows point downwards only. Data flows by value through bounded channels:
 //! job → ids → pace → fetch → write → checkpoint → report.
 
+#![forbid(unsafe_code)]
 // No foreign byte may reach a panic. Tests panic when they fail, so these are
 // for the library alone; `unwrap` and its like: Cargo.toml.
 #![cfg_attr(

@@ -1,7 +1,7 @@
 //! `harvest JOB`: run a job, or resume it.
 
 use super::args::{HarvestArgs, RunArgs};
-use super::{Exit, logging, open_files, show, signals};
+use super::{Exit, STDOUT_IS_CLOSED, logging, open_files, show, signals};
 use crate::checkpoint::{CheckpointError, OutputLock, inspect};
 use crate::job::{Job, OutputTarget, load};
 use crate::outcome::Reason;
@@ -11,6 +11,7 @@ use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::transport::refuse_exposed;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 
 /// What is done with each job.
@@ -67,6 +68,14 @@ fn harvest_after(
     }
     if wrong {
         return Exit::Usage;
+    }
+    let to_stdout = |job: &Job| job.output.target == OutputTarget::Stdout;
+    if STDOUT_IS_CLOSED.load(Ordering::Relaxed) && jobs.iter().any(to_stdout) {
+        show::err(
+            "stdout is closed, so the records would go nowhere, and nothing was sent\n  \
+             help: open it, or name a file with --output",
+        );
+        return Exit::Error;
     }
     if let Err(exit) = ask(&jobs) {
         return exit;

@@ -11,7 +11,7 @@ use super::conditional;
 use super::head::{equip, header_value, load, with_key};
 use super::pages::{Ended, Pages, Paging, Place};
 use super::redirect::{MOST_HOPS, next_hop, next_method};
-use super::sent::Sent;
+use super::sent::{Sent, Spelled};
 use crate::auth::{Credentials, Presented, SidePermits};
 use crate::job::{Body, Filling, IdForm, Request, Template, TemplateError, Values, object_values};
 use crate::outcome::{Reason, Validators};
@@ -58,6 +58,8 @@ pub struct Fetcher {
     pages: Option<Pages>,
     permits: SidePermits,
     credentials: Credentials,
+    /// How what was sent last is spelled.
+    spelled: Spelled,
 }
 
 /// How an item is asked for.
@@ -121,6 +123,7 @@ impl Fetcher {
             pages: request.pages.as_ref().map(Pages::new),
             permits,
             credentials,
+            spelled: Spelled::default(),
         })
     }
 
@@ -247,6 +250,15 @@ impl Fetcher {
             };
             match step {
                 Step::Answer(mut answer, links) => {
+                    if let Some(kept) = answer.verdict.validators_mut()
+                        && !kept.is_empty()
+                    {
+                        let carried = self.carried(target, filling, &home);
+                        let secrets = carried.secrets(&headers, &presented);
+                        conditional::drop_secrets(kept, |value| {
+                            self.spelled.is_in(value, &secrets)
+                        });
+                    }
                     if let Some(paging) = &paging {
                         let ended = Ended {
                             home: &home,

@@ -15,7 +15,7 @@ mod server_time;
 
 pub use proxies::{Exposed, Proxies, refuse_exposed};
 pub use rate_headers::budget;
-pub use redact::{holds, redact};
+pub use redact::{holds, redact, spellings};
 pub use retry_after::retry_after;
 
 use crate::outcome::Reason;
