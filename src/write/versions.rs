@@ -180,14 +180,11 @@ impl Versions {
         generation: u64,
         like: &Path,
     ) -> Result<Versions, WriteError> {
-        let mut versions = Versions {
+        Ok(Versions {
             generation,
             file: Slot::Open(create(path, generation, like)?),
             bytes: Vec::new(),
-        };
-        // Our mark is there before any file that it stands for.
-        versions.sync()?;
-        Ok(versions)
+        })
     }
 
     /// Opens what an earlier run left, cut back to what is about the first
@@ -306,6 +303,9 @@ fn create(path: &Path, generation: u64, like: &Path) -> Result<Sink, WriteError>
     sync_folder(path).map_err(WriteError::io(path, "make the versions durable"))?;
     let mut sink = Sink::new(Target::File(file), path, 0);
     sink.append(&preface(generation))?;
+    // Our mark is durable before anything that a power loss could garble.
+    sink.flush()?;
+    sink.sync()?;
     Ok(sink)
 }
 

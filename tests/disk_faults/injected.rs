@@ -228,7 +228,10 @@ fn smear(bench: &Bench) {
         false => &[".versions", ".checkpoint"],
     };
     for ending in endings {
-        if let Ok(mut file) = OpenOptions::new().append(true).open(bench.file(ending)) {
+        let path = bench.file(ending);
+        // Nothing is left in a file that nothing was written to.
+        if fs::metadata(&path).is_ok_and(|there| there.len() > 0) {
+            let mut file = OpenOptions::new().append(true).open(path).unwrap();
             file.write_all(b"{\"id\":\"ha").unwrap();
         }
     }
