@@ -1,21 +1,19 @@
 //! A pace that finds itself, by the server's own log: `rate = "auto"`,
 //! `concurrency = "auto"`, and what servers announce of their quotas.
 
-use crate::child::{end, signal, spawn};
+use crate::child::{end, signal};
 use crate::raw::{Raw, Reply, Req, answer};
-use crate::support;
-use crate::support::{Api, Place, Seen, assert_exit, harvest, told, track_id};
-use std::path::{Path, PathBuf};
+use crate::support::{
+    self, Api, Bench, Place, Seen, assert_exit, assert_says, harvest, names, told, track_id,
+};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-fn write_job(place: &Place, api: &Api, items: usize, limits: &str) -> PathBuf {
-    let ids: Vec<String> = (0..items).map(track_id).collect();
-    place.write("ids.txt", &(ids.join("\n") + "\n"));
-    let more = "[checkpoint]\nevery = \"500ms\"";
-    place.write(
-        "job.toml",
-        &api.job("file = \"ids.txt\"", limits, "path = \"out.ndjson\"", more),
-    )
+fn sandbox(arguments: &[&str], items: usize, limits: &str) -> Bench<Api> {
+    Bench::sandbox(arguments)
+        .ids((0..items).map(track_id))
+        .with("limits", limits)
+        .with("checkpoint", "every = \"500ms\"")
 }
 
 /// Requests a second and the share of them that was refused, from one time
@@ -34,8 +32,8 @@ fn measured(items: &[Seen], from: f64, to: f64) -> (f64, f64) {
 }
 
 /// Runs the job for so long, then stops it; what it said.
-fn run_for(job: &Path, time: Duration) -> String {
-    let child = spawn(harvest(), job);
+fn run_for(bench: &Bench<Api>, time: Duration) -> String {
+    let child = bench.start(&[]);
     std::thread::sleep(time);
     signal(child.id(), "-INT");
     let output = end(child);
@@ -46,12 +44,15 @@ fn run_for(job: &Path, time: Duration) -> String {
 /// The issue's own words: a server that allows 80/s, unannounced, and 20/s after a while.
 #[test]
 fn an_auto_rate_uses_nine_tenths_of_an_unknown_limit_and_follows_it_down() {
-    let place = Place::new();
-    let api = Api::start(&["--rate", "80", "--rate-change", "63s=20"]);
-    let job = write_job(&place, &api, 10_000, "rate = \"auto\"\nconcurrency = 16");
+    let bench = sandbox(
+        &["--rate", "80", "--rate-change", "63s=20"],
+        10_000,
+        "rate = \"auto\"\nconcurrency = 16",
+    );
+    let api = &bench.server;
 
     let started = Instant::now();
-    let said = run_for(&job, Duration::from_secs(90));
+    let said = run_for(&bench, Duration::from_secs(90));
     println!("{said}\nran {:.1?}", started.elapsed());
 
     let items = api.items();
@@ -73,26 +74,23 @@ fn an_auto_rate_uses_nine_tenths_of_an_unknown_limit_and_follows_it_down() {
     assert!(refused <= 0.06, "{:.2} % refused", 100.0 * refused);
     assert!(said.contains("pace       the server bears about"), "{said}");
     assert!(said.contains("refused as too many"), "{said}");
-    assert!(place.lines("out.ndjson.failed.ndjson").is_empty());
+    assert_eq!(bench.counts().1, 0);
 }
 
 #[test]
 fn what_was_learnt_outlives_the_run() {
-    let place = Place::new();
-    let api = Api::start(&["--rate", "60"]);
-    let job = write_job(
-        &place,
-        &api,
+    let bench = sandbox(
+        &["--rate", "60"],
         10_000,
         "rate = \"auto\"\nconcurrency = \"auto\"",
     );
-    run_for(&job, Duration::from_secs(16));
+    let api = &bench.server;
+    run_for(&bench, Duration::from_secs(16));
     let before = api.items().len();
     std::thread::sleep(Duration::from_secs(2));
-    let status = harvest().arg("status").arg(&job).output().unwrap();
-    assert!(told(&status).contains("about"), "{}", told(&status));
+    assert_says(&bench.run(&["status"], 0), &["about"]);
 
-    run_for(&job, Duration::from_secs(5));
+    run_for(&bench, Duration::from_secs(5));
 
     // A new run would have sent 4, 5.7, 8 … in its first seconds: 19 in three.
     let (first, _) = measured(&api.items()[before..], 0.0, 3.0);
@@ -102,16 +100,13 @@ fn what_was_learnt_outlives_the_run() {
 
 #[test]
 fn a_fixed_rate_beside_auto_is_never_exceeded() {
-    let place = Place::new();
-    let api = Api::start(&[]);
-    let job = write_job(
-        &place,
-        &api,
+    let bench = sandbox(
+        &[],
         250,
         "rate = [\"auto\", \"60/3s\"]\nconcurrency = \"auto\"",
     );
-    let output = end(spawn(harvest(), &job));
-    assert_exit(&output, 0);
+    let api = &bench.server;
+    let output = bench.run(&[], 0);
     let said = told(&output);
     assert!(
         said.contains("auto rate up to 20.0/s, auto, 256 in flight at most"),
@@ -126,16 +121,13 @@ fn a_fixed_rate_beside_auto_is_never_exceeded() {
 /// A server with four workers, and nothing said: as many are in flight as it works on, and few more.
 #[test]
 fn an_auto_concurrency_keeps_the_workers_busy_and_the_queue_short() {
-    let place = Place::new();
-    let api = Api::start(&["--workers", "4", "--latency", "40ms"]);
-    let job = write_job(
-        &place,
-        &api,
+    let bench = sandbox(
+        &["--workers", "4", "--latency", "40ms"],
         1_500,
         "rate = \"unlimited\"\nconcurrency = \"auto\"",
     );
-    let output = end(spawn(harvest(), &job));
-    assert_exit(&output, 0);
+    let api = &bench.server;
+    let output = bench.run(&[], 0);
     let said = told(&output);
     println!("{said}");
     let (speed, _) = measured(&api.items(), 4.0, 12.0);
@@ -145,17 +137,11 @@ fn an_auto_concurrency_keeps_the_workers_busy_and_the_queue_short() {
     assert!((4..=40).contains(&number), "{said}");
 }
 
-fn raw_job(place: &Place, api: &Raw, items: usize, limits: &str) -> PathBuf {
-    let ids: Vec<String> = (0..items).map(|n| format!("i{n}")).collect();
-    place.write("ids.txt", &(ids.join("\n") + "\n"));
-    place.write(
-        "job.toml",
-        &format!(
-            "[ids]\nfile = \"ids.txt\"\n[request]\nurl = \"{}/items/{{id}}\"\n[limits]\n{limits}\n\
-             [retry]\nattempts = 3\nbackoff = \"10ms..100ms\"\n[output]\npath = \"out.ndjson\"\n",
-            api.base()
-        ),
-    )
+fn scripted(api: Raw, items: usize, limits: &str) -> Bench<Raw> {
+    Bench::of(api, "/items/{id}")
+        .ids(names(items))
+        .with("limits", limits)
+        .with("retry", "attempts = 3\nbackoff = \"10ms..100ms\"")
 }
 
 fn good(request: &Req, headers: &str) -> Reply {
@@ -207,11 +193,9 @@ fn a_used_up_quota_is_waited_out_in_every_dialect_also_at_a_fixed_rate() {
                     let nth: u64 = request.last()[1..].parse().unwrap();
                     good(request, &dialect(2 - nth % 3))
                 });
-                let place = Place::new();
-                let job = raw_job(&place, &api, 5, "rate = \"50/s\"\nconcurrency = 1");
-                let output = end(spawn(harvest(), &job));
-                assert_exit(&output, 0);
-                let seen = api.seen();
+                let bench = scripted(api, 5, "rate = \"50/s\"\nconcurrency = 1");
+                bench.run(&[], 0);
+                let seen = bench.server.seen();
                 assert_eq!(seen.len(), 5, "{number}");
                 let gaps: Vec<f64> = seen
                     .windows(2)
@@ -239,41 +223,35 @@ fn a_403_with_nothing_left_is_a_rate_limit_and_outlives_the_run() {
             "{\"message\":\"API rate limit exceeded\"}",
         )
     });
-    let place = Place::new();
-    let job = raw_job(
-        &place,
-        &api,
+    let bench = scripted(
+        api,
         20,
         "rate = \"50/s\"\nconcurrency = 1\nmax_wait = \"1m\"",
     );
-    let output = end(spawn(harvest(), &job));
-    assert_exit(&output, 75);
-    assert!(place.lines("out.ndjson.failed.ndjson").is_empty());
-    assert_eq!(api.seen().len(), 1);
-    assert_exit(&end(spawn(harvest(), &job)), 75);
-    assert_eq!(api.seen().len(), 1, "asked before the reset");
+    bench.run(&[], 75);
+    assert_eq!(bench.counts().1, 0);
+    assert_eq!(bench.server.seen().len(), 1);
+    bench.run(&[], 75);
+    assert_eq!(bench.server.seen().len(), 1, "asked before the reset");
 }
 
 #[test]
 fn a_used_up_quota_longer_than_max_wait_pauses_the_run_with_its_records_kept() {
     let api = Raw::start(|request, _| good(request, "RateLimit: \"day\";r=0;t=7000\r\n"));
-    let place = Place::new();
-    let job = raw_job(
-        &place,
-        &api,
+    let bench = scripted(
+        api,
         20,
         "rate = \"50/s\"\nconcurrency = 1\nmax_wait = \"1m\"",
     );
-    let output = end(spawn(harvest(), &job));
-    assert_exit(&output, 75);
+    let output = bench.run(&[], 75);
     let said = told(&output);
     assert!(
         said.contains("the quota that the server announces is used up until"),
         "{said}"
     );
-    assert_eq!(place.lines("out.ndjson").len(), 1);
-    assert_exit(&end(spawn(harvest(), &job)), 75);
-    assert_eq!(api.seen().len(), 1, "asked before the reset");
+    assert_eq!(bench.lines().len(), 1);
+    bench.run(&[], 75);
+    assert_eq!(bench.server.seen().len(), 1, "asked before the reset");
 }
 
 /// What can't be believed is not heeded.
@@ -294,15 +272,9 @@ fn nonsense_in_rate_headers_holds_nobody_up() {
         let nth: usize = request.last()[1..].parse().unwrap();
         good(request, nonsense[nth % nonsense.len()])
     });
-    let place = Place::new();
-    let job = raw_job(
-        &place,
-        &api,
-        2 * nonsense.len(),
-        "rate = \"50/s\"\nconcurrency = 1",
-    );
+    let bench = scripted(api, 2 * nonsense.len(), "rate = \"50/s\"\nconcurrency = 1");
     let began = Instant::now();
-    assert_exit(&end(spawn(harvest(), &job)), 0);
+    bench.run(&[], 0);
     assert!(
         began.elapsed() < Duration::from_secs(30),
         "{:?}",

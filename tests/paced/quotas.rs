@@ -1,12 +1,11 @@
 //! Promises 3 and 4: never over the quota, by the server's own log; the quota
 //! is used; a 429 pauses everyone.
 
+use crate::child::{kill, until};
 use crate::late::Late;
-use crate::support::{Api, Place, assert_exit, harvest, most_in_window, track_id};
-use std::process::Stdio;
+use crate::support::{Api, Bench, assert_exit, most_in_window, track_id};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The log's times are the server's. One test at a time, so that the server
 /// sees a request soon after it was sent.
@@ -47,36 +46,26 @@ fn assert_never_over(alone: &Alone, api: &Api, quotas: &[(usize, f64)]) {
     }
 }
 
-fn write_job(
-    place: &Place,
-    api: &Api,
-    ids: &[String],
-    limits: &str,
-    more: &str,
-) -> std::path::PathBuf {
-    place.write("ids.txt", &(ids.join("\n") + "\n"));
-    place.write(
-        "job.toml",
-        &api.job("file = \"ids.txt\"", limits, "path = \"out.ndjson\"", more),
-    )
+fn bench(arguments: &[&str], items: usize, limits: &str) -> Bench<Api> {
+    Bench::sandbox(arguments)
+        .ids((0..items).map(track_id))
+        .with("limits", limits)
 }
 
 #[test]
 fn two_quotas_hold_and_are_used() {
     let alone = alone();
-    let ids: Vec<String> = (0..1_500).map(track_id).collect();
-    let place = Place::new();
-    let api = Api::start(&[]);
     let limits = "rate = [\"50/s\", \"600/20s\"]\nconcurrency = 16";
-    let job = write_job(&place, &api, &ids, limits, "");
+    let bench = bench(&[], 1_500, limits);
+    let api = &bench.server;
 
-    assert_exit(&harvest().arg(&job).output().unwrap(), 0);
+    bench.run(&[], 0);
 
-    place.assert_exactly_once("out.ndjson", ids.iter().map(String::as_str));
-    assert_never_over(&alone, &api, &[(50, 1.0), (600, 20.0)]);
+    bench.assert_exactly_once();
+    assert_never_over(&alone, api, &[(50, 1.0), (600, 20.0)]);
 
     // While work is left, any 20 seconds use 98 % of the 600.
-    let times = times(&api);
+    let times = times(api);
     let last = *times.last().unwrap();
     let (mut least, mut windows) = (usize::MAX, 0);
     for (place, &from) in times.iter().enumerate() {
@@ -98,16 +87,15 @@ fn two_quotas_hold_and_are_used() {
 #[test]
 fn one_quota_holds_and_is_used() {
     let alone = alone();
-    let ids: Vec<String> = (0..1_000).map(track_id).collect();
-    let place = Place::new();
-    let api = Api::start(&["--latency", "20ms"]);
-    let job = write_job(&place, &api, &ids, "rate = \"100/s\"\nconcurrency = 16", "");
+    let limits = "rate = \"100/s\"\nconcurrency = 16";
+    let bench = bench(&["--latency", "20ms"], 1_000, limits);
+    let api = &bench.server;
 
-    assert_exit(&harvest().arg(&job).output().unwrap(), 0);
+    bench.run(&[], 0);
 
-    place.assert_exactly_once("out.ndjson", ids.iter().map(String::as_str));
-    assert_never_over(&alone, &api, &[(100, 1.0)]);
-    let times = times(&api);
+    bench.assert_exactly_once();
+    assert_never_over(&alone, api, &[(100, 1.0)]);
+    let times = times(api);
     let took = times.last().unwrap() - times[0];
     let used = (times.len() - 1) as f64 / took / 100.0;
     println!("used: {:.1} %", used * 100.0);
@@ -130,25 +118,26 @@ fn the_quota_holds_with_retries_redirects_and_short_tokens() {
             }
         })
         .collect();
-    let place = Place::new();
-    let api = Api::start(&[
+    let troubles = [
         "--fault-rate",
         "0.01",
         "--seed",
         "11",
         "--token-lifetime",
         "1s",
-    ]);
-    let retry = "[retry]\nattempts = 12\nbackoff = \"50ms..300ms\"";
+    ];
     let limits = "rate = [\"40/s\", \"100/5s\"]\nconcurrency = 16";
-    let job = write_job(&place, &api, &ids, limits, retry);
+    let bench = bench(&troubles, 0, limits)
+        .ids(ids)
+        .with("retry", "attempts = 12\nbackoff = \"50ms..300ms\"");
+    let api = &bench.server;
 
-    let output = harvest().arg(&job).output().unwrap();
+    let output = bench.command(&[]).output().unwrap();
 
-    assert_never_over(&alone, &api, &[(40, 1.0), (100, 5.0)]);
+    assert_never_over(&alone, api, &[(40, 1.0), (100, 5.0)]);
     // A redirect waits for its permit longer than a token lives: that fails no item.
     assert_exit(&output, 0);
-    place.assert_exactly_once("out.ndjson", tracks.iter().map(String::as_str));
+    bench.place.assert_exactly_once("out.ndjson", &tracks);
     let items = api.items();
     let redirects = items.iter().filter(|s| s.status == Some(302)).count();
     assert!(redirects >= 150, "{redirects} redirects");
@@ -162,53 +151,35 @@ fn the_quota_holds_with_retries_redirects_and_short_tokens() {
 #[test]
 fn the_quota_holds_across_kills() {
     let alone = alone();
-    let ids: Vec<String> = (0..250).map(track_id).collect();
-    let place = Place::new();
-    let api = Api::start(&[]);
-    let every = "[checkpoint]\nevery = \"1s\"";
     let limits = "rate = \"100/10s\"\nconcurrency = 8";
-    let job = write_job(&place, &api, &ids, limits, every);
+    let bench = bench(&[], 250, limits).with("checkpoint", "every = \"1s\"");
+    let api = &bench.server;
 
     // Killed in the middle, and again soon after; at once run again.
-    for (kill, after) in [60, 5, 20].into_iter().enumerate() {
+    for (nth, after) in [60, 5, 20].into_iter().enumerate() {
         let before = api.seen().len();
-        let mut run = harvest()
-            .arg(&job)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let run = bench.start(&[]);
         let began = Instant::now();
-        while api.seen().len() < before + after {
-            assert!(
-                began.elapsed() < Duration::from_secs(60),
-                "run {kill} sends nothing: {:?}",
-                run.try_wait()
-            );
-            sleep(Duration::from_millis(5));
-        }
-        println!("run {kill} had sent {after} after {:.1?}", began.elapsed());
-        run.kill().unwrap();
-        run.wait().unwrap();
+        until(|| api.seen().len() >= before + after);
+        println!("run {nth} had sent {after} after {:.1?}", began.elapsed());
+        kill(run);
     }
-    assert_exit(&harvest().arg(&job).output().unwrap(), 0);
+    bench.run(&[], 0);
 
-    place.assert_exactly_once("out.ndjson", ids.iter().map(String::as_str));
-    assert_never_over(&alone, &api, &[(100, 10.0)]);
+    bench.assert_exactly_once();
+    assert_never_over(&alone, api, &[(100, 10.0)]);
 }
 
 #[test]
 fn a_429_pauses_everyone_for_as_long_as_it_says() {
     let _alone = alone();
-    let ids: Vec<String> = (0..200).map(track_id).collect();
-    let place = Place::new();
-    let api = Api::start(&["--rate", "20"]);
-    let job = write_job(&place, &api, &ids, "rate = \"40/s\"\nconcurrency = 8", "");
+    let limits = "rate = \"40/s\"\nconcurrency = 8";
+    let bench = bench(&["--rate", "20"], 200, limits);
+    let api = &bench.server;
 
-    assert_exit(&harvest().arg(&job).output().unwrap(), 0);
+    bench.run(&[], 0);
 
-    place.assert_exactly_once("out.ndjson", ids.iter().map(String::as_str));
-    assert!(place.lines("out.ndjson.failed.ndjson").is_empty());
+    bench.assert_all_recorded();
     let items = api.items();
     let refused: Vec<f64> = items
         .iter()
@@ -236,17 +207,15 @@ fn a_429_pauses_everyone_for_as_long_as_it_says() {
 #[test]
 fn starting_over_counts_what_was_sent_before() {
     let alone = alone();
-    let ids: Vec<String> = (0..9).map(track_id).collect();
-    let place = Place::new();
-    let api = Api::start(&[]);
-    let job = write_job(&place, &api, &ids, "rate = \"5/4s\"", "");
-    let run = |arguments: &[&str]| harvest().arg(&job).args(arguments).output().unwrap();
+    let limits = "rate = \"5/4s\"";
+    let bench = bench(&[], 9, limits);
+    let api = &bench.server;
 
-    assert_exit(&run(&["--limit", "4"]), 0);
+    bench.run(&["--limit", "4"], 0);
     for _ in 0..3 {
-        assert_exit(&run(&["--fresh", "--yes", "--limit", "1"]), 0);
-        assert_eq!(place.lines("out.ndjson").len(), 1);
+        bench.run(&["--fresh", "--yes", "--limit", "1"], 0);
+        assert_eq!(bench.lines().len(), 1);
     }
 
-    assert_never_over(&alone, &api, &[(5, 4.0)]);
+    assert_never_over(&alone, api, &[(5, 4.0)]);
 }

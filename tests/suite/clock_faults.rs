@@ -6,13 +6,12 @@
 //! that an hour is half a minute.
 #![cfg(target_os = "linux")]
 
-use crate::child::{end, requests, spawn, until};
-use crate::raw::{Raw, Reply, Req, answer, ok};
-use crate::support::{Api, Place, assert_exit, harvest, most_in_window, told, track_id};
+use crate::child::{end, kill, piped, requests, until};
+use crate::raw::{Raw, answer, good};
+use crate::support::{Api, Bench, Place, assert_exit, most_in_window, names, told, track_id};
 use crate::tools::tool;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -62,8 +61,9 @@ impl Clock {
         std::fs::rename(new, &self.file).unwrap();
     }
 
-    fn harvest(&self) -> Command {
-        let mut command = harvest();
+    /// `harvest` on this job, by this clock.
+    fn command<S>(&self, bench: &Bench<S>, arguments: &[&str]) -> Command {
+        let mut command = bench.command(arguments);
         command
             .env("LD_PRELOAD", &self.library)
             .env("FAKETIME_TIMESTAMP_FILE", &self.file)
@@ -73,10 +73,14 @@ impl Clock {
         command
     }
 
+    fn start<S>(&self, bench: &Bench<S>) -> Child {
+        piped(self.command(bench, &[]))
+    }
+
     /// That the clock is the one that was set, as `harvest` itself sees it.
-    fn assert_is_seen(&self, expected: &str) {
+    fn assert_is_seen<S>(&self, bench: &Bench<S>, expected: &str) {
         let mut date = Command::new("date");
-        for (name, value) in self.harvest().get_envs() {
+        for (name, value) in self.command(bench, &[]).get_envs() {
             if let Some(value) = value {
                 date.env(name, value);
             }
@@ -90,21 +94,16 @@ impl Clock {
     }
 }
 
-fn ids(count: usize) -> Vec<String> {
-    (0..count).map(track_id).collect()
-}
-
-fn write_job(place: &Place, api: &Api, ids: &[String], limits: &str, more: &str) -> PathBuf {
-    place.write("ids.txt", &(ids.join("\n") + "\n"));
-    let text = api.job("file = \"ids.txt\"", limits, "path = \"out.ndjson\"", more);
-    place.write("job.toml", &text)
+fn bench(arguments: &[&str], items: usize, limits: &str) -> Bench<Api> {
+    Bench::sandbox(arguments)
+        .ids((0..items).map(track_id))
+        .with("limits", limits)
 }
 
 #[track_caller]
-fn assert_all_recorded(place: &Place, ids: &[String], output: &Output) {
+fn assert_done<S>(bench: &Bench<S>, output: &Output) {
     assert_exit(output, 0);
-    assert!(place.lines("out.ndjson.failed.ndjson").is_empty());
-    place.assert_exactly_once("out.ndjson", ids.iter().map(String::as_str));
+    bench.assert_all_recorded();
 }
 
 /// A tenth more than `most`: the server's own clock is read late on a busy machine.
@@ -137,16 +136,14 @@ fn a_clock_that_jumps_during_a_run_changes_nothing() {
         ("there and back", ["+1d", "-1d"]),
     ];
     side_by_side(&cases, |(name, jumps)| {
-        let place = Place::new();
-        let Some(clock) = Clock::new(&place, "+0") else {
+        let limits = "rate = [\"50/s\", \"200/5s\"]\nconcurrency = 8";
+        let bench = bench(&["--token-lifetime", "2s"], 300, limits);
+        let Some(clock) = Clock::new(&bench.place, "+0") else {
             return;
         };
-        let ids = ids(300);
-        let api = Api::start(&["--token-lifetime", "2s"]);
-        let limits = "rate = [\"50/s\", \"200/5s\"]\nconcurrency = 8";
-        let job = write_job(&place, &api, &ids, limits, "");
+        let api = &bench.server;
         let began = Instant::now();
-        let run = spawn(clock.harvest(), &job);
+        let run = clock.start(&bench);
         for (at, jump) in jumps.iter().enumerate() {
             until(|| api.items().len() >= 80 * (at + 1));
             clock.set(jump);
@@ -155,9 +152,9 @@ fn a_clock_that_jumps_during_a_run_changes_nothing() {
         let output = end(run);
 
         println!("{name}");
-        assert_all_recorded(&place, &ids, &output);
-        assert_never_over(&api, 50, 1.0);
-        assert_never_over(&api, 200, 5.0);
+        assert_done(&bench, &output);
+        assert_never_over(api, 50, 1.0);
+        assert_never_over(api, 200, 5.0);
         assert!(
             began.elapsed() < Duration::from_secs(60),
             "{name}: {:?}",
@@ -172,20 +169,9 @@ fn a_clock_that_jumps_during_a_run_changes_nothing() {
         let refused = api.items().iter().filter(|s| s.status == Some(401)).count();
         assert!(refused <= 8, "{name}: {refused} refused");
         // And what it left behind is fine by the right clock.
-        let status = harvest().arg("status").arg(&job).output().unwrap();
-        assert_exit(&status, 0);
-        assert_exit(&harvest().arg(&job).output().unwrap(), 0);
+        bench.run(&["status"], 0);
+        bench.run(&[], 0);
     });
-}
-
-fn kill_after(mut command: Command, job: &Path, enough: impl Fn() -> bool) {
-    command
-        .stderr(std::process::Stdio::null())
-        .stdout(std::process::Stdio::null());
-    let mut run = command.arg(job).spawn().unwrap();
-    until(enough);
-    run.kill().unwrap();
-    run.wait().unwrap();
 }
 
 /// The quota's ledger is in the checkpoint. A day ahead, it must not look old;
@@ -194,25 +180,24 @@ fn kill_after(mut command: Command, job: &Path, enough: impl Fn() -> bool) {
 fn a_clock_that_jumps_between_a_kill_and_the_next_run_keeps_the_quota_and_costs_no_day() {
     let cases = [["+0", "+1d"], ["+0", "-1d"], ["+1d", "+0"], ["-1d", "+0"]];
     side_by_side(&cases, |jumps| {
-        let place = Place::new();
-        let Some(clock) = Clock::new(&place, jumps[0]) else {
-            return;
-        };
-        let ids = ids(50);
-        let api = Api::start(&[]);
         // Spread over a window of 12 s, with a burst at its beginning.
         let limits = "rate = [\"30/12s\", \"25/s\"]\nconcurrency = 8";
-        let every = "[checkpoint]\nevery = \"100ms\"";
-        let job = write_job(&place, &api, &ids, limits, every);
-        kill_after(clock.harvest(), &job, || api.items().len() >= 20);
+        let bench = bench(&[], 50, limits).with("checkpoint", "every = \"100ms\"");
+        let Some(clock) = Clock::new(&bench.place, jumps[0]) else {
+            return;
+        };
+        let api = &bench.server;
+        let run = clock.start(&bench);
+        until(|| api.items().len() >= 20);
+        kill(run);
         clock.set(jumps[1]);
         let began = Instant::now();
 
-        let output = end(spawn(clock.harvest(), &job));
+        let output = end(clock.start(&bench));
 
         println!("{jumps:?}: {:.1?}", began.elapsed());
-        assert_all_recorded(&place, &ids, &output);
-        assert_never_over(&api, 30, 12.0);
+        assert_done(&bench, &output);
+        assert_never_over(api, 30, 12.0);
         assert!(
             began.elapsed() < Duration::from_secs(60),
             "{jumps:?}: {:?}",
@@ -226,30 +211,29 @@ fn a_clock_that_jumps_between_a_kill_and_the_next_run_keeps_the_quota_and_costs_
 #[test]
 fn a_clock_that_jumped_before_the_kill_keeps_the_quota_too() {
     side_by_side(&["+1d", "-1d"], |jump| {
-        let place = Place::new();
-        let Some(clock) = Clock::new(&place, "+0") else {
+        let limits = "rate = [\"30/12s\", \"10/s\"]\nconcurrency = 8";
+        let bench = bench(&[], 50, limits).with("checkpoint", "every = \"100ms\"");
+        let Some(clock) = Clock::new(&bench.place, "+0") else {
             return;
         };
-        let ids = ids(50);
-        let api = Api::start(&[]);
-        let limits = "rate = [\"30/12s\", \"10/s\"]\nconcurrency = 8";
-        let every = "[checkpoint]\nevery = \"100ms\"";
-        let job = write_job(&place, &api, &ids, limits, every);
+        let api = &bench.server;
         let jumped = AtomicBool::new(false);
-        kill_after(clock.harvest(), &job, || {
+        let run = clock.start(&bench);
+        until(|| {
             let sent = api.items().len();
             if sent >= 12 && !jumped.swap(true, Ordering::SeqCst) {
                 clock.set(jump);
             }
             sent >= 24
         });
+        kill(run);
         let began = Instant::now();
 
-        let output = end(spawn(clock.harvest(), &job));
+        let output = end(clock.start(&bench));
 
         println!("{jump}: {:.1?}", began.elapsed());
-        assert_all_recorded(&place, &ids, &output);
-        assert_never_over(&api, 30, 12.0);
+        assert_done(&bench, &output);
+        assert_never_over(api, 30, 12.0);
         assert!(
             began.elapsed() < Duration::from_secs(60),
             "{jump}: {:?}",
@@ -258,43 +242,33 @@ fn a_clock_that_jumped_before_the_kill_keeps_the_quota_too() {
     });
 }
 
-fn good(request: &Req) -> Reply {
-    ok(format!("{{\"id\":\"{}\"}}", request.last()))
-}
-
 /// Killed in the middle of a Retry-After of 12 s; the clock is set; run again.
 #[test]
 fn a_pause_is_neither_cut_short_nor_made_a_day_long_by_a_clock_that_was_set() {
     const PAUSE: Duration = Duration::from_secs(12);
     let jumps = ["+1d", "-1d", "@2100-01-01 00:00:00", "@1971-01-01 00:00:00"];
     side_by_side(&jumps, |jump| {
-        let place = Place::new();
-        let Some(clock) = Clock::new(&place, "+0") else {
-            return;
-        };
-        let api = Raw::start(|request, _| match request.last() {
+        let server = Raw::start(|request, _| match request.last() {
             "i5" => answer("429 Too Many Requests", "Retry-After: 12\r\n", "{}"),
             _ => good(request),
         });
-        let list: Vec<String> = (0..6).map(|n| format!("i{n}")).collect();
-        let job = place.write(
-            "job.toml",
-            &format!(
-                "[ids]\nlist = {list:?}\n[request]\nurl = \"{}/{{id}}\"\n\
-                         [limits]\nrate = \"50/s\"\nmax_wait = \"30s\"\n\
-                         [output]\npath = \"out.ndjson\"\n",
-                api.base()
-            ),
-        );
-        let told_to_wait = || api.seen().iter().any(|r| r.last() == "i5");
-        let status = || harvest().arg("status").arg(&job).output().unwrap();
-        kill_after(clock.harvest(), &job, || {
-            told_to_wait() && told(&status()).contains("asked to be left alone")
+        let bench = Bench::of(server, "/{id}")
+            .ids(names(6))
+            .with("limits", "rate = \"50/s\"\nmax_wait = \"30s\"");
+        let Some(clock) = Clock::new(&bench.place, "+0") else {
+            return;
+        };
+        let api = &bench.server;
+        let run = clock.start(&bench);
+        until(|| {
+            let paused = told(&bench.run(&["status"], 0)).contains("asked to be left alone");
+            api.count("i5") > 0 && paused
         });
+        kill(run);
         clock.set(jump);
         let paused = api.seen().iter().find(|r| r.last() == "i5").unwrap().at;
 
-        let again = spawn(clock.harvest(), &job);
+        let again = clock.start(&bench);
         until(|| api.count("i5") > 1);
         let next = api.seen().iter().rfind(|r| r.last() == "i5").unwrap().at;
 
@@ -302,9 +276,7 @@ fn a_pause_is_neither_cut_short_nor_made_a_day_long_by_a_clock_that_was_set() {
         println!("{jump}: {waited:.1?}");
         assert!(waited >= PAUSE, "{jump}: asked again after {waited:?}");
         assert!(waited < PAUSE * 3, "{jump}: asked again after {waited:?}");
-        let mut again = again;
-        again.kill().unwrap();
-        again.wait().unwrap();
+        kill(again);
     });
 }
 
@@ -318,22 +290,22 @@ fn a_clock_that_stands_wrong_by_decades_harms_no_run() {
         ("@2100-02-28 23:59:58", "2100"),
     ];
     side_by_side(&dates, |(date, year)| {
-        let place = Place::new();
-        let Some(clock) = Clock::new(&place, date) else {
+        let bench = bench(&["--token-lifetime", "2s"], 150, "rate = \"50/s\"");
+        let Some(clock) = Clock::new(&bench.place, date) else {
             return;
         };
         // An absolute time starts when the process does.
-        clock.assert_is_seen(year);
-        let ids = ids(150);
-        let api = Api::start(&["--token-lifetime", "2s"]);
-        let job = write_job(&place, &api, &ids, "rate = \"50/s\"", "");
-        kill_after(clock.harvest(), &job, || api.items().len() >= 75);
-        let status = clock.harvest().arg("status").arg(&job).output().unwrap();
+        clock.assert_is_seen(&bench, year);
+        let api = &bench.server;
+        let run = clock.start(&bench);
+        until(|| api.items().len() >= 75);
+        kill(run);
+        let status = clock.command(&bench, &["status"]).output().unwrap();
         assert_exit(&status, 0);
         // The second half by the right clock.
         let began = Instant::now();
-        let output = end(spawn(harvest(), &job));
-        assert_all_recorded(&place, &ids, &output);
+        let output = end(bench.start(&[]));
+        assert_done(&bench, &output);
         assert!(
             began.elapsed() < Duration::from_secs(40),
             "{date}: {:?}",
@@ -350,42 +322,30 @@ fn a_clock_that_stands_wrong_by_decades_harms_no_run() {
 fn an_hour_long_outage_costs_at_most_one_request_per_back_off_step_and_the_run_goes_on() {
     const FASTER: u32 = 120;
     let Some(library) = library() else { return };
-    let down = Arc::new(AtomicBool::new(true));
-    let api = {
-        let down = Arc::clone(&down);
-        Raw::start(move |request, _| {
-            if down.load(Ordering::SeqCst) {
-                answer("503 Service Unavailable", "", "{}")
-            } else {
-                good(request)
-            }
-        })
-    };
-    let place = Place::new();
-    let list: Vec<String> = (0..300).map(|n| format!("i{n}")).collect();
-    place.write("ids.txt", &(list.join("\n") + "\n"));
-    let job = place.write(
-        "job.toml",
-        &format!(
-            "[ids]\nfile = \"ids.txt\"\n[request]\nurl = \"{}/{{id}}\"\ntimeout = \"30m\"\n\
-             [limits]\nrate = \"10/s\"\nmax_wait = \"3h\"\n[output]\npath = \"out.ndjson\"\n",
-            api.base()
-        ),
-    );
-    let mut command = harvest();
+    let api = Raw::sharing(AtomicBool::new(true), |down, request, _| {
+        match down.load(Ordering::SeqCst) {
+            true => answer("503 Service Unavailable", "", "{}"),
+            false => good(request),
+        }
+    });
+    let bench = Bench::of(api, "/{id}")
+        .ids(names(300))
+        .with("request", "timeout = \"30m\"")
+        .with("limits", "rate = \"10/s\"\nmax_wait = \"3h\"");
+    let mut command = bench.command(&[]);
     command
         .env("LD_PRELOAD", library)
         .env("FAKETIME", format!("+0 x{FASTER}"));
     let began = Instant::now();
-    let run = spawn(command, &job);
+    let run = piped(command);
     std::thread::sleep(Duration::from_secs(3600) / FASTER);
-    down.store(false, Ordering::SeqCst);
+    bench.server.state.store(false, Ordering::SeqCst);
     let outage = began.elapsed() * FASTER;
 
     let output = end(run);
 
-    assert_all_recorded(&place, &list, &output);
-    let cost = requests(&output) - list.len();
+    assert_done(&bench, &output);
+    let cost = requests(&output) - 300;
     println!("{cost} requests in {outage:.0?}");
     // In flight and until known, seven steps up to 60 s, then one in 30 s at least.
     let most = 8 + 8 + 7 + outage.as_secs() as usize / 30 + 1;

@@ -1,7 +1,7 @@
 //! Promise 7: memory does not grow with the list.
 #![cfg(target_os = "linux")]
 
-use crate::support::{Api, Place, harvest, track_id};
+use crate::support::{Api, Bench, track_id};
 use ::harvest::checkpoint::Shape;
 use ::harvest::job::{LoadOptions, OutputTarget, load};
 use ::harvest::outcome::{Outcome, Record, Validators};
@@ -44,42 +44,35 @@ fn peak(command: &mut Command) -> (u64, ExitStatus) {
     }
 }
 
-fn write_million(path: &Path) {
-    let mut file = BufWriter::new(fs::File::create(path).unwrap());
+/// A job whose list has a million IDs.
+fn a_million() -> Bench<Api> {
+    let bench = Bench::sandbox(&[]).with("limits", "rate = \"unlimited\"");
+    let list = fs::File::create(bench.place.path("ids.txt")).unwrap();
+    let mut file = BufWriter::new(list);
     for number in 0..LINES {
         writeln!(file, "{}", track_id(number)).unwrap();
     }
     file.flush().unwrap();
+    bench
 }
 
 #[test]
 fn a_million_ids_stay_under_100_mb() {
-    let place = Place::new();
-    let api = Api::start(&[]);
-    write_million(&place.path("ids.txt"));
-    let job = place.write(
-        "job.toml",
-        &api.job(
-            "file = \"ids.txt\"",
-            "rate = \"unlimited\"",
-            "path = \"out.ndjson\"",
-            "",
-        ),
-    );
+    let bench = a_million();
 
-    let (run, status) = peak(harvest().arg(&job).args(["--limit", "1000"]));
+    let (run, status) = peak(&mut bench.command(&["--limit", "1000"]));
     assert_eq!(status.code(), Some(0));
-    let ids: Vec<String> = (0..1_000).map(track_id).collect();
-    place.assert_exactly_once("out.ndjson", ids.iter().map(String::as_str));
+    let done = (0..1_000).map(track_id);
+    bench.place.assert_exactly_once("out.ndjson", done);
 
     // The next thousand: what is done is found again in the same list.
-    let (resumed, status) = peak(harvest().arg(&job).args(["--limit", "1000"]));
+    let (resumed, status) = peak(&mut bench.command(&["--limit", "1000"]));
     assert_eq!(status.code(), Some(0));
-    let ids: Vec<String> = (0..2_000).map(track_id).collect();
-    place.assert_exactly_once("out.ndjson", ids.iter().map(String::as_str));
+    let done = (0..2_000).map(track_id);
+    bench.place.assert_exactly_once("out.ndjson", done);
 
     // Reads the whole list, to count it.
-    let (check, status) = peak(harvest().arg("check").arg(&job));
+    let (check, status) = peak(&mut bench.command(&["check"]));
     assert_eq!(status.code(), Some(0));
 
     println!("peak kB: run {run}, resumed {resumed}, check {check}");
@@ -135,31 +128,20 @@ fn write_records(job: &Path, count: usize, commits: usize, closing: Closing) {
 
 #[test]
 fn an_update_of_a_million_records_stays_under_100_mb() {
-    let place = Place::new();
-    let api = Api::start(&[]);
-    write_million(&place.path("ids.txt"));
-    let job = place.write(
-        "job.toml",
-        &api.job(
-            "file = \"ids.txt\"",
-            "rate = \"unlimited\"",
-            "path = \"out.ndjson\"",
-            "[update]\nolder_than = \"1h\"",
-        ),
-    );
-    write_records(&job, LINES, 1, Closing::Finished);
+    let bench = a_million().with("update", "older_than = \"1h\"");
+    write_records(&bench.job, LINES, 1, Closing::Finished);
 
     // Every record is looked at, and none is old enough.
-    let (fresh, status) = peak(harvest().arg(&job));
+    let (fresh, status) = peak(&mut bench.command(&[]));
     assert_eq!(status.code(), Some(0));
-    assert!(api.items().is_empty());
+    assert!(bench.server.items().is_empty());
     // A thousand new items, and the whole output is written anew.
     let more: Vec<String> = (LINES..LINES + 1_000).map(track_id).collect();
-    let list = fs::read_to_string(place.path("ids.txt")).unwrap();
-    place.write("ids.txt", &(list + &more.join("\n")));
-    let (updated, status) = peak(harvest().arg(&job));
+    let list = bench.place.read("ids.txt");
+    bench.place.write("ids.txt", &(list + &more.join("\n")));
+    let (updated, status) = peak(&mut bench.command(&[]));
     assert_eq!(status.code(), Some(0));
-    assert_eq!(place.lines("out.ndjson").len(), LINES + 1_000);
+    assert_eq!(bench.lines().len(), LINES + 1_000);
 
     println!("peak kB: nothing to update {fresh}, updated {updated}");
     for (what, kb) in [("nothing to update", fresh), ("updated", updated)] {
@@ -174,20 +156,12 @@ fn what_is_done_takes_at_most_40_bytes_an_id_when_a_run_goes_on() {
     const DONE: usize = 990_000;
     const MOST_FOR_IDS_KB: u64 = 40 * DONE as u64 / 1_000;
     const MOST_RESUMED_KB: u64 = 40_000 + MOST_FOR_IDS_KB;
-    let place = Place::new();
-    let api = Api::start(&[]);
-    write_million(&place.path("ids.txt"));
-    let job = |name: &str| {
-        let output = format!("path = \"{name}.ndjson\"");
-        let text = api.job("file = \"ids.txt\"", "rate = \"unlimited\"", &output, "");
-        place.write(&format!("{name}.toml"), &text)
-    };
-    let (from_nothing, status) = peak(harvest().arg(job("none")).args(["--limit", "1000"]));
+    let (from_nothing, status) = peak(&mut a_million().command(&["--limit", "1000"]));
     assert_eq!(status.code(), Some(0));
     for commits in [1, 12_000] {
-        let job = job(&format!("after_{commits}"));
-        write_records(&job, DONE, commits, Closing::Paused);
-        let (resumed, status) = peak(harvest().arg(&job).args(["--limit", "1000"]));
+        let bench = a_million();
+        write_records(&bench.job, DONE, commits, Closing::Paused);
+        let (resumed, status) = peak(&mut bench.command(&["--limit", "1000"]));
         assert_eq!(status.code(), Some(0));
         println!("peak kB: from nothing {from_nothing}, resumed after {commits} commits {resumed}");
         let for_ids = resumed.saturating_sub(from_nothing);

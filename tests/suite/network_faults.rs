@@ -2,12 +2,11 @@
 //! No item pays for it (promises 4 and 8).
 #![cfg(unix)]
 
-use crate::child::{end, requests, signal, spawn, until};
-use crate::raw::{Raw, Reply, Req, Then, answer, bytes, ok};
+use crate::child::{end, piped, requests, signal, until};
+use crate::raw::{Raw, Reply, Then, answer, bytes, good};
 use crate::refusing::{listen, refusing};
-use crate::support::{Api, Place, assert_exit, harvest, told, track_id};
+use crate::support::{Bench, Place, Server, assert_exit, assert_says, names, told, track_id};
 use crate::tools::tool;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -25,51 +24,31 @@ fn most_in(outage: Duration, concurrency: usize) -> usize {
     concurrency + UNTIL_KNOWN + FIRST_STEPS + late_steps.ceil() as usize + 1
 }
 
-fn job(place: &Place, base: &str, ids: &[String], limits: &str) -> PathBuf {
-    place.write("ids.txt", &(ids.join("\n") + "\n"));
-    place.write(
-        "job.toml",
-        &format!(
-            "[ids]\nfile = \"ids.txt\"\n[request]\nurl = \"{base}/items/{{id}}\"\ntimeout = \"2s\"\n\
-             [limits]\nrate = \"200/s\"\nconcurrency = 4\n{limits}\n\
-             [retry]\nattempts = 3\nbackoff = \"50ms..1s\"\n[output]\npath = \"out.ndjson\"\n"
-        ),
-    )
-}
-
-fn names(count: usize) -> Vec<String> {
-    (0..count).map(|n| format!("i{n}")).collect()
-}
-
-fn good(request: &Req) -> Reply {
-    ok(format!("{{\"id\":\"{}\"}}", request.last()))
+fn bench<S: Server>(api: S, ids: Vec<String>, max_wait: &str) -> Bench<S> {
+    Bench::of(api, "/items/{id}")
+        .ids(ids)
+        .with("request", "timeout = \"2s\"")
+        .with(
+            "limits",
+            &format!("rate = \"200/s\"\nconcurrency = 4\nmax_wait = \"{max_wait}\""),
+        )
+        .with("retry", "attempts = 3\nbackoff = \"50ms..1s\"")
 }
 
 #[track_caller]
-fn assert_all_recorded(place: &Place, ids: &[String]) {
-    assert!(place.lines("out.ndjson.failed.ndjson").is_empty());
-    place.assert_exactly_once("out.ndjson", ids.iter().map(String::as_str));
-}
-
-#[track_caller]
-fn assert_nothing_burnt(place: &Place, output: &std::process::Output, says: &[&str]) {
+fn assert_nothing_burnt<S>(bench: &Bench<S>, output: &std::process::Output, says: &[&str]) {
     assert_exit(output, 75);
-    assert!(place.lines("out.ndjson.failed.ndjson").is_empty());
-    let told = told(output);
-    for words in says {
-        assert!(told.contains(words), "no {words:?} in {told}");
-    }
+    assert_eq!(bench.counts().1, 0);
+    assert_says(output, says);
 }
 
 /// "Minutes" are seconds here: the back-off is as much shorter.
 #[test]
 fn refused_connections_cost_one_attempt_per_back_off_step_and_the_run_goes_on() {
     let (socket, base) = refusing();
-    let place = Place::new();
-    let ids = names(120);
-    let job = job(&place, &base, &ids, "max_wait = \"5m\"");
+    let bench = bench(base.as_str(), names(120), "5m");
     let began = Instant::now();
-    let run = spawn(harvest(), &job);
+    let run = bench.start(&[]);
     std::thread::sleep(Duration::from_secs(8));
     let api = Raw::on(listen(socket), |request, _| good(request));
     until(|| !api.seen().is_empty());
@@ -78,36 +57,27 @@ fn refused_connections_cost_one_attempt_per_back_off_step_and_the_run_goes_on() 
     let output = end(run);
 
     assert_exit(&output, 0);
-    assert_all_recorded(&place, &ids);
-    assert_eq!(api.seen().len(), ids.len(), "each was asked for once");
-    let (cost, most) = (requests(&output) - ids.len(), most_in(outage, 4));
+    bench.assert_all_recorded();
+    assert_eq!(api.seen().len(), 120, "each was asked for once");
+    let (cost, most) = (requests(&output) - 120, most_in(outage, 4));
     println!("{cost} attempts in {outage:.1?}, {most} allowed");
     assert!(cost >= 8 && cost <= most, "{cost} attempts, {most} allowed");
-    assert!(
-        told(&output).contains("the server answers again"),
-        "{}",
-        told(&output)
-    );
+    assert_says(&output, &["the server answers again"]);
 }
 
 #[test]
 fn connections_that_stay_refused_end_the_run_resumable_with_the_reason() {
     let (_socket, base) = refusing();
-    let place = Place::new();
-    let ids = names(50);
-    let job = job(&place, &base, &ids, "max_wait = \"3s\"");
+    let bench = bench(base.as_str(), names(50), "3s");
 
-    let output = harvest().arg(&job).output().unwrap();
+    let output = bench.run(&[], 75);
 
-    assert_nothing_burnt(
-        &place,
-        &output,
-        &[
-            "the server could not be used for",
-            "could not connect: Connection refused",
-            "max_wait is 3s",
-        ],
-    );
+    let words = [
+        "the server could not be used for",
+        "could not connect: Connection refused",
+        "max_wait is 3s",
+    ];
+    assert_nothing_burnt(&bench, &output, &words);
     assert!(requests(&output) <= most_in(Duration::from_secs(4), 4));
 }
 
@@ -195,14 +165,12 @@ fn struck_for_a_while(name: &str, reply: &Reply) {
             reply.clone()
         })
     };
-    let place = Place::new();
-    let ids = names(200);
-    let job = job(&place, &api.base(), &ids, "max_wait = \"5m\"");
+    let bench = bench(api, names(200), "5m");
 
-    let output = end(spawn(harvest(), &job));
+    let output = end(bench.start(&[]));
 
     assert_eq!(output.status.code(), Some(0), "{name}: {}", told(&output));
-    assert_all_recorded(&place, &ids);
+    bench.assert_all_recorded();
     let (cost, most) = (*during.lock().unwrap(), most_in(OUTAGE, 4));
     println!("{name}: {cost} requests in {OUTAGE:?}, {most} allowed");
     assert!(cost >= 4, "{name}: {cost} requests");
@@ -230,21 +198,18 @@ fn an_outage_at_the_lists_end_fails_none_of_the_last_items() {
     // In one run, and in the next one, whose list holds what is done already;
     // with enough items to show an outage by themselves, and with too few.
     for (done, more) in [(0, 20), (20, 5), (20, 3), (20, 1)] {
-        let place = Place::new();
-        let ids = names(done + more);
+        let mut bench = bench(&api, names(done), "5m");
         if done > 0 {
             *mended.lock().unwrap() = Some(Instant::now());
-            let job = job(&place, &api.base(), &ids[..done], "max_wait = \"5m\"");
-            assert_exit(&end(spawn(harvest(), &job)), 0);
+            bench.run(&[], 0);
             *mended.lock().unwrap() = Some(Instant::now() + Duration::from_secs(8));
         }
         let asked = api.seen().len();
-        let job = job(&place, &api.base(), &ids, "max_wait = \"5m\"");
+        bench = bench.ids(names(done + more));
 
-        let output = end(spawn(harvest(), &job));
+        bench.run(&[], 0);
 
-        assert_exit(&output, 0);
-        assert_all_recorded(&place, &ids);
+        bench.assert_all_recorded();
         let cost = api.seen().len() - asked - more;
         println!("{cost} requests for an outage of 8 s, {more} items left");
         assert!(
@@ -262,17 +227,15 @@ fn bad_items_at_the_lists_end_fail_while_the_server_is_up() {
         Err(_) => good(request),
     });
     for bad in [1, 3, 6] {
-        let place = Place::new();
         let mut ids = names(20);
         ids.extend((0..bad).map(|n: usize| n.to_string()));
-        let job = job(&place, &api.base(), &ids, "max_wait = \"5m\"");
+        let bench = bench(&api, ids, "5m");
         let asked = api.seen().len();
 
-        let output = end(spawn(harvest(), &job));
+        let output = bench.run(&[], 3);
 
-        assert_exit(&output, 3);
-        place.assert_exactly_once("out.ndjson", ids.iter().map(String::as_str));
-        let failures = place.json_lines("out.ndjson.failed.ndjson");
+        bench.assert_exactly_once();
+        let failures = bench.failures();
         assert_eq!(failures.len(), bad, "{}", told(&output));
         for failure in &failures {
             assert_eq!(failure["reason"], "server_error");
@@ -288,35 +251,26 @@ fn bad_items_at_the_lists_end_fail_while_the_server_is_up() {
 /// peer does whose machine lost its power or its network.
 #[test]
 fn half_open_connections_end_by_the_attempts_time_out_and_the_run_goes_on() {
-    let ids: Vec<String> = (0..300).map(track_id).collect();
-    let place = Place::new();
-    place.write("ids.txt", &(ids.join("\n") + "\n"));
-    let api = Api::start(&["--latency", "20ms"]);
-    let text = api
-        .job(
-            "file = \"ids.txt\"",
-            "rate = \"100/s\"\nconcurrency = 8",
-            "path = \"out.ndjson\"",
-            "[retry]\nattempts = 3\nbackoff = \"50ms..1s\"",
-        )
-        .replace("[auth]", "timeout = \"1s\"\n[auth]");
-    let job = place.write("job.toml", &text);
-    let run = spawn(harvest(), &job);
-    until(|| api.items().len() >= 60);
-    signal(api.pid(), "-STOP");
+    let bench = Bench::sandbox(&["--latency", "20ms"])
+        .ids((0..300).map(track_id))
+        .with("request", "timeout = \"1s\"")
+        .with("limits", "rate = \"100/s\"\nconcurrency = 8")
+        .with("retry", "attempts = 3\nbackoff = \"50ms..1s\"");
+    let run = bench.start(&[]);
+    until(|| bench.server.items().len() >= 60);
+    signal(bench.server.pid(), "-STOP");
     std::thread::sleep(Duration::from_secs(6));
-    signal(api.pid(), "-CONT");
+    signal(bench.server.pid(), "-CONT");
 
     let output = end(run);
 
     assert_exit(&output, 0);
-    assert_all_recorded(&place, &ids);
+    bench.assert_all_recorded();
     // One attempt takes a second here, so there are at most as many as that, and those in flight.
-    let cost = requests(&output) - ids.len() - 1;
+    let cost = requests(&output) - 300 - 1;
     println!("{cost} requests more than items");
     assert!((8..=8 + 8 + 8).contains(&cost), "{cost} requests in 6 s");
-    let said = told(&output);
-    assert!(said.contains("no whole answer within 1s"), "{said}");
+    assert_says(&output, &["no whole answer within 1s"]);
 }
 
 /// A command that runs `harvest` in namespaces of its own, after `setup`.
@@ -349,36 +303,21 @@ fn a_network_that_swallows_everything_ends_the_run_resumable() {
     let Some(mut command) = unshared("--net", setup) else {
         return;
     };
-    let place = Place::new();
-    let ids = names(60);
-    let job = job(&place, "http://10.254.9.2:8080", &ids, "max_wait = \"4s\"");
-    let output = command.arg(&job).output().unwrap();
-    assert_nothing_burnt(
-        &place,
-        &output,
-        &["no whole answer within 2s", "max_wait is 4s"],
-    );
+    let bench = bench("http://10.254.9.2:8080", names(60), "4s");
+    let output = command.arg(&bench.job).output().unwrap();
+    let words = ["no whole answer within 2s", "max_wait is 4s"];
+    assert_nothing_burnt(&bench, &output, &words);
     assert!(requests(&output) <= most_in(Duration::from_secs(8), 4));
 }
 
 #[test]
 fn a_name_that_does_not_resolve_ends_the_run_resumable_and_says_so() {
-    let place = Place::new();
-    let ids = names(30);
-    let job = job(
-        &place,
-        "http://does-not-exist.invalid",
-        &ids,
-        "max_wait = \"3s\"",
-    );
+    let bench = bench("http://does-not-exist.invalid", names(30), "3s");
 
-    let output = harvest().arg(&job).output().unwrap();
+    let output = bench.run(&[], 75);
 
-    assert_nothing_burnt(
-        &place,
-        &output,
-        &["failed to lookup address information", "max_wait is 3s"],
-    );
+    let words = ["failed to lookup address information", "max_wait is 3s"];
+    assert_nothing_burnt(&bench, &output, &words);
     assert!(requests(&output) <= most_in(Duration::from_secs(4), 4));
 }
 
@@ -387,14 +326,14 @@ fn a_name_that_resolves_again_is_waited_for() {
     let place = Place::new();
     let hosts = place.write("hosts", "127.0.0.1 localhost\n");
     let setup = format!("mount --bind '{}' /etc/hosts", hosts.display());
-    let Some(command) = unshared("--mount", &setup) else {
+    let Some(mut command) = unshared("--mount", &setup) else {
         return;
     };
     let api = Raw::start(|request, _| good(request));
     let base = api.base().replace("127.0.0.1", "api.harvest-test.invalid");
-    let ids = names(60);
-    let job = job(&place, &base, &ids, "max_wait = \"5m\"");
-    let run = spawn(command, &job);
+    let bench = bench(base.as_str(), names(60), "5m");
+    command.arg(&bench.job);
+    let run = piped(command);
     std::thread::sleep(Duration::from_secs(4));
     assert!(api.seen().is_empty());
     // In place: a new file would not be the one that is mounted.
@@ -404,9 +343,9 @@ fn a_name_that_resolves_again_is_waited_for() {
     let output = end(run);
 
     assert_exit(&output, 0);
-    assert_all_recorded(&place, &ids);
-    assert_eq!(api.seen().len(), ids.len());
-    let cost = requests(&output) - ids.len();
+    bench.assert_all_recorded();
+    assert_eq!(api.seen().len(), 60);
+    let cost = requests(&output) - 60;
     assert!(
         (3..=most_in(Duration::from_secs(6), 4)).contains(&cost),
         "{cost}"

@@ -1,31 +1,26 @@
 //! Items whose answers come in pages: every way from page to page, what fails
 //! on the way, and what may not be followed. Kills: `pages_resumed.rs`.
 
-use crate::paged::{Asked, elements_of, listing, page_of, run, run_with};
+use crate::paged::{Asked, elements_of, listing, page_of};
 use crate::raw::{Raw, answer, ok};
-use crate::support::{Place, assert_exit, harvest, told};
+use crate::support::{Bench, Place, Server, assert_exit, assert_says, harvest, names, told};
 use std::path::Path;
 
-/// A job over `base`: two items unless `ids` says otherwise.
-fn job(place: &Place, base: &str, ids: &str, pages: &str, output: &str) -> std::path::PathBuf {
-    place.write(
-        "job.toml",
-        &format!(
-            "{ids}\n[request]\nurl = \"{base}/items/{{id}}\"\n[request.pages]\n{pages}\n\
-             [limits]\nrate = \"unlimited\"\n[retry]\nattempts = 3\nbackoff = \"5ms..20ms\"\n\
-             [output]\n{output}\n"
-        ),
-    )
+fn bench<S: Server>(api: S, ids: &[&str], pages: &str) -> Bench<S> {
+    Bench::of(api, "/items/{id}")
+        .ids(ids.iter().copied())
+        .with("request.pages", pages)
+        .with("limits", "rate = \"unlimited\"")
+        .with("retry", "attempts = 3\nbackoff = \"5ms..20ms\"")
 }
 
-const TWO: &str = "[ids]\nlist = [\"a\", \"b\"]";
-const BODY: &str = "path = \"out.ndjson\"";
+const BY_NEXT: &str = "next = \"$.next\"\nitems = \"$.items\"";
 
 #[test]
 fn every_way_gives_every_element_once_byte_for_byte() {
     let ways = [
-        ("next", "next = \"$.next\"\nitems = \"$.items\""),
-        ("relative", "next = \"$.next\"\nitems = \"$.items\""),
+        ("next", BY_NEXT),
+        ("relative", BY_NEXT),
         ("link", "next = \"link\"\nitems = \"$.items\""),
         (
             "cursor",
@@ -47,11 +42,9 @@ fn every_way_gives_every_element_once_byte_for_byte() {
     ];
     for (kind, pages) in ways {
         let api = Raw::start(move |request, _| listing(&Asked::of(request), kind, 12));
-        let place = Place::new();
-        let job = job(&place, &api.base(), TWO, pages, BODY);
-        let output = run(&job);
-        assert_exit(&output, 0);
-        let mut lines = place.lines("out.ndjson");
+        let bench = bench(api, &["a", "b"], pages);
+        let output = bench.run(&[], 0);
+        let mut lines = bench.lines();
         // Of one item in order, and together.
         assert!(
             lines.chunk_by(|a, b| a[..8] == b[..8]).count() == 2,
@@ -63,59 +56,47 @@ fn every_way_gives_every_element_once_byte_for_byte() {
             .flat_map(|id| elements_of(id, 0..12))
             .collect();
         assert_eq!(lines, expected, "{pages}");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains("24 records of 2 items"), "{said}");
+        assert_says(&output, &["24 records of 2 items"]);
         // A total spares the last, empty page.
-        let pages_each = api.seen().len() / 2;
+        let seen = bench.server.seen().len();
+        let pages_each = seen / 2;
         let until_empty = matches!(kind, "offset" | "page") && !pages.contains("total");
         assert_eq!(pages_each, 3 + usize::from(until_empty), "{pages}");
         // Run again, it sends nothing.
-        let seen = api.seen().len();
-        assert_exit(&run(&job), 0);
-        assert_eq!(api.seen().len(), seen);
+        bench.run(&[], 0);
+        assert_eq!(bench.server.seen().len(), seen);
     }
 }
 
 #[test]
 fn a_page_is_a_record_or_all_are_one() {
     let api = Raw::start(|request, _| listing(&Asked::of(request), "next", 12));
-    let place = Place::new();
-    let job_of = |pages: &str, output: &str| {
-        job(&place, &api.base(), "[ids]\nlist = [\"a\"]", pages, output)
+    let of = |pages: &str| {
+        let bench = bench(&api, &["a"], pages);
+        bench.run(&[], 0);
+        bench.lines()
     };
-    assert_exit(
-        &run(&job_of("next = \"$.next\"", "path = \"pages.ndjson\"")),
-        0,
-    );
-    let lines = place.lines("pages.ndjson");
+    let lines = of("next = \"$.next\"");
     assert_eq!(lines.len(), 3);
     for (line, range) in lines.iter().zip([0..5, 5..10, 10..12]) {
         assert!(line.contains(&elements_of("a", range).join(",")), "{line}");
     }
-    let merge = "next = \"$.next\"\nmerge = \"$.items\"";
-    assert_exit(&run(&job_of(merge, "path = \"merged.ndjson\"")), 0);
-    let lines = place.lines("merged.ndjson");
+    let lines = of("next = \"$.next\"\nmerge = \"$.items\"");
     let all = elements_of("a", 0..12).join(",");
     assert_eq!(lines.len(), 1);
-    assert!(
-        lines[0].contains(&format!("\"items\":[{all}]")),
-        "{}",
-        lines[0]
-    );
+    let merged = format!("\"items\":[{all}]");
+    assert!(lines[0].contains(&merged), "{}", lines[0]);
     // max_pages is all that is asked for.
-    let most = "next = \"$.next\"\nitems = \"$.items\"\nmax_pages = 2";
-    assert_exit(&run(&job_of(most, "path = \"most.ndjson\"")), 0);
-    assert_eq!(place.lines("most.ndjson"), elements_of("a", 0..10));
+    let most = format!("{BY_NEXT}\nmax_pages = 2");
+    assert_eq!(of(&most), elements_of("a", 0..10));
 }
 
 #[test]
 fn envelopes_and_rows_are_per_element() {
     let api = Raw::start(|request, _| listing(&Asked::of(request), "next", 7));
-    let place = Place::new();
-    let pages = "next = \"$.next\"\nitems = \"$.items\"";
-    let envelope = "path = \"out.ndjson\"\nrecord = \"envelope\"";
-    assert_exit(&run(&job(&place, &api.base(), TWO, pages, envelope)), 0);
-    let records = place.json_lines("out.ndjson");
+    let envelopes = bench(&api, &["a", "b"], BY_NEXT).with("output", "record = \"envelope\"");
+    envelopes.run(&[], 0);
+    let records = envelopes.records();
     assert_eq!(records.len(), 14);
     for record in &records {
         let id = record["id"].as_str().unwrap();
@@ -127,20 +108,13 @@ fn envelopes_and_rows_are_per_element() {
         );
         assert_eq!(record["status"], 200);
     }
-    let csv = "path = \"out.csv\"\n[output.columns]\nid = \"$.id\"\nn = \"$.n\"";
-    assert_exit(
-        &run(&job(
-            &place,
-            &api.base(),
-            "[ids]\nlist = [\"a\"]",
-            pages,
-            csv,
-        )),
-        0,
-    );
+    let table = bench(&api, &["a"], BY_NEXT)
+        .output("out.csv")
+        .with("output.columns", "id = \"$.id\"\nn = \"$.n\"");
+    table.run(&[], 0);
     let rows: Vec<String> = (0..7).map(|n| format!("a-{n},{n}.00")).collect();
-    assert_eq!(place.lines("out.csv")[0], "id,n");
-    assert_eq!(place.lines("out.csv")[1..], rows);
+    assert_eq!(table.lines()[0], "id,n");
+    assert_eq!(table.lines()[1..], rows);
 }
 
 /// An element that has no row ends its item: nothing more is asked, and the run says so.
@@ -154,26 +128,24 @@ fn an_element_without_a_row_ends_its_item() {
             _ => listing(&asked, "next", 12),
         }
     });
-    let place = Place::new();
-    let csv =
-        "path = \"out.csv\"\n[output.columns]\nid = \"$.id\"\n[checkpoint]\nevery = \"100ms\"";
-    let pages = "next = \"$.next\"\nitems = \"$.items\"";
-    let job = job(&place, &api.base(), TWO, pages, csv);
-    let output = run_with(&job, &[], &[("HARVEST_LIMIT_PAGES", "2")]);
-    assert_exit(&output, 3);
-    let of_a = api.seen().iter().filter(|r| Asked::of(r).id == "a").count();
+    let bench = bench(api, &["a", "b"], BY_NEXT)
+        .output("out.csv")
+        .with("output.columns", "id = \"$.id\"")
+        .with("checkpoint", "every = \"100ms\"")
+        .env("HARVEST_LIMIT_PAGES", "2");
+    let output = bench.run(&[], 3);
+    let seen = bench.server.seen();
+    let of_a = seen.iter().filter(|r| Asked::of(r).id == "a").count();
     assert!((5..1_000).contains(&of_a), "{of_a} pages");
-    let rows = place.lines("out.csv");
+    let rows = bench.lines();
     let of = |id: &str| rows.iter().filter(|row| row.starts_with(id)).count();
     // What was handed on before; `b` is whole.
     assert_eq!((of("a-"), of("b-")), (20, 12), "{}", told(&output));
-    let failures = place.json_lines("out.csv.failed.ndjson");
+    let failures = bench.failures();
     assert_eq!(failures.len(), 1);
     assert_eq!(failures[0]["reason"], "malformed_body");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("32 records of 1 items"), "{said}");
-    assert!(said.contains("1 failed"), "{said}");
-    assert!(said.contains("1 malformed_body"), "{said}");
+    let words = ["32 records of 1 items", "1 failed", "1 malformed_body"];
+    assert_says(&output, &words);
 }
 
 /// Every second page fails, as often as a page may: none uses up another's tries.
@@ -186,13 +158,12 @@ fn a_failing_page_is_tried_alone() {
             _ => listing(&Asked::of(request), "next", 50),
         },
     );
-    let place = Place::new();
-    let pages = "next = \"$.next\"\nitems = \"$.items\"";
-    let job = job(&place, &api.base(), "[ids]\nlist = [\"a\"]", pages, BODY);
-    assert_exit(&run(&job), 0);
-    assert_eq!(place.lines("out.ndjson"), elements_of("a", 0..50));
+    let bench = bench(api, &["a"], BY_NEXT);
+    bench.run(&[], 0);
+    assert_eq!(bench.lines(), elements_of("a", 0..50));
     for page in 0..10 {
-        let asked = api
+        let asked = bench
+            .server
             .seen()
             .iter()
             .filter(|r| Asked::of(r).page == page)
@@ -210,18 +181,10 @@ fn a_page_that_fails_for_good_fails_the_whole_item() {
             _ => listing(&asked, "next", 20),
         }
     });
-    let place = Place::new();
-    let job = job(
-        &place,
-        &api.base(),
-        TWO,
-        "next = \"$.next\"\nitems = \"$.items\"",
-        BODY,
-    );
-    let output = run(&job);
-    assert_exit(&output, 3);
-    assert_eq!(place.lines("out.ndjson"), elements_of("b", 0..20));
-    let failures = place.json_lines("out.ndjson.failed.ndjson");
+    let bench = bench(api, &["a", "b"], BY_NEXT);
+    bench.run(&[], 3);
+    assert_eq!(bench.lines(), elements_of("b", 0..20));
+    let failures = bench.failures();
     assert_eq!(failures.len(), 1);
     assert_eq!(
         (&failures[0]["id"], &failures[0]["reason"]),
@@ -230,9 +193,8 @@ fn a_page_that_fails_for_good_fails_the_whole_item() {
     let said = failures[0]["message"].as_str().unwrap();
     assert!(!said.contains("in the output"), "{said}");
     // From its beginning, for none of it is there.
-    let output = harvest().arg("retry").arg(&job).output().unwrap();
-    assert_exit(&output, 0);
-    let mut lines = place.lines("out.ndjson");
+    bench.run(&["retry"], 0);
+    let mut lines = bench.lines();
     lines.sort_by_key(|line| line.contains("\"id\":\"b"));
     let expected: Vec<String> = ["a", "b"]
         .iter()
@@ -244,7 +206,7 @@ fn a_page_that_fails_for_good_fails_the_whole_item() {
 #[test]
 fn loops_are_failures() {
     for (pages, word) in [
-        ("next = \"$.next\"\nitems = \"$.items\"", "was there before"),
+        (BY_NEXT, "was there before"),
         (
             "page = \"page\"\nitems = \"$.items\"",
             "the same as the one before",
@@ -264,20 +226,20 @@ fn loops_are_failures() {
                 &format!(",\"next\":\"/items/{id}?at={next}\""),
             ))
         });
-        let place = Place::new();
-        let job = job(&place, &api.base(), TWO, pages, BODY);
-        assert_exit(&run(&job), 3);
-        assert!(place.lines("out.ndjson").is_empty());
-        for failure in place.json_lines("out.ndjson.failed.ndjson") {
+        let bench = bench(api, &["a", "b"], pages);
+        bench.run(&[], 3);
+        assert!(bench.lines().is_empty());
+        for failure in bench.failures() {
             assert_eq!(failure["reason"], "page_loop");
             let said = failure["message"].as_str().unwrap();
             assert!(said.contains(word), "{said}");
         }
-        assert!(api.seen().len() <= 10, "{}", api.seen().len());
+        let asked = bench.server.seen().len();
+        assert!(asked <= 10, "{asked}");
     }
 }
 
-const BEARER: &str = "[auth]\ntype = \"bearer\"\ntoken = \"s3cr3t-bearer\"\n";
+const BEARER: &str = "type = \"bearer\"\ntoken = \"s3cr3t-bearer\"";
 
 #[test]
 fn another_origin_gets_no_credentials_and_is_asked_only_if_allowed() {
@@ -288,18 +250,10 @@ fn another_origin_gets_no_credentials_and_is_asked_only_if_allowed() {
         let next = format!(",\"next\":\"{there}/items/{}?at=1\"", asked.id);
         ok(page_of(&asked, 10, &next))
     });
-    let place = Place::new();
-    let pages = "next = \"$.next\"\nitems = \"$.items\"";
-    let refused = job(
-        &place,
-        &api.base(),
-        TWO,
-        pages,
-        &format!("{BODY}\n{BEARER}"),
-    );
-    assert_exit(&run(&refused), 3);
-    assert!(other.seen().is_empty() && place.lines("out.ndjson").is_empty());
-    for failure in place.json_lines("out.ndjson.failed.ndjson") {
+    let refused = bench(&api, &["a", "b"], BY_NEXT).with("auth", BEARER);
+    refused.run(&[], 3);
+    assert!(other.seen().is_empty() && refused.lines().is_empty());
+    for failure in refused.failures() {
         assert_eq!(failure["reason"], "next_page");
         assert!(
             failure["message"]
@@ -308,15 +262,10 @@ fn another_origin_gets_no_credentials_and_is_asked_only_if_allowed() {
                 .contains("other_origins")
         );
     }
-    let allowed = job(
-        &place,
-        &api.base(),
-        TWO,
-        &format!("{pages}\nother_origins = true"),
-        &format!("path = \"allowed.ndjson\"\n{BEARER}"),
-    );
-    assert_exit(&run(&allowed), 0);
-    assert_eq!(place.lines("allowed.ndjson").len(), 20);
+    let pages = format!("{BY_NEXT}\nother_origins = true");
+    let allowed = bench(&api, &["a", "b"], &pages).with("auth", BEARER);
+    allowed.run(&[], 0);
+    assert_eq!(allowed.lines().len(), 20);
     assert_eq!(other.seen().len(), 2);
     for request in other.seen() {
         assert!(!request.head.contains("s3cr3t"), "{}", request.head);
@@ -335,7 +284,7 @@ fn an_api_key_in_the_links_is_sent_on_and_never_kept() {
         (
             "",
             "",
-            "[auth]\ntype = \"api_key\"\nin = \"query\"\nname = \"key\"\nvalue = \"s3cr3t-k3y/+\"",
+            "type = \"api_key\"\nin = \"query\"\nname = \"key\"\nvalue = \"s3cr3t-k3y/+\"",
         ),
         ("", "query = { key = \"${THE_KEY}\" }", ""),
         ("?at=0&key=${THE_KEY}&z=1&fields=a-rather-long-list", "", ""),
@@ -360,49 +309,40 @@ fn an_api_key_in_the_links_is_sent_on_and_never_kept() {
             );
             ok(page_of(&asked, 40, if asked.page < 7 { &next } else { "" }))
         });
-        let place = Place::new();
-        let text = format!(
-            "[ids]\nlist = [\"a\"]\n[request]\nurl = \"{}/items/{{id}}{}\"\n{}\nheaders = {{ X-Note = \"${{NOTE}}\" }}\n\
-             [request.pages]\nnext = \"$.next\"\nitems = \"$.items\"\n{}\n[limits]\nrate = \"unlimited\"\n\
-             [output]\npath = \"out.ndjson\"\n",
-            api.base(),
-            auth.0,
-            auth.1,
-            auth.2
-        );
-        let job = place.write("job.toml", &text);
-        let env = |note: &'static str| {
-            [
-                ("HARVEST_LIMIT_PAGES", "2"),
-                (
-                    "THE_KEY",
-                    if auth.0.is_empty() {
-                        "s3cr3t-k3y/+"
-                    } else {
-                        "s3cr3t-k3y/%2B"
-                    },
-                ),
-                ("NOTE", note),
-            ]
+        let value = match auth.0 {
+            "" => "s3cr3t-k3y/+",
+            _ => "s3cr3t-k3y/%2B",
         };
-        assert_exit(&run_with(&job, &[], &env("stop")), 3);
-        assert_eq!(place.lines("out.ndjson"), elements_of("a", 0..20));
-        let failure = &place.json_lines("out.ndjson.failed.ndjson")[0];
+        let mut bench = Bench::of(api, &format!("/items/{{id}}{}", auth.0))
+            .ids(["a"])
+            .with("request", "headers = { X-Note = \"${NOTE}\" }")
+            .with("request", auth.1)
+            .with("request.pages", BY_NEXT)
+            .with("limits", "rate = \"unlimited\"")
+            .env("HARVEST_LIMIT_PAGES", "2")
+            .env("THE_KEY", value)
+            .env("NOTE", "stop");
+        if !auth.2.is_empty() {
+            bench = bench.with("auth", auth.2);
+        }
+        bench.run(&[], 3);
+        assert_eq!(bench.lines(), elements_of("a", 0..20));
+        let failure = &bench.failures()[0];
         let said = failure["message"].as_str().unwrap();
         assert!(
             said.contains("the 20 records of the item's first 4 pages are in the output"),
             "{said}"
         );
-        assert_no_secret(&place, "s3cr3t");
+        assert_no_secret(&bench.place, "s3cr3t");
         // `retry` goes on after them.
-        let before = api.seen().len();
-        let output = run_with(&job, &["retry"], &env("go-on"));
-        assert_exit(&output, 0);
-        assert_eq!(place.lines("out.ndjson"), elements_of("a", 0..40));
-        let first = Asked::of(&api.seen()[before]).page;
+        let before = bench.server.seen().len();
+        bench = bench.env("NOTE", "go-on");
+        let output = bench.run(&["retry"], 0);
+        assert_eq!(bench.lines(), elements_of("a", 0..40));
+        let first = Asked::of(&bench.server.seen()[before]).page;
         assert_eq!(first, 4, "{}", told(&output));
-        assert_no_secret(&place, "s3cr3t");
-        assert!(place.lines("out.ndjson.failed.ndjson").is_empty());
+        assert_no_secret(&bench.place, "s3cr3t");
+        assert_eq!(bench.counts().1, 0);
     }
 }
 
@@ -421,42 +361,25 @@ fn assert_no_secret(place: &Place, secret: &str) {
 #[test]
 fn a_plain_listing_is_one_item() {
     let api = Raw::start(|request, _| listing(&Asked::of(request), "next", 12));
-    let place = Place::new();
-    let text = format!(
-        "[request]\nurl = \"{}/items/all\"\n[request.pages]\nnext = \"$.next\"\nitems = \"$.items\"\n\
-         [limits]\nrate = \"unlimited\"\n[output]\npath = \"out.ndjson\"\nrecord = \"envelope\"\n",
-        api.base()
-    );
-    let job = place.write("job.toml", &text);
-    let output = harvest().arg("check").arg(&job).output().unwrap();
-    assert_exit(&output, 0);
-    let plan = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        plan.contains("next = $.next; each element of $.items is a record"),
-        "{plan}"
-    );
-    assert_exit(&run(&job), 0);
-    let records = place.json_lines("out.ndjson");
+    let bench = bench(api, &[], BY_NEXT).with("output", "record = \"envelope\"");
+    let list = "[ids]\nfile = \"ids.txt\"\n";
+    bench.edit(list, "");
+    bench.edit("{id}", "all");
+    let check = bench.run(&["check"], 0);
+    let words = "next = $.next; each element of $.items is a record";
+    assert_says(&check, &[words]);
+    bench.run(&[], 0);
+    let records = bench.records();
     assert_eq!(records.len(), 12);
     assert!(records.iter().all(|record| record["id"] == "listing"));
-    let status = harvest().arg("status").arg(&job).output().unwrap();
-    let said = String::from_utf8_lossy(&status.stdout).into_owned();
-    assert!(
-        said.contains("records    12") && said.contains("items      1 have"),
-        "{said}"
-    );
-    let (seen, again) = (api.seen().len(), run(&job));
-    assert_exit(&again, 0);
-    assert_eq!(api.seen().len(), seen);
+    let status = bench.run(&["status"], 0);
+    assert_says(&status, &["records    12", "items      1 have"]);
+    let seen = bench.server.seen().len();
+    bench.run(&[], 0);
+    assert_eq!(bench.server.seen().len(), seen);
     // With a list, the hole is missed.
-    let listed = place.write("listed.toml", &format!("[ids]\nlist = [\"a\"]\n{text}"));
-    let output = run(&listed);
-    assert_exit(&output, 2);
-    assert!(
-        String::from_utf8_lossy(&output.stderr).contains("leave [ids] out"),
-        "{}",
-        told(&output)
-    );
+    bench.edit("[request]\n", &format!("{list}[request]\n"));
+    assert_says(&bench.run(&[], 2), &["leave [ids] out"]);
 }
 
 /// The item's own first page tells that the server is up: a later page that
@@ -468,15 +391,10 @@ fn a_listing_with_a_bad_page_ends() {
             3 => answer(status, "", "{}"),
             _ => listing(&Asked::of(request), "next", 40),
         });
-        let place = Place::new();
-        let pages = "next = \"$.next\"\nitems = \"$.items\"";
-        let job = job(&place, &api.base(), "[ids]\nlist = [\"a\"]", pages, BODY);
-        assert_exit(&run(&job), 3);
-        assert_eq!(
-            place.json_lines("out.ndjson.failed.ndjson")[0]["reason"],
-            "server_error"
-        );
-        assert!(place.lines("out.ndjson").is_empty());
+        let bench = bench(api, &["a"], BY_NEXT);
+        bench.run(&[], 3);
+        assert_eq!(bench.failures()[0]["reason"], "server_error");
+        assert!(bench.lines().is_empty());
     }
 }
 
@@ -486,12 +404,10 @@ fn a_page_told_to_wait_is_asked_again_and_no_other() {
         (2, 1) => answer("429 Too Many Requests", "Retry-After: 1\r\n", "{}"),
         _ => listing(&Asked::of(request), "next", 20),
     });
-    let place = Place::new();
-    let pages = "next = \"$.next\"\nitems = \"$.items\"";
-    let job = job(&place, &api.base(), "[ids]\nlist = [\"a\"]", pages, BODY);
-    assert_exit(&run(&job), 0);
-    assert_eq!(place.lines("out.ndjson"), elements_of("a", 0..20));
-    assert_eq!(api.seen().len(), 5);
+    let bench = bench(api, &["a"], BY_NEXT);
+    bench.run(&[], 0);
+    assert_eq!(bench.lines(), elements_of("a", 0..20));
+    assert_eq!(bench.server.seen().len(), 5);
 }
 
 /// An error with status 200 in the place of a page: every item gets it, so it
@@ -499,36 +415,22 @@ fn a_page_told_to_wait_is_asked_again_and_no_other() {
 #[test]
 fn errors_in_the_place_of_pages_are_no_pages() {
     let api = Raw::start(|_, _| ok("{\"error\":\"log in, please\"}"));
-    let place = Place::new();
-    let ids: Vec<String> = (0..150).map(|n| format!("\"i{n}\"")).collect();
-    let ids = format!("[ids]\nlist = [{}]", ids.join(","));
-    for pages in [
-        "next = \"$.next\"\nitems = \"$.items\"",
-        "next = \"$.next\"",
-    ] {
-        let job = job(&place, &api.base(), &ids, pages, BODY);
-        let output = run_with(&job, &["run", "--fresh", "--yes"], &[]);
-        assert_exit(&output, 1);
-        assert!(
-            String::from_utf8_lossy(&output.stderr).contains("failed in the same way"),
-            "{}",
-            told(&output)
-        );
-        assert!(place.lines("out.ndjson").is_empty());
-        assert!(place.lines("out.ndjson.failed.ndjson").is_empty());
+    for pages in [BY_NEXT, "next = \"$.next\""] {
+        let bench = bench(&api, &[], pages).ids(names(150));
+        assert_says(&bench.run(&[], 1), &["failed in the same way"]);
+        assert_eq!(bench.counts(), (0, 0));
     }
-    let api = Raw::start(|request, times| match (Asked::of(request).page, times) {
-        (2, 1) => ok("{\"error\":\"busy\"}"),
-        _ => listing(&Asked::of(request), "next", 20),
-    });
     for (pages, lines) in [
         ("next = \"$.next\"\nitems = \"$.items[*]\"", 20),
         ("next = \"$.next\"", 4),
     ] {
-        let ids = "[ids]\nlist = [\"a\"]";
-        let job = job(&place, &api.base(), ids, pages, "path = \"later.ndjson\"");
-        assert_exit(&run_with(&job, &["run", "--fresh", "--yes"], &[]), 0);
-        assert_eq!(place.lines("later.ndjson").len(), lines);
+        let api = Raw::start(|request, times| match (Asked::of(request).page, times) {
+            (2, 1) => ok("{\"error\":\"busy\"}"),
+            _ => listing(&Asked::of(request), "next", 20),
+        });
+        let bench = bench(api, &["a"], pages);
+        bench.run(&[], 0);
+        assert_eq!(bench.lines().len(), lines);
     }
 }
 

@@ -1,7 +1,7 @@
 //! How a redirect is followed: the method (RFC 9110 sections 15.4.2 to 15.4.9).
 
 use crate::raw::{Raw, answer, ok};
-use crate::support::{Place, assert_exit, harvest};
+use crate::support::Bench;
 
 #[test]
 fn a_post_is_followed_with_get_after_301_302_and_303_and_with_post_after_307_and_308() {
@@ -16,21 +16,16 @@ fn a_post_is_followed_with_get_after_301_302_and_303_and_with_post_after_307_and
                 (_, id) => ok(format!("{{\"id\":\"{}\"}}", id.unwrap())),
             }
         });
-        let place = Place::new();
         let ids = ["301", "302", "303", "307", "308"];
-        let job = place.write(
-            "job.toml",
-            &format!(
-                "[ids]\nlist = {ids:?}\n[request]\nmethod = \"{method}\"\nurl = \"{}/items/{{id}}\"\n\
-                 [limits]\nrate = \"100/s\"\n[output]\npath = \"out.ndjson\"\n",
-                api.base()
-            ),
-        );
+        let bench = Bench::of(api, "/items/{id}")
+            .ids(ids)
+            .with("request", &format!("method = \"{method}\""))
+            .with("limits", "rate = \"100/s\"");
 
-        assert_exit(&harvest().arg(job).output().unwrap(), 0);
+        bench.run(&[], 0);
 
-        place.assert_exactly_once("out.ndjson", ids);
-        let seen = api.seen();
+        bench.assert_exactly_once();
+        let seen = bench.server.seen();
         assert_eq!(seen.len(), 2 * ids.len());
         for id in ids {
             let of = |folder: &str| {

@@ -2,82 +2,68 @@
 //! with the old token, wait for the next one, and no item pays (promise 5).
 #![cfg(unix)]
 
-use crate::child::{end, signal, spawn, until};
-use crate::raw::{Raw, Reply, Req, Then, answer, bytes, ok};
-use crate::support::{Api, Place, assert_exit, harvest, most_in_window, told, track_id};
+use crate::child::{end, signal, until};
+use crate::raw::{Raw, Reply, Req, Then, answer, bytes, good, ok};
+use crate::support::{self, assert_exit, assert_says, most_in_window, names, told, track_id};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::process::Output;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
+
+#[derive(Default)]
+struct Tokens {
+    /// Refused, whatever was said of them.
+    revoked: Mutex<BTreeSet<String>>,
+    /// How long a refusal takes.
+    thinks: Mutex<Duration>,
+}
+
+type Bench = support::Bench<Raw<Tokens>>;
 
 /// An API with its token endpoint. `grant(n-th request)` answers that one;
 /// `None` grants the token `t<n>`, that is said to live for `life`.
-struct Guarded {
-    api: Raw,
-    /// The tokens that are refused, whatever was said of them.
-    revoked: Arc<Mutex<BTreeSet<String>>>,
-    /// How long a refusal takes.
-    thinks: Arc<Mutex<Duration>>,
+fn bench(
+    life: &'static str,
+    items: usize,
+    limits: &str,
+    grant: impl Fn(usize) -> Option<Reply> + Send + Sync + 'static,
+) -> Bench {
+    let api = Raw::sharing(Tokens::default(), move |tokens, request, times| {
+        if request.method == "POST" {
+            return grant(times).unwrap_or_else(|| granted(times, life));
+        }
+        let token = request.header("authorization").unwrap_or("none");
+        let token = token.trim_start_matches("Bearer ");
+        if token.starts_with('t') && !tokens.revoked.lock().unwrap().contains(token) {
+            return good(request);
+        }
+        let refusal = "{\"error\":{\"message\":\"expired\"}}";
+        let mut refusal = answer("401 Unauthorized", "", refusal);
+        refusal.parts[0].0 = *tokens.thinks.lock().unwrap();
+        refusal
+    });
+    let auth = format!(
+        "type = \"client_credentials\"\ntoken_url = \"{}/token\"\n\
+         client_id = \"test-client\"\nclient_secret = \"s3cr3t-of-the-test\"",
+        api.base()
+    );
+    Bench::of(api, "/items/{id}")
+        .ids(names(items))
+        .with("request", "timeout = \"1s\"")
+        .with("auth", &auth)
+        .with("limits", limits)
+        .with("retry", "attempts = 2")
 }
 
-impl Guarded {
-    fn start(
-        life: &'static str,
-        grant: impl Fn(usize) -> Option<Reply> + Send + Sync + 'static,
-    ) -> Guarded {
-        let revoked: Arc<Mutex<BTreeSet<String>>> = Arc::default();
-        let thinks: Arc<Mutex<Duration>> = Arc::default();
-        let api = {
-            let (revoked, thinks) = (Arc::clone(&revoked), Arc::clone(&thinks));
-            Raw::start(move |request, times| {
-                if request.method == "POST" {
-                    return grant(times).unwrap_or_else(|| granted(times, life));
-                }
-                let token = request.header("authorization").unwrap_or("none");
-                let token = token.trim_start_matches("Bearer ");
-                if token.starts_with('t') && !revoked.lock().unwrap().contains(token) {
-                    ok(format!("{{\"id\":\"{}\"}}", request.last()))
-                } else {
-                    let refusal = "{\"error\":{\"message\":\"expired\"}}";
-                    let mut refusal = answer("401 Unauthorized", "", refusal);
-                    refusal.parts[0].0 = *thinks.lock().unwrap();
-                    refusal
-                }
-            })
-        };
-        Guarded {
-            api,
-            revoked,
-            thinks,
-        }
-    }
-
+impl Bench {
     fn revoke(&self, token: &str) {
-        self.revoked.lock().unwrap().insert(token.to_owned());
-    }
-
-    fn job(&self, place: &Place, ids: &[String], limits: &str) -> PathBuf {
-        place.write("ids.txt", &(ids.join("\n") + "\n"));
-        place.write(
-            "job.toml",
-            &format!(
-                "[ids]\nfile = \"ids.txt\"\n[request]\nurl = \"{base}/items/{{id}}\"\ntimeout = \"1s\"\n\
-                 [auth]\ntype = \"client_credentials\"\ntoken_url = \"{base}/token\"\n\
-                 client_id = \"test-client\"\nclient_secret = \"s3cr3t-of-the-test\"\n\
-                 [limits]\n{limits}\n[retry]\nattempts = 2\n[output]\npath = \"out.ndjson\"\n",
-                base = self.api.base()
-            ),
-        )
+        let mut revoked = self.server.state.revoked.lock().unwrap();
+        revoked.insert(token.to_owned());
     }
 
     /// The token requests, and the item requests with the token of each.
     fn seen(&self) -> (Vec<Req>, Vec<(Req, String)>) {
-        let (tokens, items): (Vec<Req>, Vec<Req>) = self
-            .api
-            .seen()
-            .into_iter()
-            .partition(|r| r.method == "POST");
+        let seen = self.server.seen().into_iter();
+        let (tokens, items): (Vec<Req>, Vec<Req>) = seen.partition(|r| r.method == "POST");
         let with = |r: Req| {
             let token = r
                 .header("authorization")
@@ -93,17 +79,6 @@ fn granted(times: usize, life: &str) -> Reply {
     ok(format!(
         "{{\"access_token\":\"t{times}\",\"token_type\":\"bearer\"{life}}}"
     ))
-}
-
-fn names(count: usize) -> Vec<String> {
-    (0..count).map(|n| format!("i{n}")).collect()
-}
-
-#[track_caller]
-fn assert_all_recorded(place: &Place, ids: &[String], output: &Output) {
-    assert_exit(output, 0);
-    assert!(place.lines("out.ndjson.failed.ndjson").is_empty());
-    place.assert_exactly_once("out.ndjson", ids.iter().map(String::as_str));
 }
 
 /// A token that lives 10 s is renewed after 9. The second and third request fail.
@@ -181,19 +156,22 @@ fn a_token_endpoint_that_fails_while_workers_are_busy_costs_nobody_anything() {
 
 fn endpoint_fails_twice(name: &str, reply: &Reply) {
     let reply = reply.clone();
-    let server = Guarded::start(",\"expires_in\":10", move |times| match times {
-        2 | 3 => Some(reply.clone()),
-        _ => None,
-    });
-    let place = Place::new();
-    let ids = names(130);
-    let job = server.job(&place, &ids, "rate = \"10/s\"\nmax_wait = \"2s\"");
+    let limits = "rate = \"10/s\"\nmax_wait = \"2s\"";
+    let bench = bench(
+        ",\"expires_in\":10",
+        130,
+        limits,
+        move |times| match times {
+            2 | 3 => Some(reply.clone()),
+            _ => None,
+        },
+    );
 
-    let output = end(spawn(harvest(), &job));
+    let output = end(bench.start(&[]));
 
     assert_eq!(output.status.code(), Some(0), "{name}: {}", told(&output));
-    assert_all_recorded(&place, &ids, &output);
-    let (tokens, items) = server.seen();
+    bench.assert_all_recorded();
+    let (tokens, items) = bench.seen();
     assert!(
         (4..=5).contains(&tokens.len()),
         "{name}: {} token requests",
@@ -239,13 +217,10 @@ fn an_expires_in_that_is_missing_negative_or_absurd_is_borne() {
         ",\"expires_in\":\"3600\"",
         ",\"expires_in\":4102444800",
     ] {
-        let server = Guarded::start(life, |_| None);
-        let place = Place::new();
-        let ids = names(40);
-        let job = server.job(&place, &ids, "rate = \"100/s\"");
-        let output = end(spawn(harvest(), &job));
-        assert_all_recorded(&place, &ids, &output);
-        let tokens = server.seen().0.len();
+        let bench = bench(life, 40, "rate = \"100/s\"", |_| None);
+        bench.run(&[], 0);
+        bench.assert_all_recorded();
+        let tokens = bench.seen().0.len();
         assert_eq!(tokens, 1, "{life}: {tokens} token requests");
     }
 }
@@ -253,13 +228,15 @@ fn an_expires_in_that_is_missing_negative_or_absurd_is_borne() {
 /// A life of nearly nothing must not make a request of its own of every item.
 #[test]
 fn tokens_that_live_a_moment_are_not_asked_for_without_end() {
-    let server = Guarded::start(",\"expires_in\":0.05", |_| None);
-    let place = Place::new();
-    let ids = names(20);
-    let job = server.job(&place, &ids, "rate = \"100/s\"\nconcurrency = 4");
-    let output = end(spawn(harvest(), &job));
-    assert_all_recorded(&place, &ids, &output);
-    let (tokens, _) = server.seen();
+    let bench = bench(
+        ",\"expires_in\":0.05",
+        20,
+        "rate = \"100/s\"\nconcurrency = 4",
+        |_| None,
+    );
+    bench.run(&[], 0);
+    bench.assert_all_recorded();
+    let (tokens, _) = bench.seen();
     for pair in tokens.windows(2) {
         let apart = pair[1].at - pair[0].at;
         assert!(apart >= Duration::from_millis(400), "{apart:?} apart");
@@ -268,20 +245,23 @@ fn tokens_that_live_a_moment_are_not_asked_for_without_end() {
 
 #[test]
 fn a_token_that_is_revoked_early_is_renewed_once() {
-    let server = Guarded::start(",\"expires_in\":3600", |_| None);
-    let place = Place::new();
-    let ids = names(200);
-    let job = server.job(&place, &ids, "rate = \"100/s\"\nconcurrency = 8");
-    let run = spawn(harvest(), &job);
-    until(|| server.api.seen().len() > 60);
-    server.revoke("t1");
-    until(|| server.api.seen().len() > 140);
-    server.revoke("t2");
+    let bench = bench(
+        ",\"expires_in\":3600",
+        200,
+        "rate = \"100/s\"\nconcurrency = 8",
+        |_| None,
+    );
+    let run = bench.start(&[]);
+    until(|| bench.server.seen().len() > 60);
+    bench.revoke("t1");
+    until(|| bench.server.seen().len() > 140);
+    bench.revoke("t2");
 
     let output = end(run);
 
-    assert_all_recorded(&place, &ids, &output);
-    let (tokens, items) = server.seen();
+    assert_exit(&output, 0);
+    bench.assert_all_recorded();
+    let (tokens, items) = bench.seen();
     assert_eq!(
         tokens.len(),
         3,
@@ -294,7 +274,7 @@ fn a_token_that_is_revoked_early_is_renewed_once() {
         assert_eq!(late.count(), 0, "{revoked} was sent after it was refused");
     }
     assert!(
-        items.len() <= ids.len() + 2 * 8,
+        items.len() <= bench.ids.len() + 2 * 8,
         "{} item requests",
         items.len()
     );
@@ -303,20 +283,21 @@ fn a_token_that_is_revoked_early_is_renewed_once() {
 /// No third is asked in vain: two in a row are an accident, and the third gets through.
 #[test]
 fn two_different_tokens_that_are_refused_in_a_row_fail_no_item() {
-    let server = Guarded::start(",\"expires_in\":3600", |_| None);
-    server.revoke("t1");
-    server.revoke("t2");
-    let place = Place::new();
-    let ids = names(50);
-    let job = server.job(&place, &ids, "rate = \"100/s\"\nconcurrency = 8");
+    let bench = bench(
+        ",\"expires_in\":3600",
+        50,
+        "rate = \"100/s\"\nconcurrency = 8",
+        |_| None,
+    );
+    bench.revoke("t1");
+    bench.revoke("t2");
 
-    let output = end(spawn(harvest(), &job));
-
-    assert_all_recorded(&place, &ids, &output);
-    let (tokens, items) = server.seen();
+    bench.run(&[], 0);
+    bench.assert_all_recorded();
+    let (tokens, items) = bench.seen();
     assert_eq!(tokens.len(), 3);
     assert!(
-        items.len() <= ids.len() + 2 * 8,
+        items.len() <= bench.ids.len() + 2 * 8,
         "{} item requests",
         items.len()
     );
@@ -326,114 +307,96 @@ fn two_different_tokens_that_are_refused_in_a_row_fail_no_item() {
 /// be dead when it arrives, and that says nothing about credentials or items.
 #[test]
 fn tokens_that_are_dead_on_arrival_again_and_again_fail_no_item() {
-    let server = Guarded::start(",\"expires_in\":3600", |_| None);
-    *server.thinks.lock().unwrap() = Duration::from_millis(400);
+    let bench = bench(
+        ",\"expires_in\":3600",
+        50,
+        "rate = \"100/s\"\nconcurrency = 8",
+        |_| None,
+    );
+    *bench.server.state.thinks.lock().unwrap() = Duration::from_millis(400);
     for token in 1..=6 {
-        server.revoke(&format!("t{token}"));
+        bench.revoke(&format!("t{token}"));
     }
-    let place = Place::new();
-    let ids = names(50);
-    let job = server.job(&place, &ids, "rate = \"100/s\"\nconcurrency = 8");
 
-    let output = end(spawn(harvest(), &job));
-
-    assert_all_recorded(&place, &ids, &output);
-    assert_eq!(server.seen().0.len(), 7);
+    bench.run(&[], 0);
+    bench.assert_all_recorded();
+    assert_eq!(bench.seen().0.len(), 7);
 }
 
 /// In the middle of a run, too; three in a row are the credentials.
 #[test]
 fn tokens_that_are_refused_in_a_row_stop_the_run_at_the_third_and_fail_no_item() {
     for (bad, code) in [(2, 0), (9, 1)] {
-        let server = Guarded::start(",\"expires_in\":3600", |_| None);
-        let place = Place::new();
-        let ids = names(200);
-        let job = server.job(&place, &ids, "rate = \"100/s\"\nconcurrency = 8");
-        let run = spawn(harvest(), &job);
-        until(|| server.api.seen().len() > 60);
+        let bench = bench(
+            ",\"expires_in\":3600",
+            200,
+            "rate = \"100/s\"\nconcurrency = 8",
+            |_| None,
+        );
+        let run = bench.start(&[]);
+        until(|| bench.server.seen().len() > 60);
         for token in 1..=bad {
-            server.revoke(&format!("t{token}"));
+            bench.revoke(&format!("t{token}"));
         }
 
         let output = end(run);
 
         assert_exit(&output, code);
-        assert!(place.lines("out.ndjson.failed.ndjson").is_empty());
+        assert_eq!(bench.counts().1, 0);
         if code == 1 {
             // Three different items have to see it, too, and one of them may see several.
-            let tokens = server.seen().0.len();
+            let tokens = bench.seen().0.len();
             assert!((3..=8).contains(&tokens), "{tokens} token requests");
-            let said = told(&output);
-            assert!(
-                said.contains("fresh access tokens in a row were refused"),
-                "{said}"
-            );
+            assert_says(&output, &["fresh access tokens in a row were refused"]);
             // The same command goes on, when the API has come to its senses.
-            server.revoked.lock().unwrap().clear();
-            assert_exit(&end(spawn(harvest(), &job)), 0);
+            bench.server.state.revoked.lock().unwrap().clear();
+            bench.run(&[], 0);
         }
-        place.assert_exactly_once("out.ndjson", ids.iter().map(String::as_str));
+        bench.assert_exactly_once();
     }
 }
 
 #[test]
 fn a_token_endpoint_that_is_down_at_first_is_waited_for() {
-    let server = Guarded::start(",\"expires_in\":3600", |times| {
+    let bench = bench(",\"expires_in\":3600", 20, "rate = \"100/s\"", |times| {
         (times <= 4).then(|| answer("503 Service Unavailable", "", ""))
     });
-    let place = Place::new();
-    let ids = names(20);
-    let job = server.job(&place, &ids, "rate = \"100/s\"");
-    let output = end(spawn(harvest(), &job));
-    assert_all_recorded(&place, &ids, &output);
-    let (tokens, items) = server.seen();
+    let output = bench.run(&[], 0);
+    bench.assert_all_recorded();
+    let (tokens, items) = bench.seen();
     assert_eq!((tokens.len(), items.len()), (5, 20));
-    assert!(
-        told(&output).contains("the token endpoint answered 503"),
-        "{}",
-        told(&output)
-    );
+    assert_says(&output, &["the token endpoint answered 503"]);
 }
 
 #[test]
 fn a_token_endpoint_that_asks_for_more_patience_than_max_wait_ends_the_run_resumable() {
-    let server = Guarded::start(",\"expires_in\":3600", |times| {
-        (times == 1).then(|| answer("429 Too Many Requests", "Retry-After: 7200\r\n", "{}"))
-    });
-    let place = Place::new();
-    let ids = names(10);
-    let job = server.job(&place, &ids, "rate = \"100/s\"\nmax_wait = \"10m\"");
-    let output = end(spawn(harvest(), &job));
-    assert_exit(&output, 75);
-    assert!(
-        told(&output).contains("the token endpoint asked to wait until"),
-        "{}",
-        told(&output)
+    let bench = bench(
+        ",\"expires_in\":3600",
+        10,
+        "rate = \"100/s\"\nmax_wait = \"10m\"",
+        |times| {
+            (times == 1).then(|| answer("429 Too Many Requests", "Retry-After: 7200\r\n", "{}"))
+        },
     );
-    assert!(place.lines("out.ndjson.failed.ndjson").is_empty());
-    assert_eq!(server.api.seen().len(), 1);
+    let output = bench.run(&[], 75);
+    assert_says(&output, &["the token endpoint asked to wait until"]);
+    assert_eq!(bench.counts().1, 0);
+    assert_eq!(bench.server.seen().len(), 1);
 }
 
 /// A process that slept through its token's life, and its answers' time-outs.
 #[test]
 fn a_run_that_was_stopped_for_longer_than_a_tokens_life_fails_no_item_and_makes_no_burst() {
     const PER_SECOND: usize = 40;
-    let ids: Vec<String> = (0..300).map(track_id).collect();
-    let place = Place::new();
-    place.write("ids.txt", &(ids.join("\n") + "\n"));
-    let api = Api::start(&["--token-lifetime", "2s", "--latency", "100ms"]);
-    let text = api
-        .job(
-            "file = \"ids.txt\"",
-            &format!("rate = [\"{PER_SECOND}/s\", \"300/10s\"]\nconcurrency = 16"),
-            "path = \"out.ndjson\"",
-            "[retry]\nattempts = 2",
-        )
-        .replace("[auth]", "timeout = \"2s\"\n[auth]");
-    let job = place.write("job.toml", &text);
-    let run = spawn(harvest(), &job);
+    let rate = format!("rate = [\"{PER_SECOND}/s\", \"300/10s\"]\nconcurrency = 16");
+    let bench = support::Bench::sandbox(&["--token-lifetime", "2s", "--latency", "100ms"])
+        .ids((0..300).map(track_id))
+        .with("request", "timeout = \"2s\"")
+        .with("limits", &rate)
+        .with("retry", "attempts = 2");
+    let run = bench.start(&[]);
     for stop in 1..=2 {
-        until(|| api.items().len() >= 80 * stop);
+        until(|| bench.server.items().len() >= 80 * stop);
         signal(run.id(), "-STOP");
         std::thread::sleep(Duration::from_secs(5));
         signal(run.id(), "-CONT");
@@ -441,14 +404,20 @@ fn a_run_that_was_stopped_for_longer_than_a_tokens_life_fails_no_item_and_makes_
 
     let output = end(run);
 
-    assert_all_recorded(&place, &ids, &output);
-    let mut times: Vec<f64> = api.seen().iter().map(|s| s.t).collect();
+    assert_exit(&output, 0);
+    bench.assert_all_recorded();
+    let mut times: Vec<f64> = bench.server.seen().iter().map(|s| s.t).collect();
     let most = most_in_window(&mut times, 1.0);
     println!("at most {most} requests in a second, {PER_SECOND} are allowed");
     // A tenth more for a server that reads its clock late on a busy machine
     // (tests/paced/quotas.rs holds the number itself): a burst would be hundreds.
     assert!(most <= PER_SECOND * 11 / 10, "{most} requests in a second");
     // Nothing that was known to be dead was sent: at most what was in flight was refused.
-    let refused = api.items().iter().filter(|s| s.status == Some(401)).count();
+    let refused = bench
+        .server
+        .items()
+        .iter()
+        .filter(|s| s.status == Some(401))
+        .count();
     assert!(refused <= 2, "{refused} refused");
 }

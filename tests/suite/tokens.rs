@@ -1,34 +1,21 @@
 //! Promise 5: one token. By the log of an API whose tokens live two seconds,
 //! and with credentials or a token endpoint that are no good.
 
-use crate::support::{Api, Place, assert_exit, harvest, told, track_id};
+use crate::support::{Bench, assert_says, track_id};
 use std::collections::{BTreeMap, HashSet};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 #[test]
 fn two_second_tokens_are_renewed_once_a_life_and_fail_no_item() {
-    let ids: Vec<String> = (0..5_000).map(track_id).collect();
-    let place = Place::new();
-    let api = Api::start(&["--token-lifetime", "2s"]);
-    place.write("ids.txt", &(ids.join("\n") + "\n"));
-    let job = place.write(
-        "job.toml",
-        &api.job(
-            "file = \"ids.txt\"",
-            "rate = \"200/s\"\nconcurrency = 8",
-            "path = \"out.ndjson\"",
-            "",
-        ),
-    );
+    let bench = Bench::sandbox(&["--token-lifetime", "2s"])
+        .ids((0..5_000).map(track_id))
+        .with("limits", "rate = \"200/s\"\nconcurrency = 8");
 
-    let output = harvest().arg(&job).output().unwrap();
+    bench.run(&[], 0);
 
-    assert_exit(&output, 0);
-    assert!(place.json_lines("out.ndjson.failed.ndjson").is_empty());
-    place.assert_exactly_once("out.ndjson", ids.iter().map(String::as_str));
-
-    let mut seen = api.seen();
+    bench.assert_all_recorded();
+    let mut seen = bench.server.seen();
     seen.sort_by(|a, b| a.t.total_cmp(&b.t));
     let duration = seen.last().unwrap().t - seen[0].t;
     let issued: Vec<f64> = seen
@@ -74,26 +61,15 @@ fn two_second_tokens_are_renewed_once_a_life_and_fail_no_item() {
 /// requests with it are on their way. They may all be refused; nothing else.
 #[test]
 fn a_token_that_dies_under_way_fails_no_item() {
-    let ids: Vec<String> = (0..400).map(track_id).collect();
-    let place = Place::new();
-    let api = Api::start(&["--token-lifetime", "1s", "--latency", "300ms"]);
-    place.write("ids.txt", &(ids.join("\n") + "\n"));
-    let job = place.write(
-        "job.toml",
-        &api.job(
-            "file = \"ids.txt\"",
-            "rate = \"60/s\"\nconcurrency = 32",
-            "path = \"out.ndjson\"",
-            "",
-        ),
-    );
+    let bench = Bench::sandbox(&["--token-lifetime", "1s", "--latency", "300ms"])
+        .ids((0..400).map(track_id))
+        .with("limits", "rate = \"60/s\"\nconcurrency = 32");
 
-    let output = harvest().arg(&job).output().unwrap();
+    bench.run(&[], 0);
 
-    assert_exit(&output, 0);
-    assert!(place.json_lines("out.ndjson.failed.ndjson").is_empty());
-    place.assert_exactly_once("out.ndjson", ids.iter().map(String::as_str));
-    let mut issued: Vec<f64> = api
+    bench.assert_all_recorded();
+    let mut issued: Vec<f64> = bench
+        .server
         .seen()
         .iter()
         .filter(|s| s.method == "POST")
@@ -112,28 +88,16 @@ fn a_token_that_dies_under_way_fails_no_item() {
 
 #[test]
 fn a_wrong_secret_stops_the_run_and_fails_no_item() {
-    let place = Place::new();
-    let api = Api::start(&[]);
-    let job = api
-        .job(
-            &format!("list = [\"{}\", \"{}\"]", track_id(1), track_id(2)),
-            "rate = \"50/s\"",
-            "path = \"out.ndjson\"",
-            "",
-        )
-        .replace("s3cr3t-of-the-test", "wrong");
-    let job = place.write("job.toml", &job);
+    let bench = Bench::sandbox(&[])
+        .ids([track_id(1), track_id(2)])
+        .with("limits", "rate = \"50/s\"");
+    bench.edit("s3cr3t-of-the-test", "wrong");
+    let api = &bench.server;
 
-    let output = harvest().arg(&job).output().unwrap();
+    let output = bench.run(&[], 1);
 
-    assert_exit(&output, 1);
-    assert!(
-        String::from_utf8_lossy(&output.stderr).contains("invalid_client"),
-        "{}",
-        told(&output)
-    );
-    assert!(place.lines("out.ndjson.failed.ndjson").is_empty());
-    assert!(place.lines("out.ndjson").is_empty());
+    assert_says(&output, &["invalid_client"]);
+    assert_eq!(bench.counts(), (0, 0));
     assert!(
         api.items().is_empty(),
         "an item was asked for without a token"
@@ -145,14 +109,9 @@ fn a_wrong_secret_stops_the_run_and_fails_no_item() {
     );
 
     // Corrected, the same command goes on from there.
-    place.write(
-        "job.toml",
-        &std::fs::read_to_string(&job)
-            .unwrap()
-            .replace("\"wrong\"", "\"right\""),
-    );
-    assert_exit(&harvest().arg(&job).output().unwrap(), 0);
-    place.assert_exactly_once("out.ndjson", [track_id(1).as_str(), track_id(2).as_str()]);
+    bench.edit("\"wrong\"", "\"right\"");
+    bench.run(&[], 0);
+    bench.assert_exactly_once();
 }
 
 #[test]
@@ -160,28 +119,18 @@ fn a_token_endpoint_that_stays_down_pauses_the_run() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = closed.local_addr().unwrap().port();
     drop(closed);
-    let place = Place::new();
-    let api = Api::start(&[]);
-    let job = api
-        .job(
-            &format!("list = [\"{}\"]", track_id(1)),
-            "rate = \"50/s\"\nmax_wait = \"2s\"",
-            "path = \"out.ndjson\"",
-            "",
-        )
-        .replace(
-            &format!("{}/api/token", api.base),
-            &format!("http://127.0.0.1:{port}/api/token"),
-        );
-    let job = place.write("job.toml", &job);
+    let bench = Bench::sandbox(&[])
+        .ids([track_id(1)])
+        .with("limits", "rate = \"50/s\"\nmax_wait = \"2s\"");
+    let token_url = format!("{}/api/token", bench.server.base);
+    bench.edit(&token_url, &format!("http://127.0.0.1:{port}/api/token"));
 
     let began = Instant::now();
-    let output = harvest().arg(&job).output().unwrap();
+    bench.run(&[], 75);
     let took = began.elapsed();
 
-    assert_exit(&output, 75);
-    assert!(place.lines("out.ndjson.failed.ndjson").is_empty());
-    assert!(api.seen().is_empty());
+    assert_eq!(bench.counts().1, 0);
+    assert!(bench.server.seen().is_empty());
     assert!(
         took >= Duration::from_millis(1_500),
         "gave up after {took:?}, before max_wait"

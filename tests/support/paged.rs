@@ -8,10 +8,7 @@
 )]
 
 use crate::raw::{Reply, Req, answer, ok};
-use crate::support::harvest;
 use std::ops::Range;
-use std::path::Path;
-use std::process::Output;
 
 /// Elements of a page.
 pub const SIZE: u64 = 5;
@@ -94,19 +91,4 @@ pub fn listing(asked: &Asked, way: &str, total: u64) -> Reply {
         true => ok(body),
         false => answer("200 OK", &header, body),
     }
-}
-
-pub fn run(job: &Path) -> Output {
-    run_with(job, &[], &[])
-}
-
-pub fn run_with(job: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    let mut command = harvest();
-    let (first, options) = match arguments.split_first() {
-        Some((first, options)) => (Some(first), options),
-        None => (None, arguments),
-    };
-    command.args(first).arg(job).args(options);
-    command.envs(environment.iter().copied());
-    command.output().unwrap()
 }
