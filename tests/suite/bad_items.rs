@@ -148,29 +148,16 @@ fn a_body_that_is_too_much_for_a_path_is_its_items_failure_and_check_says_so_bef
         "bad" => ok(format!("[{}1]", "{\"b\":1},".repeat(400_000))),
         _ => ok("[{\"b\":2}]"),
     });
-    let place = Place::new();
-    let list = ["a".to_owned(), "bad".to_owned(), "c".to_owned()];
-    let job = job(
-        &place,
-        &api,
-        &list,
-        "[output.columns]\nb = \"$..b\"\nwhole = \"$\"",
-    );
-    let text = place.read("job.toml").replace("out.ndjson", "out.csv");
-    place.write("job.toml", &text);
-    let output = harvest().arg("check").arg(&job).output().unwrap();
-    assert_exit(&output, 0);
-    let words = ["b = $..b", "needs a tree"];
-    assert!(
-        words.iter().all(|word| told(&output).contains(word)),
-        "{}",
-        told(&output)
-    );
-    assert!(!told(&output).contains("whole"), "{}", told(&output));
+    let bench = bench(api, &["a", "bad", "c"].map(str::to_owned))
+        .output("out.csv")
+        .with("output.columns", "b = \"$..b\"\nwhole = \"$\"");
+    let checked = bench.run(&["check"], 0);
+    assert_says(&checked, &["b = $..b", "needs a tree"]);
+    assert!(!told(&checked).contains("whole"), "{}", told(&checked));
 
-    assert_exit(&run(&job), 3);
-    assert_eq!(place.lines("out.csv").len(), 3);
-    let failures = place.json_lines("out.csv.failed.ndjson");
+    bench.run(&[], 3);
+    assert_eq!(bench.lines().len(), 3);
+    let failures = bench.failures();
     assert_eq!(failures.len(), 1);
     assert_eq!(failures[0]["id"], "bad");
     let message = failures[0]["message"].as_str().unwrap();

@@ -187,7 +187,7 @@ fn an_edited_output_is_refused_and_left_alone() {
     bench.run(&[], 0);
     let path = bench.place.path("out.ndjson");
     let good = fs::read(&path).unwrap();
-    bench.list(&some_ids(60));
+    bench.list(some_ids(60));
 
     // Of the same length, at the start, in the middle, at the end.
     for at in [2, good.len() / 2, good.len() - 3] {

@@ -414,7 +414,7 @@ fn a_part_of_an_item_that_left_the_list_stays_and_is_told() {
         String::from_utf8_lossy(&status.stdout).contains("in part    1 items")
     });
     kill(run);
-    bench.list(&["b", "c"]);
+    bench.list(["b", "c"]);
     bench.has("b", &[2; 9]);
     bench.has("c", &[1; 2]);
     for _ in 0..2 {
@@ -429,7 +429,7 @@ fn a_part_of_an_item_that_left_the_list_stays_and_is_told() {
         assert_eq!(found["c"].0, bench.elements("c"));
     }
     // Listed again, it is fetched whole.
-    bench.list(&["a", "b", "c"]);
+    bench.list(["a", "b", "c"]);
     bench.has("a", &[2; 40]);
     let output = bench.run(&["--update"], 0);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -540,7 +540,7 @@ fn a_kill_at_each_step_leaves_the_old_output_or_the_new_one() {
         bench.fails("e", 4, DOWN);
         bench.has("g", &[1; 21]);
         bench.fails("f", 0, DOWN);
-        bench.list(&["a", "b", "c", "d", "e", "f", "g"]);
+        bench.list(["a", "b", "c", "d", "e", "f", "g"]);
         // Of `e`, the four pages that came before it failed.
         let mut new = expected(&bench, &old, &["f"], &["d"], &["g"]);
         new.retain(|line| {
@@ -560,10 +560,10 @@ fn a_kill_at_each_step_leaves_the_old_output_or_the_new_one() {
         whole("killed");
         // A run finds the files as the kill left them. It would fetch what the
         // update has not brought yet.
-        bench.list(&["a", "b", "c", "d", "e", "f"]);
+        bench.list(["a", "b", "c", "d", "e", "f"]);
         bench.run(&[], 3);
         whole("run again");
-        bench.list(&["a", "b", "c", "d", "e", "f", "g"]);
+        bench.list(["a", "b", "c", "d", "e", "f", "g"]);
         bench.run(&["--update"], 3);
         assert_eq!(bench.lines(), new, "{step}");
         let failed = bench.failed();

@@ -722,7 +722,7 @@ fn an_output_of_unknown_places_is_refused_and_left_alone() {
     );
     assert_eq!(bench.place.read("out.ndjson"), before);
     // A run that only goes on needs none of it.
-    bench.list(&(0..12).map(track_id).collect::<Vec<_>>());
+    bench.list((0..12).map(track_id).collect::<Vec<_>>());
     let (requests, _, _) = bench.cost(&[], 0);
     assert_eq!(requests, 2);
 }
