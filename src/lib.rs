@@ -11,10 +11,10 @@
 //! | module | owns | knows |
 //! | --- | --- | --- |
 //! | [`cli`] | what a person types, exit codes, how errors are shown | all below |
-//! | [`run`] | the wiring of the stages, shutdown | all below but `sandbox` |
+//! | [`run`] | an item's way from the list to its commit: the engine, the triage of answers, the stages | all below but `sandbox` |
 //! | [`report`] | events → bar, lines, summary | `outcome`, `pace` |
 //! | [`write`](mod@write) | outcomes → bytes, opening and recovery of the output | `checkpoint`, `outcome`, `job`, `json` |
-//! | [`checkpoint`] | the done set, the journal, the lock | `pace` (its notes), `outcome` (its trails), `job` |
+//! | [`checkpoint`] | the done set, the journal, the lock | `pace` (its notes), `outcome` (its resume points), `job` |
 //! | [`fetch`] | one item → one attempt's verdict | `json`, `auth`, `pace`, `transport`, `outcome` |
 //! | [`ids`] | the stream of items | `job` |
 //! | [`auth`] | credentials, the shared token, a person's log-in | `pace`, `transport`, `job` |

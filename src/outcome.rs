@@ -5,13 +5,13 @@
 
 mod pages;
 
-pub use pages::{Page, Pages, Trail};
+pub use pages::{Page, Pages, ResumePoint};
 
 use bytes::Bytes;
 use std::fmt;
 use std::time::SystemTime;
 
-/// What became of one item (promise 8: every item has a fate).
+/// What became of one item ("Every item has a fate").
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// The item's ID, as listed.

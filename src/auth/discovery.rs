@@ -4,7 +4,7 @@
 //! Must never believe a document that names another issuer, nor an endpoint
 //! that would get credentials in clear.
 
-use super::grant::{Asked, GrantError};
+use super::grant::{Authority, GrantError};
 use super::permits::ApiGate;
 use super::send::send;
 use crate::job::{Grant, GrantKind, Issuer, in_clear};
@@ -124,7 +124,7 @@ pub async fn endpoints(
 
 fn refused(error: String) -> GrantError {
     GrantError::Refused {
-        who: Asked::METADATA,
+        who: Authority::METADATA,
         error,
         description: String::new(),
     }
@@ -170,7 +170,7 @@ async fn fetch(
         if !gate.pass(&place).await {
             return Err(GrantError::unavailable("the run is over"));
         }
-        let answer = send(client, request, timeout, Asked::METADATA).await?;
+        let answer = send(client, request, timeout, Authority::METADATA).await?;
         last = answer.status();
         let Ok(metadata) = serde_json::from_slice::<Metadata>(answer.body()) else {
             continue;
@@ -180,7 +180,7 @@ async fn fetch(
         }
     }
     Err(GrantError::Odd {
-        who: Asked::METADATA,
+        who: Authority::METADATA,
         error: "there are none".into(),
         description: format!(
             ": neither OpenID Connect's nor RFC 8414's address below it gives a document \

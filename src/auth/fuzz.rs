@@ -1,8 +1,8 @@
 //! What must hold for any answer of a token endpoint.
 #![allow(clippy::unwrap_used, reason = "a body fails by panicking")]
 
-use super::grant::{Asked, GrantError};
-use super::keeper::header;
+use super::grant::{Authority, GrantError};
+use super::refresher::header;
 use super::send::readable;
 use super::token_request::{Exchange, converse, sorted};
 use crate::fuzzing::first_line;
@@ -55,7 +55,7 @@ pub fn token_response(bytes: &[u8]) {
         &token_url,
         &Exchange::ClientCredentials,
         |_| async {
-            readable(status, None, Asked::TOKEN_ENDPOINT)?;
+            readable(status, None, Authority::TOKEN_ENDPOINT)?;
             sorted(status, body.to_vec())
         },
     );

@@ -7,31 +7,31 @@ use tokio::time::Instant;
 
 /// Who is asked, as messages name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Asked {
+pub struct Authority {
     /// `the token endpoint`.
     pub name: &'static str,
     /// The key of `[auth]` that says where it is.
     pub key: &'static str,
 }
 
-impl Asked {
+impl Authority {
     /// RFC 6749 section 3.2.
-    pub const TOKEN_ENDPOINT: Asked = Asked {
+    pub const TOKEN_ENDPOINT: Authority = Authority {
         name: "the token endpoint",
         key: "token_url",
     };
     /// RFC 8628 section 3.1.
-    pub const DEVICE_ENDPOINT: Asked = Asked {
+    pub const DEVICE_ENDPOINT: Authority = Authority {
         name: "the device authorization endpoint",
         key: "device_authorization_url",
     };
     /// RFC 8414 section 3.
-    pub const METADATA: Asked = Asked {
+    pub const METADATA: Authority = Authority {
         name: "the issuer's metadata",
         key: "issuer",
     };
     /// An API's own log-in.
-    pub const LOGIN: Asked = Asked {
+    pub const LOGIN: Authority = Authority {
         name: "the log-in",
         key: "login_url",
     };
@@ -44,7 +44,7 @@ pub enum GrantError {
     #[error("{} refused: {error}{description}", .who.name)]
     Refused {
         /// Who refused.
-        who: Asked,
+        who: Authority,
         /// RFC 6749 `error`, or the HTTP status.
         error: String,
         /// RFC 6749 `error_description`, with `": "` before it, or nothing.
@@ -55,7 +55,7 @@ pub enum GrantError {
     #[error("{} refused: {error}{description}", .who.name)]
     Odd {
         /// Who answered so.
-        who: Asked,
+        who: Authority,
         /// The HTTP status, or what is odd.
         error: String,
         /// More about it, with `": "` before it, or nothing.
@@ -65,7 +65,7 @@ pub enum GrantError {
     #[error("{}: {problem}; is {} right, and this machine's clock?", .who.name, .who.key)]
     Untrusted {
         /// Whose certificate.
-        who: Asked,
+        who: Authority,
         /// What is wrong with it.
         problem: String,
     },
@@ -99,7 +99,7 @@ impl GrantError {
         }
     }
 
-    pub(super) fn odd(who: Asked, error: impl Into<String>) -> GrantError {
+    pub(super) fn odd(who: Authority, error: impl Into<String>) -> GrantError {
         GrantError::Odd {
             who,
             error: error.into(),
@@ -113,8 +113,8 @@ impl GrantError {
             GrantError::Refused { who, .. }
             | GrantError::Odd { who, .. }
             | GrantError::Untrusted { who, .. } => match *who {
-                Asked::METADATA => "check issuer in [auth]",
-                Asked::LOGIN => "check login_url and what is posted there in [auth]",
+                Authority::METADATA => "check issuer in [auth]",
+                Authority::LOGIN => "check login_url and what is posted there in [auth]",
                 _ => "check client_id, client_secret and token_url in [auth]",
             },
             GrantError::Unavailable { .. } | GrantError::Pending { .. } => "try again later",

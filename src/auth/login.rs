@@ -1,6 +1,6 @@
 //! An API's own log-in: one POST, and the token somewhere in the answer.
 
-use super::grant::{Asked, GrantError, Granted};
+use super::grant::{Authority, GrantError, Granted};
 use super::lifetime::believable;
 use super::send::send;
 use crate::job::{Login, LoginBody, LoginLife, LoginToken};
@@ -20,7 +20,7 @@ pub(super) async fn log_in(
 ) -> Result<Granted, GrantError> {
     let request = request(login)?;
     let asked = Instant::now();
-    let answer = send(client, request, timeout, Asked::LOGIN).await?;
+    let answer = send(client, request, timeout, Authority::LOGIN).await?;
     read(login, &answer, asked)
 }
 
@@ -46,9 +46,9 @@ fn read(login: &Login, answer: &Response<Vec<u8>>, asked: Instant) -> Result<Gra
     if status.is_client_error() {
         let error = status.to_string();
         return Err(match status.as_u16() {
-            404 | 405 | 410 => GrantError::odd(Asked::LOGIN, error),
+            404 | 405 | 410 => GrantError::odd(Authority::LOGIN, error),
             _ => GrantError::Refused {
-                who: Asked::LOGIN,
+                who: Authority::LOGIN,
                 error,
                 description: String::new(),
             },
@@ -79,7 +79,7 @@ fn read(login: &Login, answer: &Response<Vec<u8>>, asked: Instant) -> Result<Gra
     };
     let Some(token) = token.filter(|token| !token.is_empty()) else {
         return Err(GrantError::Odd {
-            who: Asked::LOGIN,
+            who: Authority::LOGIN,
             error: status.to_string(),
             description: format!(": there is no token {place}"),
         });

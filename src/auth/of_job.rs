@@ -4,8 +4,8 @@
 //! API grants tokens at any path, and logs in anybody in a way of its own.
 
 use super::{
-    ApiGate, CredentialError, Credentials, MemoryStore, SidePermits, Source, StoredTokens,
-    TokenKeeper, TokenStore,
+    ApiGate, CredentialError, Credentials, MemoryStore, SidePermits, StoredTokens, TokenRefresher,
+    TokenSource, TokenStore,
 };
 use crate::job::{Auth, Grant, Job, Login, LoginLife, LoginToken, json_path};
 use reqwest::Url;
@@ -14,13 +14,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 impl Credentials {
-    /// The job's credentials, and the keeper of the token where they have one.
+    /// The job's credentials, and the refresher of the token where they have one.
     pub fn of(
         job: &Job,
         base: Option<&str>,
         client: &reqwest::Client,
         side_permits: &SidePermits,
-    ) -> Result<(Credentials, Option<TokenKeeper>), CredentialError> {
+    ) -> Result<(Credentials, Option<TokenRefresher>), CredentialError> {
         if let Some(fixed) = Credentials::fixed(&job.auth)? {
             return Ok((fixed, None));
         }
@@ -37,7 +37,7 @@ impl Credentials {
                 if let Some(base) = base {
                     log_in_at(base, &mut login);
                 }
-                Source::log_in(*login, client, timeout, gate)
+                TokenSource::log_in(*login, client, timeout, gate)
             }
             Auth::Grant(mut grant) => {
                 let store: Arc<dyn TokenStore> = match base {
@@ -47,12 +47,12 @@ impl Credentials {
                     }
                     None => super::open_store(&grant)?,
                 };
-                Source::grant(*grant, store, &job.path, client, timeout, gate)
+                TokenSource::grant(*grant, store, &job.path, client, timeout, gate)
             }
             _ => return Ok((Credentials::None, None)),
         };
-        let (keeper, shared) = TokenKeeper::new(source, job.limits.max_wait);
-        Ok((Credentials::Token(shared), Some(keeper)))
+        let (refresher, shared) = TokenRefresher::new(source, job.limits.max_wait);
+        Ok((Credentials::Token(shared), Some(refresher)))
     }
 }
 

@@ -2,7 +2,7 @@
 //! tokens take one.
 //!
 //! Owns the rule that whatever goes to the API's host counts against its quota
-//! (promise 4), wherever its address came from: the job file or an issuer's
+//! ("Good manners"), wherever its address came from: the job file or an issuer's
 //! metadata. Must never hold a token, nor ask for one.
 
 use crate::pace::Permit;

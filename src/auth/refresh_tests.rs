@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::auth::permits::ApiGate;
-use crate::auth::source::Source;
+use crate::auth::source::TokenSource;
 use crate::auth::{MemoryStore, StoreError};
 use crate::job::{ClientAuth, Endpoints, OAuthClient};
 use std::io::{Read, Write};
@@ -105,9 +105,9 @@ fn person() -> GrantKind {
     }
 }
 
-fn source(server: &Server, kind: GrantKind, store: &Arc<dyn TokenStore>) -> Source {
+fn source(server: &Server, kind: GrantKind, store: &Arc<dyn TokenStore>) -> TokenSource {
     let client = crate::transport::client(1, &crate::transport::Proxies::default()).unwrap();
-    Source::grant(
+    TokenSource::grant(
         grant(&server.url, kind),
         Arc::clone(store),
         Path::new("jobs/x.toml"),

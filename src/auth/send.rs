@@ -4,7 +4,7 @@
 //! is read. Never follows a redirect: a secret goes to the address in the job
 //! file and nowhere else.
 
-use super::grant::{Asked, GrantError};
+use super::grant::{Authority, GrantError};
 use oauth2::http::{Request, Response, StatusCode};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(super) async fn send(
     client: &reqwest::Client,
     request: Request<Vec<u8>>,
     timeout: Duration,
-    who: Asked,
+    who: Authority,
 ) -> Result<Response<Vec<u8>>, GrantError> {
     let exchange = async {
         let (mut head, body) = request.into_parts();
@@ -70,7 +70,7 @@ pub(super) async fn send(
 pub(super) fn readable(
     status: StatusCode,
     after: Option<Duration>,
-    who: Asked,
+    who: Authority,
 ) -> Result<(), GrantError> {
     if status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429) {
         return Err(GrantError::Unavailable {
@@ -79,7 +79,7 @@ pub(super) fn readable(
         });
     }
     // A log-in of a web page answers so, with a cookie.
-    if status.is_redirection() && who != Asked::LOGIN {
+    if status.is_redirection() && who != Authority::LOGIN {
         return Err(GrantError::Odd {
             who,
             error: status.to_string(),

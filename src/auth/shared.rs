@@ -1,5 +1,5 @@
 //! What everyone sees of the access token: the present one, or why there is
-//! none, from a watch channel that the keeper alone writes.
+//! none, from a watch channel that the refresher alone writes.
 
 use super::grant::GrantError;
 use reqwest::header::{HeaderName, HeaderValue};
@@ -103,7 +103,7 @@ pub struct TokenState {
     pub requests: u64,
 }
 
-/// What the readers tell the keeper.
+/// What the readers tell the refresher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Note {
     /// The server refused the token of this generation.
@@ -117,12 +117,12 @@ pub(super) enum Note {
 pub struct SharedToken {
     pub(super) state: watch::Receiver<TokenState>,
     pub(super) notes: mpsc::UnboundedSender<Note>,
-    /// The newest generation that was refused: not sent again while the keeper has yet to hear of it.
+    /// The newest generation that was refused: not sent again while the refresher has yet to hear of it.
     pub(super) newest_refused: Arc<AtomicU64>,
     pub(super) demand: Arc<Demand>,
 }
 
-/// What the keeper sees of the tokens' use.
+/// What the refresher sees of the tokens' use.
 #[derive(Debug, Default)]
 pub(super) struct Demand {
     /// The newest generation that a request went out with.
@@ -162,7 +162,7 @@ impl SharedToken {
     /// Waits for the next change.
     pub async fn changed(&mut self) {
         if self.state.changed().await.is_err() {
-            // The keeper is gone; whoever waits here is about to be told why by `state`.
+            // The refresher is gone; whoever waits here is about to be told why by `state`.
             std::future::pending::<()>().await;
         }
     }
@@ -174,7 +174,7 @@ impl SharedToken {
         let _ = self.notes.send(Note::Refused(generation));
     }
 
-    /// Tells the keeper that the run is over: no further token is needed.
+    /// Tells the refresher that the run is over: no further token is needed.
     pub fn end(&self) {
         let _ = self.notes.send(Note::Over);
     }

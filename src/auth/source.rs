@@ -1,4 +1,4 @@
-//! Where a job's tokens come from: one [`Source`] whatever the kind of `[auth]`.
+//! Where a job's tokens come from: one [`TokenSource`] whatever the kind of `[auth]`.
 //!
 //! Owns what comes before a token request, and which one is made. Renewal with a
 //! refresh token is [`super::refresh`]'s.
@@ -21,7 +21,7 @@ use std::time::Duration;
 /// Begins something of this outcome.
 pub(super) type Begin<T> = Box<dyn Fn() -> BoxFuture<'static, Result<T, GrantError>> + Send + Sync>;
 
-/// A source as the keeper asks it.
+/// A source as the refresher asks it.
 pub(super) struct Supply {
     /// All that comes before a token request: where to ask, and leave to send.
     /// False when the run is over.
@@ -37,7 +37,7 @@ pub(super) struct Supply {
 }
 
 /// Yields tokens, one request at a time.
-pub struct Source {
+pub struct TokenSource {
     way: Way,
     client: reqwest::Client,
     timeout: Duration,
@@ -53,15 +53,15 @@ enum Way {
     Refresh(Box<Refresh>),
 }
 
-impl Source {
+impl TokenSource {
     /// Tokens by an API's own log-in.
     pub fn log_in(
         login: Login,
         client: reqwest::Client,
         timeout: Duration,
         gate: ApiGate,
-    ) -> Source {
-        Source {
+    ) -> TokenSource {
+        TokenSource {
             way: Way::LogIn(Box::new(login)),
             client,
             timeout,
@@ -78,7 +78,7 @@ impl Source {
         client: reqwest::Client,
         timeout: Duration,
         gate: ApiGate,
-    ) -> Source {
+    ) -> TokenSource {
         let way = match grant.kind {
             GrantKind::ClientCredentials | GrantKind::JwtBearer(_) => {
                 Way::Fresh(Box::new((grant, OnceLock::new())))
@@ -89,7 +89,7 @@ impl Source {
                 Way::Refresh(Box::new(Refresh::new(grant, store, job)))
             }
         };
-        Source {
+        TokenSource {
             way,
             client,
             timeout,
@@ -113,7 +113,7 @@ impl Source {
         matches!(self.way, Way::Refresh(_))
     }
 
-    /// The same, as the keeper asks for tokens.
+    /// The same, as the refresher asks for tokens.
     pub(super) fn supply(self) -> Supply {
         let (token_use, precious) = (self.token_use(), self.is_precious());
         let source = Arc::new(self);

@@ -64,7 +64,7 @@ pub trait LockedTokens: Send {
 }
 
 /// A store for the life of the process: `--sandbox` and tests.
-/// One keeper asks at a time, so its lock keeps nobody out.
+/// One refresher asks at a time, so its lock keeps nobody out.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore(Arc<Mutex<Option<StoredTokens>>>);
 

@@ -7,7 +7,7 @@
 
 use super::assertion::signed;
 use super::client_auth::{client_assertion, credentials, described, told};
-use super::grant::{Asked, GrantError, Granted};
+use super::grant::{Authority, GrantError, Granted};
 use super::lifetime::believable;
 use super::send;
 use crate::job::{Assertion, ClientAuth, Grant};
@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
-const WHO: Asked = Asked::TOKEN_ENDPOINT;
+const WHO: Authority = Authority::TOKEN_ENDPOINT;
 
 /// What is exchanged for a token.
 #[derive(Debug, Clone, Copy)]
@@ -69,11 +69,11 @@ impl Exchange<'_> {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-struct Kind(String);
-impl TokenType for Kind {}
+struct AnyTokenType(String);
+impl TokenType for AnyTokenType {}
 
-fn bearer() -> Kind {
-    Kind("Bearer".into())
+fn bearer() -> AnyTokenType {
+    AnyTokenType("Bearer".into())
 }
 
 /// RFC 6749 section 5.1, read leniently: `token_type` may be missing, and
@@ -82,7 +82,7 @@ fn bearer() -> Kind {
 struct Response {
     access_token: AccessToken,
     #[serde(default = "bearer")]
-    token_type: Kind,
+    token_type: AnyTokenType,
     #[serde(default)]
     expires_in: Option<serde_json::Value>,
     #[serde(default)]
@@ -90,11 +90,11 @@ struct Response {
 }
 
 impl TokenResponse for Response {
-    type TokenType = Kind;
+    type TokenType = AnyTokenType;
     fn access_token(&self) -> &AccessToken {
         &self.access_token
     }
-    fn token_type(&self) -> &Kind {
+    fn token_type(&self) -> &AnyTokenType {
         &self.token_type
     }
     fn expires_in(&self) -> Option<Duration> {

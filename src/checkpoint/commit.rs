@@ -18,19 +18,19 @@
 //!         …      failures added, by reason: u32 n, n × (length u32, name, count u64)
 //!         …      columns: u8 whether they became known here; if so: u32 n, n × (length u32, name)
 //!         …      known good item: u8 0 the one of before · 1 none any more · 2 this one: length u32, ID
-//!         …      trails: u32 n, n × (key 16, u8 whether there is one; if so: pages u64, elements u64,
+//!         …      resume points: u32 n, n × (key 16, u8 whether there is one; if so: pages u64, elements u64,
 //!                records u64, marker u64, length u32, next)
 //!         …      keys of the newly done items: u32 n, n × 16
 //! ```
 //! Numbers are little endian. The ranges are those that the commit added; the
 //! ranges of all blocks together cover the file from its start. All else but
-//! the totals is what the commit added too. A trail takes the place of the
+//! the totals is what the commit added too. A resume point takes the place of the
 //! item's earlier one; an item without one has none any more.
 //!
 //! Owns these bytes. Must never read or write a file, or trust a length.
 
 use super::done::ItemKey;
-use crate::outcome::Trail;
+use crate::outcome::ResumePoint;
 use crate::pace::{Learnt, Note, Uptime};
 
 /// Bytes of one key.
@@ -88,7 +88,7 @@ pub(crate) struct Commit {
     pub(crate) known_good: Option<Option<String>>,
     /// Of the items in whose midst the commit was made: where they stand now,
     /// `None` when they are done.
-    pub(crate) trails: Vec<(ItemKey, Option<Trail>)>,
+    pub(crate) resume_points: Vec<(ItemKey, Option<ResumePoint>)>,
     /// The failures file begins anew: `failures` and `failed` are about all of
     /// it. Said by the block's kind, not in the payload.
     pub(crate) rewrites_failures: bool,
@@ -152,15 +152,20 @@ impl Commit {
                 text(&mut out, id)?;
             }
         }
-        count(&mut out, self.trails.len())?;
-        for (key, trail) in &self.trails {
+        count(&mut out, self.resume_points.len())?;
+        for (key, resume_point) in &self.resume_points {
             out.extend_from_slice(&key.to_bytes());
-            out.push(u8::from(trail.is_some()));
-            if let Some(trail) = trail {
-                for number in [trail.pages, trail.elements, trail.records, trail.marker] {
+            out.push(u8::from(resume_point.is_some()));
+            if let Some(resume_point) = resume_point {
+                for number in [
+                    resume_point.pages,
+                    resume_point.elements,
+                    resume_point.records,
+                    resume_point.marker,
+                ] {
                     out.extend_from_slice(&number.to_le_bytes());
                 }
-                text(&mut out, &trail.next)?;
+                text(&mut out, &resume_point.next)?;
             }
         }
         count(&mut out, keys.len())?;
@@ -218,7 +223,7 @@ impl Commit {
             2 => Some(Some(rest.text()?)),
             _ => return None,
         };
-        let trails = rest.trails()?;
+        let resume_points = rest.resume_points()?;
         let keys = usize::try_from(rest.u32()?).ok()?.checked_mul(KEY)?;
         let commit = Commit {
             at_ms,
@@ -231,7 +236,7 @@ impl Commit {
             failed,
             columns,
             known_good,
-            trails,
+            resume_points,
             rewrites_failures: false,
         };
         (rest.0.len() == keys).then_some((commit, rest.0))
@@ -305,13 +310,13 @@ impl<'a> Rest<'a> {
         Some(texts)
     }
 
-    fn trails(&mut self) -> Option<Vec<(ItemKey, Option<Trail>)>> {
-        let mut trails = Vec::new();
+    fn resume_points(&mut self) -> Option<Vec<(ItemKey, Option<ResumePoint>)>> {
+        let mut resume_points = Vec::new();
         for _ in 0..self.u32()? {
             let key = ItemKey::from_bytes(self.array()?);
-            let trail = match self.u8()? {
+            let resume_point = match self.u8()? {
                 0 => None,
-                _ => Some(Trail {
+                _ => Some(ResumePoint {
                     pages: self.u64()?,
                     elements: self.u64()?,
                     records: self.u64()?,
@@ -319,9 +324,9 @@ impl<'a> Rest<'a> {
                     next: self.text()?,
                 }),
             };
-            trails.push((key, trail));
+            resume_points.push((key, resume_point));
         }
-        Some(trails)
+        Some(resume_points)
     }
 
     fn text(&mut self) -> Option<String> {

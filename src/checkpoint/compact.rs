@@ -1,7 +1,7 @@
 //! Rewrites a long checkpoint into a short one that says the same.
 //!
 //! Owns what may be forgotten: block boundaries, and notes that no quota asks
-//! for any more. The new file replaces the old one in one step (promise 1), so
+//! for any more. The new file replaces the old one in one step ("Exactly once"), so
 //! a kill at any moment leaves one of the two. Must never run while the
 //! checkpoint is appended to; only at the start of a run, under its lock.
 
@@ -99,10 +99,10 @@ fn whole(state: &State) -> Commit {
         failed: state.failed.clone().into_iter().collect(),
         columns: state.columns.clone(),
         known_good: Some(state.known_good.clone()),
-        trails: state
-            .trails
+        resume_points: state
+            .resume_points
             .iter()
-            .map(|(key, trail)| (*key, Some(trail.clone())))
+            .map(|(key, resume_point)| (*key, Some(resume_point.clone())))
             .collect(),
         rewrites_failures: false,
     }
@@ -125,7 +125,7 @@ fn addition(commit: &Commit) -> Commit {
         failed: Vec::new(),
         columns: None,
         known_good: None,
-        trails: Vec::new(),
+        resume_points: Vec::new(),
         rewrites_failures: false,
     }
 }

@@ -1,8 +1,8 @@
 //! The set of items that are done, or taken in this pass over the list.
 //!
-//! Owns the answer to "is this item still to be fetched?". Keeps promise 2: an
+//! Owns the answer to "is this item still to be fetched?". Keeps "The list may change between runs": an
 //! item is known by its ID and by how often that ID was listed before, never by
-//! its place. Keeps promise 7: at most 40 bytes a distinct ID, also while it
+//! its place. Keeps "Memory does not grow with the list": at most 40 bytes a distinct ID, also while it
 //! grows. Must never keep an ID's text.
 //!
 //! In a set of millions each look-up waits for memory, so that is what its form

@@ -62,7 +62,7 @@ pub(super) const HEAD: usize = 17;
 /// The kinds of blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Kind {
+pub(super) enum BlockKind {
     /// What the file is about. Only block 0.
     Header = 0,
     /// Work that became durable.
@@ -73,11 +73,16 @@ pub(super) enum Kind {
     Rewriting = 3,
 }
 
-impl Kind {
-    fn from_byte(byte: u8) -> Option<Kind> {
-        [Kind::Header, Kind::Commit, Kind::Opened, Kind::Rewriting]
-            .into_iter()
-            .find(|kind| *kind as u8 == byte)
+impl BlockKind {
+    fn from_byte(byte: u8) -> Option<BlockKind> {
+        [
+            BlockKind::Header,
+            BlockKind::Commit,
+            BlockKind::Opened,
+            BlockKind::Rewriting,
+        ]
+        .into_iter()
+        .find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -86,7 +91,7 @@ impl Kind {
 pub(super) struct Head {
     /// Bytes of the payload.
     pub(super) length: u32,
-    pub(super) kind: Kind,
+    pub(super) kind: BlockKind,
     /// What the block's checksum should be.
     pub(super) checksum: u64,
 }
@@ -123,7 +128,7 @@ pub(super) fn first_seed(preface: &[u8; PREFACE]) -> u64 {
 /// Head and payload of a block at `offset`, and its checksum: the next block's seed.
 /// `None` when the payload is longer than a block can be.
 pub(super) fn block(
-    kind: Kind,
+    kind: BlockKind,
     payload: &[u8],
     offset: u64,
     salt: u64,
@@ -144,7 +149,7 @@ pub(super) fn block(
 pub(super) fn head(bytes: &[u8; HEAD], offset: u64, salt: u64) -> Option<Head> {
     let [l0, l1, l2, l3, kind, c0, c1, c2, c3, sum @ ..] = *bytes;
     let length = u32::from_le_bytes([l0, l1, l2, l3]);
-    let known = Kind::from_byte(kind)?;
+    let known = BlockKind::from_byte(kind)?;
     (head_check(length, kind, offset, salt) == [c0, c1, c2, c3]).then(|| Head {
         length,
         kind: known,
@@ -153,7 +158,7 @@ pub(super) fn head(bytes: &[u8; HEAD], offset: u64, salt: u64) -> Option<Head> {
 }
 
 /// The checksum of a block after one with the checksum `seed`.
-pub(super) fn checksum(kind: Kind, payload: &[u8], seed: u64) -> u64 {
+pub(super) fn checksum(kind: BlockKind, payload: &[u8], seed: u64) -> u64 {
     let mut hasher = Xxh3::with_seed(seed);
     hasher.update(
         &u32::try_from(payload.len())
@@ -179,18 +184,18 @@ mod tests {
 
     #[test]
     fn a_head_fits_only_at_its_offset_in_its_file() {
-        let (bytes, sum) = block(Kind::Commit, b"payload", 40, 7, 9).unwrap();
+        let (bytes, sum) = block(BlockKind::Commit, b"payload", 40, 7, 9).unwrap();
         let first: [u8; HEAD] = bytes[..HEAD].try_into().unwrap();
         assert_eq!(
             head(&first, 40, 7),
             Some(Head {
                 length: 7,
-                kind: Kind::Commit,
+                kind: BlockKind::Commit,
                 checksum: sum
             })
         );
-        assert_eq!(sum, checksum(Kind::Commit, b"payload", 9));
-        assert_ne!(sum, checksum(Kind::Commit, b"payload", 10));
+        assert_eq!(sum, checksum(BlockKind::Commit, b"payload", 9));
+        assert_ne!(sum, checksum(BlockKind::Commit, b"payload", 10));
         assert_eq!(head(&first, 41, 7), None);
         assert_eq!(head(&first, 40, 8), None);
         for bit in 0..72 {

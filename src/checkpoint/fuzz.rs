@@ -7,9 +7,9 @@
 
 use super::commit::{Closing, Commit, Extent, Range};
 use super::done::ItemKey;
-use super::format::{self, HEAD, Header, Kind, PREFACE};
+use super::format::{self, BlockKind, HEAD, Header, PREFACE};
 use super::read::{Fault, State, scan_bytes};
-use crate::outcome::Trail;
+use crate::outcome::ResumePoint;
 use crate::pace::Note;
 use std::io::Cursor;
 
@@ -62,7 +62,7 @@ impl Made {
         }
     }
 
-    fn push(&mut self, kind: Kind, payload: &[u8]) {
+    fn push(&mut self, kind: BlockKind, payload: &[u8]) {
         let at = self.bytes.len();
         let (bytes, seed) = format::block(kind, payload, at as u64, self.salt, self.seed).unwrap();
         self.seed = seed;
@@ -119,11 +119,11 @@ fn commit(n: u64) -> (Commit, [ItemKey; 2]) {
             3 => Some(None),
             _ => None,
         },
-        trails: match n {
+        resume_points: match n {
             // One item goes on from commit to commit, and is done in the fourth.
             0 => Vec::new(),
             4 => vec![(long(), None)],
-            _ => vec![(long(), Some(trail(n)))],
+            _ => vec![(long(), Some(resume_point(n)))],
         },
     };
     (commit, [key(2 * n), key(2 * n + 1)])
@@ -133,8 +133,8 @@ fn long() -> ItemKey {
     ItemKey::of("long", 0)
 }
 
-fn trail(n: u64) -> Trail {
-    Trail {
+fn resume_point(n: u64) -> ResumePoint {
+    ResumePoint {
         pages: n * 1_000,
         elements: n,
         records: n,
@@ -150,18 +150,18 @@ fn key(n: u64) -> ItemKey {
 /// A good checkpoint. `base` of its commits were made in one go.
 fn good(commits: u64, base: u64, salt: u64) -> Made {
     let mut made = Made::new(salt);
-    made.push(Kind::Header, &header(base));
+    made.push(BlockKind::Header, &header(base));
     for n in 0..commits {
         let (commit, keys) = commit(n);
         let kind = if commit.rewrites_failures {
-            Kind::Rewriting
+            BlockKind::Rewriting
         } else {
-            Kind::Commit
+            BlockKind::Commit
         };
         made.push(kind, &commit.encode(&keys).unwrap());
         // What is made in one go holds commits only.
         if commit.closing != Closing::No && n >= base {
-            made.push(Kind::Opened, &[0; 8]);
+            made.push(BlockKind::Opened, &[0; 8]);
         }
     }
     made
@@ -198,8 +198,8 @@ fn broken(edits: &[u8]) {
         _ => None,
     };
     assert_eq!(state.known_good.as_deref(), known_good);
-    let last = (2..=4).contains(&whole).then(|| trail(whole - 1));
-    assert_eq!(state.trails.get(&long()), last.as_ref());
+    let last = (2..=4).contains(&whole).then(|| resume_point(whole - 1));
+    assert_eq!(state.resume_points.get(&long()), last.as_ref());
     assert_eq!(state.shape.fields.len(), 1);
     if bytes == made.bytes {
         assert_eq!((whole, state.torn), (commits, 0));
@@ -252,10 +252,15 @@ fn sealed(mut rest: &[u8]) {
         let length = usize::from(u16::from_le_bytes([*low, *high])).min(after.len());
         let (payload, next) = after.split_at(length);
         rest = next;
-        let kinds = [Kind::Header, Kind::Commit, Kind::Opened, Kind::Rewriting];
+        let kinds = [
+            BlockKind::Header,
+            BlockKind::Commit,
+            BlockKind::Opened,
+            BlockKind::Rewriting,
+        ];
         let kind = kinds[usize::from(*kind % 4)];
-        if made.starts.is_empty() && kind != Kind::Header {
-            made.push(Kind::Header, &header(0));
+        if made.starts.is_empty() && kind != BlockKind::Header {
+            made.push(BlockKind::Header, &header(0));
         }
         made.push(kind, payload);
         again(payload);

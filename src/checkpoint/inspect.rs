@@ -72,8 +72,12 @@ pub fn inspect(output: &Path) -> Result<Option<Inspection>, CheckpointError> {
         done: state.keys,
         records: state.records,
         failures: state.failed,
-        parts: state.trails.len() as u64,
-        part_records: state.trails.values().map(|trail| trail.records).sum(),
+        parts: state.resume_points.len() as u64,
+        part_records: state
+            .resume_points
+            .values()
+            .map(|resume_point| resume_point.records)
+            .sum(),
         output_bytes: state.output.length,
         last_note: state.notes.last().copied(),
         committed_at: state

@@ -1,7 +1,7 @@
 //! The checkpoint file while a run appends to it.
 //!
 //! Owns the file's end: a block is written with one call and made durable
-//! before the next is begun (promise 1: all or nothing). A new file gets its
+//! before the next is begun ("Exactly once": all or nothing). A new file gets its
 //! name only when all of it is durable. After any error a journal must not be
 //! used again: whoever holds it sees to that ([`crate::write::Writer`]).
 //!
@@ -15,7 +15,7 @@ use super::commit::{Closing, Commit};
 use super::done::ItemKey;
 use super::error::CheckpointError;
 use super::files::{Files, sync_folder};
-use super::format::{self, Header, Kind};
+use super::format::{self, BlockKind, Header};
 use super::lock::hold;
 use super::read::State;
 use super::rights::create_like;
@@ -152,7 +152,7 @@ impl Journal {
     /// [`CheckpointError::Io`]; the journal must not be used again then.
     pub(crate) fn open_again(&mut self) -> Result<(), CheckpointError> {
         if self.closed {
-            self.append(Kind::Opened, &unix_ms(SystemTime::now()).to_le_bytes())?;
+            self.append(BlockKind::Opened, &unix_ms(SystemTime::now()).to_le_bytes())?;
             fail_point!("checkpoint: opened block written");
             self.sync()?;
             fail_point!("checkpoint: opened block durable");
@@ -174,14 +174,14 @@ impl Journal {
     ) -> Result<(), CheckpointError> {
         let payload = commit.encode(keys).ok_or_else(|| self.too_long())?;
         let kind = if commit.rewrites_failures {
-            Kind::Rewriting
+            BlockKind::Rewriting
         } else {
-            Kind::Commit
+            BlockKind::Commit
         };
         self.append(kind, &payload)
     }
 
-    fn append(&mut self, kind: Kind, payload: &[u8]) -> Result<(), CheckpointError> {
+    fn append(&mut self, kind: BlockKind, payload: &[u8]) -> Result<(), CheckpointError> {
         let (bytes, checksum) = format::block(kind, payload, self.end, self.salt, self.seed)
             .ok_or_else(|| self.too_long())?;
         if let Some(from) = self.doubtful {
@@ -328,7 +328,7 @@ impl Draft {
             doubtful: None,
         };
         journal.write(&preface)?;
-        journal.append(Kind::Header, &header)?;
+        journal.append(BlockKind::Header, &header)?;
         Ok(Draft {
             journal,
             path: path.to_path_buf(),

@@ -2,10 +2,10 @@
 //!
 //! Owns the files beside an output: the checkpoint (a journal of commits), the
 //! lock, and the names of all of them. Owns the done set too, which answers
-//! "is this item still to be fetched?". Keeps promise 1 (exactly once: a block
+//! "is this item still to be fetched?". Keeps "Exactly once" (a block
 //! counts wholly or not at all, a damaged checkpoint and an edited output are
-//! refused), promise 2 ("done" is a hash of the ID, never a place in the list)
-//! and its part of promise 7 (at most 40 bytes of memory a distinct ID).
+//! refused), "The list may change between runs" ("done" is a hash of the ID, never a place in the list)
+//! and its part of "Memory does not grow with the list" (at most 40 bytes of memory a distinct ID).
 //!
 //! Must never write into the output or the failures file (that is
 //! [`crate::write`]), never keep a secret, and never overwrite a checkpoint

@@ -8,9 +8,9 @@
 use super::commit::{Closing, Commit, KEY, Range};
 use super::done::ItemKey;
 use super::error::CheckpointError;
-use super::format::{self, HEAD, Head, Header, Kind, PREFACE};
+use super::format::{self, BlockKind, HEAD, Head, Header, PREFACE};
 use super::shape::Shape;
-use crate::outcome::Trail;
+use crate::outcome::ResumePoint;
 use crate::pace::Note;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -53,7 +53,7 @@ pub(crate) struct State {
     /// An item that was answered well.
     pub(crate) known_good: Option<String>,
     /// Items of which a part is in the output, and where each goes on.
-    pub(crate) trails: BTreeMap<ItemKey, Trail>,
+    pub(crate) resume_points: BTreeMap<ItemKey, ResumePoint>,
     pub(crate) output: Known,
     pub(crate) failures: Known,
     /// Bytes of the versions file that are about the output.
@@ -138,7 +138,7 @@ impl From<io::Error> for Fault {
 
 /// The next thing in the file.
 enum Step {
-    Block(Kind),
+    Block(BlockKind),
     /// The file ends here.
     End,
     Torn,
@@ -171,7 +171,7 @@ pub(super) fn scan_bytes(
     let mut payload = Vec::new();
     let mut together = Vec::with_capacity(TOGETHER);
     match step(&mut file, size, &mut state, &mut payload)? {
-        Step::Block(Kind::Header) => {}
+        Step::Block(BlockKind::Header) => {}
         _ => return Err(Fault::Damaged(PREFACE as u64)),
     }
     let header: Header =
@@ -185,9 +185,9 @@ pub(super) fn scan_bytes(
     loop {
         let offset = state.end;
         match step(&mut file, size, &mut state, &mut payload)? {
-            Step::Block(kind @ (Kind::Commit | Kind::Rewriting)) => {
+            Step::Block(kind @ (BlockKind::Commit | BlockKind::Rewriting)) => {
                 let (mut commit, keys) = Commit::decode(&payload).ok_or(Fault::Damaged(offset))?;
-                commit.rewrites_failures = kind == Kind::Rewriting;
+                commit.rewrites_failures = kind == BlockKind::Rewriting;
                 state.apply(commit).ok_or(Fault::Damaged(offset))?;
                 state.keys += (keys.len() / KEY) as u64;
                 for bytes in keys.as_chunks::<KEY>().0.chunks(TOGETHER) {
@@ -196,11 +196,11 @@ pub(super) fn scan_bytes(
                     take(&together);
                 }
             }
-            Step::Block(Kind::Opened) => {
+            Step::Block(BlockKind::Opened) => {
                 state.closing = Closing::No;
                 state.rewriting = false;
             }
-            Step::Block(Kind::Header) => return Err(Fault::Damaged(offset)),
+            Step::Block(BlockKind::Header) => return Err(Fault::Damaged(offset)),
             // What was made in one go is never torn.
             Step::End | Step::Torn if state.blocks < state.base => {
                 return Err(Fault::Damaged(offset));
@@ -339,10 +339,10 @@ impl State {
         }
         self.columns = commit.columns.or(self.columns.take());
         self.known_good = commit.known_good.unwrap_or(self.known_good.take());
-        for (key, trail) in commit.trails {
-            match trail {
-                Some(trail) => self.trails.insert(key, trail),
-                None => self.trails.remove(&key),
+        for (key, resume_point) in commit.resume_points {
+            match resume_point {
+                Some(resume_point) => self.resume_points.insert(key, resume_point),
+                None => self.resume_points.remove(&key),
             };
         }
         Some(())

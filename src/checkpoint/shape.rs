@@ -1,7 +1,7 @@
 //! What makes the records of one output comparable.
 //!
 //! Owns the comparison of a job's shape with the one that the checkpoint
-//! remembers (promise 1: a checkpoint that does not fit is refused). Must never
+//! remembers ("Exactly once": a checkpoint that does not fit is refused). Must never
 //! hold a secret: a shape is written to disk as it is.
 
 mod of_job;

@@ -8,7 +8,7 @@ use super::journal::Journal;
 use super::read::{State, scan};
 use super::shape::Shape;
 use super::{compact, verify};
-use crate::outcome::Trail;
+use crate::outcome::ResumePoint;
 use crate::pace::Note;
 use std::fs;
 use std::path::Path;
@@ -44,8 +44,8 @@ fn commit(n: u64) -> Commit {
     }
 }
 
-fn trail(pages: u64) -> Trail {
-    Trail {
+fn resume_point(pages: u64) -> ResumePoint {
+    ResumePoint {
         pages,
         elements: pages * 50,
         records: pages * 50,
@@ -277,24 +277,30 @@ fn the_latest_trail_counts_until_the_item_is_done_and_a_short_checkpoint_has_it_
     let path = folder.path().join("c");
     let (one, other) = (ItemKey::of("one", 0), ItemKey::of("other", 0));
     let mut journal = Journal::create(&path, &shape(), 0, vec![]).unwrap();
-    let with = |n: u64, trails: Vec<(ItemKey, Option<Trail>)>| Commit {
-        trails,
+    let with = |n: u64, resume_points: Vec<(ItemKey, Option<ResumePoint>)>| Commit {
+        resume_points,
         ..commit(n)
     };
     let first = with(
         0,
-        vec![(one, Some(trail(1_000))), (other, Some(trail(1_001)))],
+        vec![
+            (one, Some(resume_point(1_000))),
+            (other, Some(resume_point(1_001))),
+        ],
     );
     journal.append_commit(&first, &[key(0)]).unwrap();
     journal
-        .append_commit(&with(1, vec![(one, Some(trail(2_000)))]), &[key(1)])
+        .append_commit(&with(1, vec![(one, Some(resume_point(2_000)))]), &[key(1)])
         .unwrap();
     journal
         .append_commit(&with(2, vec![(other, None)]), &[key(2)])
         .unwrap();
     let (state, _) = read(&path).unwrap();
-    let expected: Vec<_> = vec![(one, trail(2_000))];
-    assert_eq!(state.trails.into_iter().collect::<Vec<_>>(), expected);
+    let expected: Vec<_> = vec![(one, resume_point(2_000))];
+    assert_eq!(
+        state.resume_points.into_iter().collect::<Vec<_>>(),
+        expected
+    );
     for n in 3..10_010 {
         journal.append_commit(&commit(n), &[key(n)]).unwrap();
     }
@@ -307,7 +313,10 @@ fn the_latest_trail_counts_until_the_item_is_done_and_a_short_checkpoint_has_it_
             .is_some()
     );
     let (state, _) = read(&path).unwrap();
-    assert_eq!(state.trails.into_iter().collect::<Vec<_>>(), expected);
+    assert_eq!(
+        state.resume_points.into_iter().collect::<Vec<_>>(),
+        expected
+    );
     assert_eq!(state.keys, 10_010);
 }
 

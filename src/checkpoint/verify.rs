@@ -1,7 +1,7 @@
 //! Whether a file still has the bytes that were committed.
 //!
 //! Owns the comparison of an output with the checkpoint's CRC-32 of each range
-//! (promise 1: an edited output is refused). Must never change the file.
+//! ("Exactly once": an edited output is refused). Must never change the file.
 
 use super::commit::Range;
 use super::error::CheckpointError;

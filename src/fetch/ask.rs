@@ -2,7 +2,7 @@
 
 use super::attempt::FetchSetupError;
 use super::head::Payload;
-use super::pages::Place;
+use super::pages::PageCursor;
 use crate::job::{Body, Filling, Method, Request, Template, UrlTemplate};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
@@ -12,7 +12,7 @@ pub enum Ask<'a> {
     /// One item.
     One(&'a str),
     /// A page of an item, but the first: that is asked for as the item.
-    Page(&'a str, &'a Place),
+    Page(&'a str, &'a PageCursor),
     /// The items of a batch.
     Several(&'a [&'a str]),
 }
@@ -27,7 +27,7 @@ impl<'a> Ask<'a> {
     }
 
     /// The page, when it is not the first.
-    pub(super) fn place(self) -> Option<&'a Place> {
+    pub(super) fn place(self) -> Option<&'a PageCursor> {
         match self {
             Ask::Page(_, place) => Some(place),
             Ask::One(_) | Ask::Several(_) => None,

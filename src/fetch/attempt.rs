@@ -9,7 +9,7 @@ use super::batch::{self, Sharing};
 use super::classify::{Answer, Trouble, Verdict};
 use super::conditional;
 use super::head::{equip, header_value, load, with_key};
-use super::pages::{Ended, Pages, Paging, Place};
+use super::pages::{Ended, PageCursor, Pages, Paging};
 use super::redirect::{MOST_HOPS, next_hop, next_method};
 use super::sent::{Sent, Spelled};
 use crate::auth::{Credentials, Presented, SidePermits};
@@ -64,7 +64,7 @@ pub struct Fetcher {
 
 /// How an item is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
+enum Conditional {
     /// At its own URL.
     Plainly,
     /// The same, with the validators of the body that is there.
@@ -73,7 +73,7 @@ enum Asked {
     Elsewhere,
 }
 
-enum Step {
+enum HopEnd {
     /// With the Link header fields, where they are asked for.
     Answer(Answer, Vec<Vec<u8>>),
     Redirect(u16, HeaderMap),
@@ -182,7 +182,7 @@ impl Fetcher {
         &self,
         target: &Target,
         filling: &Filling<'_>,
-        place: Option<&Place>,
+        place: Option<&PageCursor>,
         presented: Presented,
         known: Option<&Validators>,
         leave: &Permit,
@@ -237,11 +237,11 @@ impl Fetcher {
             let token = equip(&mut request, &headers, &presented, trusted);
             load(&mut request, payload.as_ref());
             let asked = if hop > 0 {
-                Asked::Elsewhere
+                Conditional::Elsewhere
             } else if conditional::ask(request.headers_mut(), known) {
-                Asked::ForNews
+                Conditional::ForNews
             } else {
-                Asked::Plainly
+                Conditional::Plainly
             };
             let sent = self.send(request, token, asked, trusted.then_some(leave), deadline);
             let step = match tokio::time::timeout_at(deadline, sent).await {
@@ -249,7 +249,7 @@ impl Fetcher {
                 Err(_) => return self.too_slow(trusted),
             };
             match step {
-                Step::Answer(mut answer, links) => {
+                HopEnd::Answer(mut answer, links) => {
                     if let Some(kept) = answer.verdict.validators_mut()
                         && !kept.is_empty()
                     {
@@ -280,7 +280,7 @@ impl Fetcher {
                     }
                     return answer;
                 }
-                Step::Redirect(status, answered) => match next_hop(&home, &url, &answered) {
+                HopEnd::Redirect(status, answered) => match next_hop(&home, &url, &answered) {
                     Ok(next) => {
                         method = next_method(status, method);
                         // Once away from home, nothing brings the credentials back.

@@ -1,7 +1,7 @@
 //! What goes along with a request: its headers, and whose credentials.
 //!
 //! Owns where a credential stands in a request. Must never put one into a
-//! request that leaves home (promise 6).
+//! request that leaves home ("Secrets stay secret").
 
 use crate::auth::{Presented, Token};
 use crate::job::{Template, Values};

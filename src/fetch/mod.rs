@@ -1,9 +1,9 @@
-//! One item → one attempt's verdict (promise 8: every item has a fate).
+//! One item → one attempt's verdict ("Every item has a fate").
 //!
 //! [`Fetcher::attempt`] sends one attempt and classifies its answer; it keeps
 //! nothing between attempts. Whether and when to try again is the run's
 //! decision, and sending needs a permit of the pacer's. Must never send
-//! credentials to another origin (promise 6), nor show a URL in a message.
+//! credentials to another origin ("Secrets stay secret"), nor show a URL in a message.
 
 mod api_error;
 mod ask;
@@ -22,4 +22,4 @@ mod sent;
 pub use ask::Ask;
 pub use attempt::{FetchSetupError, Fetcher};
 pub use classify::{Answer, Refused, Share, Trouble, Verdict};
-pub use pages::{Next, PageAnswer, Place};
+pub use pages::{Next, PageAnswer, PageCursor};

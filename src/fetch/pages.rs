@@ -1,9 +1,9 @@
 //! An item whose answer comes in pages: where each page is, and what is in it.
 //!
 //! Owns the ways from one page to the next. Keeps nothing: where an item stands
-//! is told to it ([`Place`]). Must never let a credential into a [`Next`]: it
+//! is told to it ([`PageCursor`]). Must never let a credential into a [`Next`]: it
 //! may end in the checkpoint; nor follow a link to another origin unless the
-//! job says so, nor from https to plain http (promise 6).
+//! job says so, nor from https to plain http ("Secrets stay secret").
 
 mod kept;
 mod link;
@@ -29,7 +29,7 @@ const SHORTEST: usize = 8;
 
 /// Where an item stands.
 #[derive(Debug, Clone, Default)]
-pub struct Place {
+pub struct PageCursor {
     /// What to ask for; `None` is the first page.
     pub next: Option<Next>,
     /// Pages before that.
@@ -103,8 +103,8 @@ pub struct PageAnswer {
 }
 
 /// What one request was about, beside its answer.
-pub(super) struct Asked<'a> {
-    pub(super) place: &'a Place,
+pub(super) struct PageRequest<'a> {
+    pub(super) place: &'a PageCursor,
     /// The item's own URL, the first page's.
     pub(super) home: &'a Url,
     /// What was asked for at last, redirects followed.
@@ -214,7 +214,12 @@ impl Pages {
     }
 
     /// What an answer means, now that the pages are looked at.
-    pub(super) fn judge(&self, answer: Answer, asked: &Asked<'_>, links: &[Vec<u8>]) -> Answer {
+    pub(super) fn judge(
+        &self,
+        answer: Answer,
+        asked: &PageRequest<'_>,
+        links: &[Vec<u8>],
+    ) -> Answer {
         let Answer {
             verdict: Verdict::Record(record),
             mut signal,
@@ -247,7 +252,7 @@ impl Pages {
     fn read(
         &self,
         record: Record,
-        asked: &Asked<'_>,
+        asked: &PageRequest<'_>,
         links: &[Vec<u8>],
     ) -> Result<PageAnswer, Bad> {
         let body = &record.body;

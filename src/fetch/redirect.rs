@@ -1,4 +1,4 @@
-//! Where a redirect may lead, and what may go along (promise 6).
+//! Where a redirect may lead, and what may go along ("Secrets stay secret").
 
 use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Method, Url};

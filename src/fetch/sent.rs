@@ -1,4 +1,4 @@
-//! What a request carried that no message may repeat (promise 6).
+//! What a request carried that no message may repeat ("Secrets stay secret").
 //!
 //! Knows where credentials stand in a request; taking them out of a text is
 //! [`crate::transport::redact`]'s. Must never be shown or kept itself.

@@ -48,16 +48,16 @@ impl Pass<'_> {
                     };
                 };
                 match (self.token(), kind) {
-                    (Some(b','), Kind::Object) => {
+                    (Some(b','), Container::Object) => {
                         self.at += 1;
                         self.key()?;
                         break;
                     }
-                    (Some(b','), Kind::Array) => {
+                    (Some(b','), Container::Array) => {
                         self.at += 1;
                         break;
                     }
-                    (Some(b'}'), Kind::Object) | (Some(b']'), Kind::Array) => {
+                    (Some(b'}'), Container::Object) | (Some(b']'), Container::Array) => {
                         self.at += 1;
                         self.open.close();
                     }
@@ -74,7 +74,7 @@ impl Pass<'_> {
             b'{' => {
                 self.at += 1;
                 if self.token() != Some(b'}') {
-                    self.open.open(Kind::Object);
+                    self.open.open(Container::Object);
                     self.key()?;
                     return Ok(true);
                 }
@@ -83,7 +83,7 @@ impl Pass<'_> {
             b'[' => {
                 self.at += 1;
                 if self.token() != Some(b']') {
-                    self.open.open(Kind::Array);
+                    self.open.open(Container::Array);
                     return Ok(true);
                 }
                 self.at += 1;
@@ -230,7 +230,7 @@ impl Pass<'_> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum Container {
     Object,
     Array,
 }
@@ -247,12 +247,12 @@ struct Nesting {
 
 impl Nesting {
     #[inline]
-    fn open(&mut self, kind: Kind) {
+    fn open(&mut self, kind: Container) {
         if self.in_word == u128::BITS {
             self.outer.push(self.word);
             self.in_word = 0;
         }
-        self.word = self.word << 1 | u128::from(kind == Kind::Object);
+        self.word = self.word << 1 | u128::from(kind == Container::Object);
         self.in_word += 1;
     }
 
@@ -269,11 +269,11 @@ impl Nesting {
     }
 
     #[inline]
-    fn innermost(&self) -> Option<Kind> {
+    fn innermost(&self) -> Option<Container> {
         match (self.in_word, self.word & 1) {
             (0, _) => None,
-            (_, 1) => Some(Kind::Object),
-            _ => Some(Kind::Array),
+            (_, 1) => Some(Container::Object),
+            _ => Some(Container::Array),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The lines of an item whose answer comes in pages.
 //!
-//! Owns what a page leaves behind, and the trail: where an item stands of
-//! which a part is written already. Must never hold a credential: a trail ends
+//! Owns what a page leaves behind, and the resume point: where an item stands of
+//! which a part is written already. Must never hold a credential: a resume point ends
 //! in the checkpoint.
 
 use super::{Record, Validators};
@@ -15,7 +15,7 @@ pub struct Pages {
     /// In their order.
     pub pages: Vec<Page>,
     /// Where the item goes on, when it is not done with these.
-    pub trail: Option<Trail>,
+    pub resume_point: Option<ResumePoint>,
 }
 
 /// What one page has to be written of.
@@ -33,7 +33,7 @@ pub struct Page {
 
 /// Where an item stands of which the first pages are in the output.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Trail {
+pub struct ResumePoint {
     /// Pages so far.
     pub pages: u64,
     /// Elements in them.
@@ -115,7 +115,7 @@ mod tests {
                 page("{\"b\":[]}", None),
                 page("[3]", Some(vec![1..2, 1..9])),
             ],
-            trail: None,
+            resume_point: None,
         };
         let bodies: Vec<_> = pages.records().map(|record| record.body).collect();
         assert_eq!(bodies, ["1", "{\"a\":2}", "{\"b\":[]}", "3"]);

@@ -1,6 +1,6 @@
 //! When the next request may go: quotas, pauses, back-off, the in-flight limit.
 //!
-//! [`Pacer`] is the one owner of that decision (promises 3 and 4). It is a
+//! [`Pacer`] is the one owner of that decision ("Never over the quota", "Good manners"). It is a
 //! state machine without clock, timer or task of its own: the run tells it the
 //! time and hands its [`Permit`]s on. Nobody else may decide to send, and no
 //! worker ever queues on a limiter. Must never do I/O.

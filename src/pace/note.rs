@@ -1,5 +1,5 @@
 //! What the pacer asks the checkpoint to remember, so that quotas and pauses
-//! hold across a restart (promises 3 and 4).
+//! hold across a restart ("Never over the quota", "Good manners").
 //!
 //! Times are Unix milliseconds of the wall clock, for a monotonic clock does
 //! not survive its process; and the boot's, where the system tells it, for the

@@ -1,4 +1,4 @@
-//! Promises 3 and 4 under a clock that the test holds.
+//! "Never over the quota" and "Good manners" under a clock that the test holds.
 
 use super::*;
 use crate::job::Rate;
@@ -550,7 +550,7 @@ fn a_clock_that_was_set_makes_no_pause_longer_and_no_quota_larger() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Promise 3: whatever the quotas, the pauses, the lateness of timers and
+    /// "Never over the quota": whatever the quotas, the pauses, the lateness of timers and
     /// the kills, no window of any quota holds more than N starts.
     #[test]
     fn no_window_ever_holds_more_than_its_quota(

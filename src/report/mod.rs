@@ -6,16 +6,16 @@
 
 mod bar;
 mod event;
-mod outlet;
 mod plain;
 mod screen;
+mod stderr_thread;
 mod summary;
 mod terminal;
 mod words;
 
 pub use event::{Commands, End, Event, Plan, Snapshot, Summary, UpdateNews, UpdatePlan};
-pub(crate) use outlet::{flush, last};
 pub use screen::Screen;
+pub(crate) use stderr_thread::{flush, last};
 pub use words::{count, place, rate, span};
 
 use bar::Bar;

@@ -1,6 +1,6 @@
 //! The terminal's lines: log, notices and the bar share them through here.
 
-use super::outlet;
+use super::stderr_thread;
 use indicatif::ProgressBar;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,8 +45,8 @@ impl Screen {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         match bar {
-            Some(bar) => bar.suspend(|| outlet::print(bytes)),
-            None => outlet::print(bytes),
+            Some(bar) => bar.suspend(|| stderr_thread::print(bytes)),
+            None => stderr_thread::print(bytes),
         }
     }
 }

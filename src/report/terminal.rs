@@ -1,9 +1,9 @@
 //! The terminal as the bar draws on it: each redraw is one piece for the
-//! [`outlet`](super::outlet), so that a terminal that stands still holds up nobody.
+//! [`stderr_thread`](super::stderr_thread), so that a terminal that stands still holds up nobody.
 //!
 //! Must never write to stderr itself.
 
-use super::outlet;
+use super::stderr_thread;
 use console::Term;
 use indicatif::TermLike;
 use std::io;
@@ -71,7 +71,7 @@ impl TermLike for Terminal {
     fn flush(&self) -> io::Result<()> {
         let redraw = mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         if !redraw.is_empty() {
-            outlet::redraw(redraw);
+            stderr_thread::redraw(redraw);
         }
         Ok(())
     }

@@ -39,8 +39,8 @@ impl InFlight {
         self.requests.push(Box::pin(async move {
             let ids: Vec<&str>;
             let (ask, known) = match request.items.as_slice() {
-                [item] if !request.batch => match item.place() {
-                    Some(place) => (Ask::Page(&item.id, place), None),
+                [item] if !request.batch => match item.page_cursor() {
+                    Some(cursor) => (Ask::Page(&item.id, cursor), None),
                     None => (Ask::One(&item.id), item.known.as_deref()),
                 },
                 items => {

@@ -11,7 +11,7 @@ use super::stages::ids::is_piped;
 use crate::checkpoint::{Claim, DoneSet, ItemKey};
 use crate::ids::IdBatch;
 use crate::job::{Ids, Repeats};
-use crate::outcome::{Outcome, Trail};
+use crate::outcome::{Outcome, ResumePoint};
 use std::collections::BTreeMap;
 
 /// What comes in.
@@ -29,7 +29,7 @@ pub(super) struct Intake {
     ids: IdStream,
     done: DoneSet,
     /// Where items go on of which a part is written.
-    trails: BTreeMap<ItemKey, Trail>,
+    resume_points: BTreeMap<ItemKey, ResumePoint>,
     page_memory: PageMemory,
     each: bool,
     piped: bool,
@@ -51,13 +51,13 @@ impl Intake {
         job: &Ids,
         limit: Option<u64>,
         done: DoneSet,
-        trails: BTreeMap<ItemKey, Trail>,
+        resume_points: BTreeMap<ItemKey, ResumePoint>,
         page_memory: PageMemory,
     ) -> Intake {
         Intake {
             ids,
             done,
-            trails,
+            resume_points,
             page_memory,
             each: job.repeats == Repeats::Each,
             piped: is_piped(job),
@@ -176,19 +176,22 @@ impl Intake {
     /// The item where it stands: at its start, or after the part of it that is
     /// in the output.
     pub(super) fn resumed(&self, mut item: Item) -> Item {
-        if !self.trails.is_empty()
-            && let Some(trail) = self.trails.get(&item.key())
+        if !self.resume_points.is_empty()
+            && let Some(resume_point) = self.resume_points.get(&item.key())
         {
-            item.pages = Some(Box::new(PageProgress::resume(trail, &self.page_memory)));
+            item.pages = Some(Box::new(PageProgress::resume(
+                resume_point,
+                &self.page_memory,
+            )));
         }
         item
     }
 
     /// Notes where an item goes on of which a part is being written.
     pub(super) fn note_part(&mut self, outcome: &Outcome) {
-        if let Some(trail) = outcome.pages.as_ref().and_then(|p| p.trail.as_ref()) {
+        if let Some(resume_point) = outcome.pages.as_ref().and_then(|p| p.resume_point.as_ref()) {
             let key = ItemKey::of(&outcome.id, outcome.occurrence);
-            self.trails.insert(key, trail.clone());
+            self.resume_points.insert(key, resume_point.clone());
         }
     }
 
@@ -196,7 +199,7 @@ impl Intake {
     /// known at the list's end.
     pub(super) fn left_in_part(&self) -> u64 {
         let unlisted = |key: &&ItemKey| !self.done.contains(**key);
-        self.trails.keys().filter(unlisted).count() as u64
+        self.resume_points.keys().filter(unlisted).count() as u64
     }
 
     fn at_limit(&self) -> bool {

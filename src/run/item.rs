@@ -5,7 +5,7 @@
 
 use super::page_progress::PageProgress;
 use crate::checkpoint::ItemKey;
-use crate::fetch::{Answer, Place};
+use crate::fetch::{Answer, PageCursor};
 use crate::outcome::{Reason, Validators};
 use crate::pace::Permit;
 use xxhash_rust::xxh3::xxh3_64;
@@ -82,8 +82,8 @@ impl Item {
     }
 
     /// The page that is to be asked for, when it is not the first.
-    pub(super) fn place(&self) -> Option<&Place> {
-        self.pages.as_ref().map(|progress| &progress.place)
+    pub(super) fn page_cursor(&self) -> Option<&PageCursor> {
+        self.pages.as_ref().map(|progress| &progress.cursor)
     }
 
     /// Whether it fails for the reason that it failed for before: then nothing

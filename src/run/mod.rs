@@ -83,7 +83,8 @@ pub async fn run(
     let proxies = Proxies::of(job);
     let client = crate::transport::client(job.limits.concurrency, &proxies)?;
     let (permits, side_requests) = SidePermits::channel();
-    let (credentials, keeper) = Credentials::of(job, options.base.as_deref(), &client, &permits)?;
+    let (credentials, refresher) =
+        Credentials::of(job, options.base.as_deref(), &client, &permits)?;
     let fetcher = Fetcher::new(
         &job.request,
         options.base.as_deref(),
@@ -133,7 +134,7 @@ pub async fn run(
             &job.ids,
             options.limit,
             done,
-            resumed.trails,
+            resumed.resume_points,
             page_memory,
         ),
         plan: finish::RunPlan {
@@ -146,7 +147,7 @@ pub async fn run(
         triage,
         queue: queue::Queue::default(),
         in_flight: in_flight::InFlight::new(fetcher),
-        tokens: stages::tokens::TokenStage::new(credentials, keeper),
+        tokens: stages::tokens::TokenStage::new(credentials, refresher),
         side_permits: side_permits::SidePermitQueue::new(side_requests),
         writer: stages::writer::start(writer)?,
         commits: commits::Commits::new(job.checkpoint.every),

@@ -5,8 +5,8 @@
 //! resume after it. A state machine: it sends and writes nothing.
 
 use crate::fail_point::limit;
-use crate::fetch::{Next, PageAnswer, Place, Trouble};
-use crate::outcome::{Page, Pages, Reason, Trail};
+use crate::fetch::{Next, PageAnswer, PageCursor, Trouble};
+use crate::outcome::{Page, Pages, Reason, ResumePoint};
 use bytes::Bytes;
 use std::collections::HashSet;
 use std::ops::Range;
@@ -25,12 +25,12 @@ const SAME: u32 = 8;
 /// An item that goes on.
 #[derive(Debug, Default)]
 pub(super) struct PageProgress {
-    pub(super) place: Place,
+    pub(super) cursor: PageCursor,
     /// Not handed on yet.
     pages: Vec<Page>,
     /// Of those, where the arrays are that are merged.
     arrays: Vec<Option<Range<usize>>>,
-    bytes: Held,
+    bytes: MemoryShare,
     /// Records that were handed on, in this run and before.
     records: u64,
     /// Pages that were handed on.
@@ -48,12 +48,12 @@ pub(super) struct PageMemory(Arc<AtomicUsize>);
 
 /// One item's share of it; given back when the item is dropped.
 #[derive(Debug, Default)]
-struct Held {
+struct MemoryShare {
     bytes: usize,
     all: PageMemory,
 }
 
-impl Held {
+impl MemoryShare {
     fn add(&mut self, bytes: usize) {
         self.bytes += bytes;
         self.all.0.fetch_add(bytes, Ordering::Relaxed);
@@ -65,14 +65,14 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for MemoryShare {
     fn drop(&mut self) {
         self.give_back();
     }
 }
 
 /// What a page means for its item.
-pub(super) enum Step {
+pub(super) enum PageStep {
     /// It goes on; what is to be handed on before that.
     GoOn(Option<Pages>),
     /// That was the last page.
@@ -87,17 +87,17 @@ impl PageProgress {
     }
 
     /// Goes on after what is in the output.
-    pub(super) fn resume(trail: &Trail, all: &PageMemory) -> PageProgress {
+    pub(super) fn resume(resume_point: &ResumePoint, all: &PageMemory) -> PageProgress {
         PageProgress {
-            place: Place {
+            cursor: PageCursor {
                 // What is not ours fits no way of asking, and is told there.
-                next: Next::from_kept(&trail.next).or(Some(Next::Cursor(String::new()))),
-                pages: trail.pages,
-                elements: trail.elements,
+                next: Next::from_kept(&resume_point.next).or(Some(Next::Cursor(String::new()))),
+                pages: resume_point.pages,
+                elements: resume_point.elements,
             },
-            records: trail.records,
-            handed_on: trail.pages,
-            marker: trail.marker,
+            records: resume_point.records,
+            handed_on: resume_point.pages,
+            marker: resume_point.marker,
             ..PageProgress::new(all)
         }
     }
@@ -108,7 +108,11 @@ impl PageProgress {
     }
 
     /// Takes a page in; `merge`: the longest record that may come of them.
-    pub(super) fn take(&mut self, page: PageAnswer, merge: Option<usize>) -> Result<Step, Trouble> {
+    pub(super) fn take(
+        &mut self,
+        page: PageAnswer,
+        merge: Option<usize>,
+    ) -> Result<PageStep, Trouble> {
         let status = Some(page.record.status);
         let trouble = |reason, message: String| Trouble {
             status,
@@ -118,8 +122,8 @@ impl PageProgress {
         if let Some(looped) = self.looped(&page) {
             return Err(trouble(Reason::PageLoop, looped));
         }
-        self.place.pages += 1;
-        self.place.elements += page.elements.as_ref().map_or(0, Vec::len) as u64;
+        self.cursor.pages += 1;
+        self.cursor.elements += page.elements.as_ref().map_or(0, Vec::len) as u64;
         self.bytes.add(page.record.body.len());
         if let Some(most) = merge.filter(|most| self.bytes.bytes > *most) {
             let message = format!(
@@ -134,29 +138,29 @@ impl PageProgress {
             body: page.record.body,
             elements: page.elements,
         });
-        self.place.next = page.next;
-        let Some(next) = &self.place.next else {
-            return Ok(Step::Done(self.last_part(merge.is_some())));
+        self.cursor.next = page.next;
+        let Some(next) = &self.cursor.next else {
+            return Ok(PageStep::Done(self.last_part(merge.is_some())));
         };
         let long = self.handed_on > 0
             || self.pages.len() >= limit!("PAGES", PAGES)
             || self.bytes.bytes >= BYTES
             || self.bytes.all.0.load(Ordering::Relaxed) >= ALL_BYTES;
         if merge.is_some() || !long {
-            return Ok(Step::GoOn(None));
+            return Ok(PageStep::GoOn(None));
         }
         let next = next.kept();
         let pages = self.part();
-        let trail = Trail {
-            pages: self.place.pages,
-            elements: self.place.elements,
+        let resume_point = ResumePoint {
+            pages: self.cursor.pages,
+            elements: self.cursor.elements,
             records: self.records,
             marker: self.marker,
             next,
         };
-        Ok(Step::GoOn(Some(Pages {
+        Ok(PageStep::GoOn(Some(Pages {
             pages,
-            trail: Some(trail),
+            resume_point: Some(resume_point),
         })))
     }
 
@@ -164,7 +168,7 @@ impl PageProgress {
     fn part(&mut self) -> Vec<Page> {
         self.bytes.give_back();
         self.arrays.clear();
-        self.handed_on = self.place.pages;
+        self.handed_on = self.cursor.pages;
         let pages = std::mem::take(&mut self.pages);
         self.records += pages.iter().map(|page| page.len() as u64).sum::<u64>();
         pages
@@ -176,7 +180,10 @@ impl PageProgress {
         if merge {
             pages = merged(pages, &arrays).into_iter().collect();
         }
-        Pages { pages, trail: None }
+        Pages {
+            pages,
+            resume_point: None,
+        }
     }
 
     /// Whether the pages go round and round, in words.
@@ -192,7 +199,7 @@ impl PageProgress {
         }
         // Brent: the mark moves on at each power of two, so it is behind every
         // loop at last, also when the rest is forgotten between two runs.
-        if (self.place.pages + 1).is_power_of_two() {
+        if (self.cursor.pages + 1).is_power_of_two() {
             self.marker = hash;
         }
         let (Next::Number(_), Some(elements)) = (next, &page.elements) else {

@@ -33,7 +33,7 @@ impl Written {
             }
             (Ok(_), Some(pages)) => {
                 self.records += pages.count();
-                self.items += u64::from(pages.trail.is_none());
+                self.items += u64::from(pages.resume_point.is_none());
             }
         }
     }

@@ -53,7 +53,7 @@ impl Listing {
     /// The page that the query asks for.
     pub(super) fn page(&self, head: &Parts) -> Answer {
         let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let page = Asked {
+        let page = ListingQuery {
             url: format!("http://{}{}", host.unwrap_or("localhost"), head.uri.path()),
             query: form_pairs(head.uri.query().unwrap_or_default()),
         };
@@ -67,13 +67,13 @@ impl Listing {
 }
 
 /// One request for a page.
-struct Asked {
+struct ListingQuery {
     /// Without the query.
     url: String,
     query: Vec<(String, String)>,
 }
 
-impl Asked {
+impl ListingQuery {
     fn get(&self, name: &str) -> Option<&str> {
         let found = self.query.iter().find(|(other, _)| other == name);
         found.map(|(_, value)| value.as_str())
@@ -117,7 +117,7 @@ fn pretty(body: &Value) -> String {
     format!("{body:#}")
 }
 
-fn album_tracks(id: &str, asked: &Asked) -> Result<Answer, Answer> {
+fn album_tracks(id: &str, asked: &ListingQuery) -> Result<Answer, Answer> {
     if !is_track_id(id) {
         return Err(Answer::error(StatusCode::BAD_REQUEST, "Invalid base62 id"));
     }
@@ -163,7 +163,7 @@ fn track_of(album: &str, number: u64) -> Value {
     })
 }
 
-fn issues(repo: &str, asked: &Asked) -> Result<Answer, Answer> {
+fn issues(repo: &str, asked: &ListingQuery) -> Result<Answer, Answer> {
     if repo.ends_with("404") {
         return Err(Answer::error(StatusCode::NOT_FOUND, "Not Found"));
     }
@@ -211,7 +211,7 @@ fn issue(repo: &str, number: u64) -> Value {
     })
 }
 
-fn following(asked: &Asked) -> Result<Answer, Answer> {
+fn following(asked: &ListingQuery) -> Result<Answer, Answer> {
     let limit = asked.number("limit", 20, 50)?.max(1);
     let artist = |number: u64| identifier(&format!("artist/{number}"));
     let from = match asked.get("after") {

@@ -1,6 +1,6 @@
 //! From an item's key to its entry in a versions file.
 //!
-//! Owns a hash table on the disk: memory holds none of it (promise 7), the
+//! Owns a hash table on the disk: memory holds none of it ("Memory does not grow with the list"), the
 //! system's cache does. Each slot has 48 bits of an entry's offset in the
 //! versions file and 16 of its key's hash; a key that comes twice is known by
 //! its last entry. The table is made anew by each run that needs one, and has

@@ -4,9 +4,9 @@
 //! make both durable, then append the block that covers them to the checkpoint
 //! and make that durable. When failed items are tried again, a new failures
 //! file takes the old one's place with that block; an update puts a whole new
-//! output in the old one's place. Keeps promise 1 (exactly once: after a kill at any
+//! output in the old one's place. Keeps "Exactly once" (after a kill at any
 //! moment, [`open()`] cuts both files back to the last commit and tells what is
-//! done) and promise 7 (an item costs 16 bytes until the next commit, and its
+//! done) and "Memory does not grow with the list" (an item costs 16 bytes until the next commit, and its
 //! bytes go through a buffer of 256 KiB).
 //!
 //! Must never write after an error (a failed fsync is never retried over: the

@@ -1,6 +1,6 @@
 //! Opens an output: a new one, or one that an earlier run left.
 //!
-//! Owns recovery (promise 1): what the checkpoint covers must be there, byte
+//! Owns recovery ("Exactly once"): what the checkpoint covers must be there, byte
 //! for byte; what comes after it is cut off; and nothing is touched before all
 //! of that is known to fit. Must be called under the output's
 //! [`OutputLock`](crate::checkpoint::OutputLock).
@@ -20,7 +20,7 @@ use crate::checkpoint::{
 };
 use crate::fail_point::fail_point;
 use crate::job::{IdForm, OutputFormat, RecordForm};
-use crate::outcome::Trail;
+use crate::outcome::ResumePoint;
 use crate::pace::Note;
 use serde_json_path::JsonPath;
 use std::collections::BTreeMap;
@@ -81,7 +81,7 @@ pub struct Resumed {
     /// Items with a fate.
     pub done: u64,
     /// Items of which a part is in the output, and where each goes on.
-    pub trails: BTreeMap<ItemKey, Trail>,
+    pub resume_points: BTreeMap<ItemKey, ResumePoint>,
     /// The ID of an item that was answered well.
     pub known_good: Option<String>,
 }
@@ -321,7 +321,7 @@ pub(super) fn resume(
         state.versions,
         (state.output.length, state.records),
     )?;
-    let parts = last_parts(&files.versions, state.generation, &state.trails)?;
+    let parts = last_parts(&files.versions, state.generation, &state.resume_points)?;
     fail_point!("open: versions cut");
     sync_folder(&files.output).map_err(WriteError::io(
         &files.output,
@@ -342,7 +342,7 @@ pub(super) fn resume(
         dropped_bytes: dropped + dropped_failures,
         finished: state.closing == Closing::Finished,
         done: state.keys,
-        trails: state.trails,
+        resume_points: state.resume_points,
         known_good: state.known_good,
     };
     Ok(Opened {

@@ -3,7 +3,7 @@
 //! Owns the new failures file of each commit: the lines of items that are
 //! still to be tried, as they stand, then the lines of those that failed
 //! again. An item that has its record now leaves the file in the commit that
-//! covers the record (promise 1): the new file is durable under the draft's
+//! covers the record ("Exactly once"): the new file is durable under the draft's
 //! name before the checkpoint's block says so, and gets its own name after it.
 //! [`finish`] does that last step for a run that was killed before it.
 //!

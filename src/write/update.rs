@@ -17,7 +17,7 @@ mod failed;
 mod known;
 mod lines;
 mod next;
-mod trails;
+mod resume_points;
 
 pub use ages::{Ages, ages, under_way};
 pub use known::{KnownRecord, KnownRecords};
@@ -148,7 +148,7 @@ pub fn open_update(
 
 /// Items of which a part is in the output, and that have no fate.
 fn left_in_part(files: &Files, state: &State) -> Result<BTreeSet<ItemKey>, WriteError> {
-    let mut left: BTreeSet<_> = state.trails.keys().copied().collect();
+    let mut left: BTreeSet<_> = state.resume_points.keys().copied().collect();
     if !left.is_empty() {
         scan(&files.checkpoint, |keys| {
             for key in keys {
@@ -289,7 +289,7 @@ impl Update {
             )?,
             files: &files,
             delta: &delta,
-            parts: last_parts(&delta.versions, new.generation, &new.trails)?,
+            parts: last_parts(&delta.versions, new.generation, &new.resume_points)?,
             known,
             in_midst: left_in_part(&files, &old)?,
             old: &old,
@@ -300,7 +300,10 @@ impl Update {
         let (mut state, mut updated) = next.write()?;
         scan(&files.checkpoint, |keys| done.add(keys))?;
         state.keys = done.len() as u64;
-        let left = state.trails.keys().filter(|key| !done.contains(**key));
+        let left = state
+            .resume_points
+            .keys()
+            .filter(|key| !done.contains(**key));
         updated.left_in_part = left.count() as u64;
         drop(replace(&files.checkpoint, &state, &done)?);
         fail_point!("update: committed");

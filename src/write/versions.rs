@@ -47,7 +47,7 @@ use super::error::WriteError;
 use super::files::{look, recover};
 use super::sink::{Sink, Target};
 use crate::checkpoint::{ItemKey, create_like, sync_folder};
-use crate::outcome::{Trail, Validators};
+use crate::outcome::{ResumePoint, Validators};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
@@ -271,15 +271,15 @@ impl Versions {
 pub(super) fn last_parts(
     path: &Path,
     generation: u64,
-    trails: &BTreeMap<ItemKey, Trail>,
+    resume_points: &BTreeMap<ItemKey, ResumePoint>,
 ) -> Result<BTreeMap<ItemKey, u64>, WriteError> {
     let mut places = BTreeMap::new();
-    if trails.is_empty() {
+    if resume_points.is_empty() {
         return Ok(places);
     }
     let mut entries = Entries::of(path, generation)?;
     while let Some((place, entry)) = entries.as_mut().map_or(Ok(None), Entries::with_place)? {
-        if entry.fate == Fate::Part && trails.contains_key(&entry.key) {
+        if entry.fate == Fate::Part && resume_points.contains_key(&entry.key) {
             places.insert(entry.key, place);
         }
     }

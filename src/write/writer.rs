@@ -8,7 +8,7 @@ mod pages;
 
 pub(crate) use pages::in_the_output;
 
-use self::pages::Trails;
+use self::pages::ResumePoints;
 use super::encode::{Encoded, Encoder, odd};
 use super::error::WriteError;
 use super::failures;
@@ -68,7 +68,7 @@ pub struct Writer {
     /// Done since the last commit.
     keys: Vec<ItemKey>,
     /// Items in their midst.
-    trails: Trails,
+    resume_points: ResumePoints,
     /// Failed since the last commit.
     added: BTreeMap<&'static str, u64>,
     /// Failed in all.
@@ -129,7 +129,7 @@ impl Writer {
             updates: false,
             journal,
             keys: Vec::new(),
-            trails: Trails::default(),
+            resume_points: ResumePoints::default(),
             added: BTreeMap::new(),
             failed: BTreeMap::new(),
             records: 0,
@@ -168,7 +168,7 @@ impl Writer {
             Err(path) => Failures::Later(path),
         };
         let mut writer = Writer::new(encoder, options.id_form, output, failures, Some(journal));
-        writer.trails = Trails::known(state.trails.clone(), parts);
+        writer.resume_points = ResumePoints::known(state.resume_points.clone(), parts);
         writer.failed = state.failed.clone();
         writer.records = state.records;
         writer.committed_records = state.records;
@@ -186,7 +186,7 @@ impl Writer {
     }
 
     /// Appends a record, a failure, or the records of an item's pages (with a
-    /// trail, the item is not done with them). Nothing is durable before the next
+    /// resume point, the item is not done with them). Nothing is durable before the next
     /// [`commit`](Writer::commit). In CSV, a body that can't be read (nested
     /// deeper than 128 levels, say) becomes a failure of the reason
     /// `malformed_body`, which is given back.
@@ -264,7 +264,7 @@ impl Writer {
             journal.open_again()?;
         }
         let key = ItemKey::of(&outcome.id, outcome.occurrence);
-        if self.trails.has_failed(key) {
+        if self.resume_points.has_failed(key) {
             return Ok(Appended::Left);
         }
         let mut appended = Appended::Written;
@@ -277,7 +277,7 @@ impl Writer {
             (Ok(record), None) => appended = self.record(outcome, key, record)?,
             (Ok(_), Some(pages)) => {
                 appended = self.pages(outcome, pages, key)?;
-                if pages.trail.is_some() && matches!(appended, Appended::Written) {
+                if pages.resume_point.is_some() && matches!(appended, Appended::Written) {
                     return Ok(appended);
                 }
             }

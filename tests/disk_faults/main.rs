@@ -1,4 +1,4 @@
-//! Disk faults, made from outside the built binary: promise 1 through full
+//! Disk faults, made from outside the built binary: "Exactly once" through full
 //! disks, failing disks, slow disks, and files that are not what they should be.
 //!
 //! `HARVEST_DISK_FAULTS=nightly` makes many more injections;

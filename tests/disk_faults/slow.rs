@@ -13,7 +13,7 @@ fn a_disk_that_takes_five_seconds_for_a_commit_does_not_stop_the_run() {
     assert_exit(&run, 3);
     bench.assert_few_twice();
     println!("{commits} commits of 5 s each");
-    // Promise 3 holds on a slow disk too: items, and the token's from the same host.
+    // "Never over the quota" holds on a slow disk too: items, and the token's from the same host.
     let mut times: Vec<f64> = bench.seen().iter().map(|seen| seen.t).collect();
     assert!(most_in_window(&mut times, 1.0) <= 20);
 }

@@ -1,4 +1,4 @@
-//! Promises 3 and 4: never over the quota, by the server's own log; the quota
+//! "Never over the quota" and "Good manners": never over the quota, by the server's own log; the quota
 //! is used; a 429 pauses everyone.
 
 use crate::child::{kill, until};

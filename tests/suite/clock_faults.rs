@@ -1,5 +1,5 @@
 //! The clock jumps, stands wrong, or runs away: nothing is asked too often,
-//! and nothing waits for a day that never was (promises 3, 4 and 5).
+//! and nothing waits for a day that never was ("Never over the quota", "Good manners", "One token").
 //!
 //! libfaketime stands between the program and its clocks. Only the wall clock
 //! jumps, as when NTP or a person sets it; the last test runs both faster, so

@@ -1,4 +1,4 @@
-//! Promises 1 and 2: exactly once, also when the list changes between runs: "done"
+//! "Exactly once" and "The list may change between runs": exactly once, also when the list changes between runs: "done"
 //! belongs to an ID, not to its place in the list. Kills are tests/torture's.
 
 use crate::child::{kill, until};

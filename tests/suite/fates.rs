@@ -1,4 +1,4 @@
-//! Promise 8: every item has a fate, each class of answer against real sockets.
+//! "Every item has a fate": every item has a fate, each class of answer against real sockets.
 
 use crate::raw::{Raw, Reply, Req, Then, answer, bytes, ok};
 use crate::refusing::{listen, refusing};

@@ -1,4 +1,4 @@
-//! Promise 7: memory does not grow with the list.
+//! "Memory does not grow with the list": memory does not grow with the list.
 #![cfg(target_os = "linux")]
 
 use crate::support::{Api, Bench, track_id};

@@ -1,5 +1,5 @@
 //! The network fails under a run: it waits, asks rarely, and goes on by itself.
-//! No item pays for it (promises 4 and 8).
+//! No item pays for it ("Good manners", "Every item has a fate").
 #![cfg(unix)]
 
 use crate::child::{end, piped, requests, signal, until};

@@ -1,4 +1,4 @@
-//! Promise 1 for items that come in pages: exactly once, whole items, and long
+//! "Exactly once" for items that come in pages: exactly once, whole items, and long
 //! ones from the middle on, wherever a run was killed.
 
 use crate::child::{end, kill_when, piped, signal, until};

@@ -570,7 +570,7 @@ fn a_kill_at_each_step_leaves_the_old_output_or_the_new_one() {
         let failed: Vec<&str> = failed.iter().map(|(id, _)| id.as_str()).collect();
         assert_eq!(failed, ["d", "e"], "{step}");
         bench.assert_no_litter();
-        // Everything is known of everything, and the trail goes on.
+        // Everything is known of everything, and the resume point goes on.
         for id in ["d", "e", "f"] {
             bench.heals(id);
         }

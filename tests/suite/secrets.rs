@@ -1,4 +1,4 @@
-//! Promise 6: credentials go where they belong, and appear nowhere else.
+//! "Secrets stay secret": credentials go where they belong, and appear nowhere else.
 
 use crate::raw::{Raw, Reply, Req, Then, answer, bytes, ok};
 use crate::support::{Api, Place, assert_exit, harvest, told, track_id};

@@ -1,5 +1,5 @@
 //! A server that is busy or down, and says so: 429 and 503, with every kind of
-//! Retry-After. It is left alone, and no item pays for it (promises 4 and 8).
+//! Retry-After. It is left alone, and no item pays for it ("Good manners", "Every item has a fate").
 
 use crate::child::requests;
 use crate::raw::{Raw, Reply, Then, answer, good};

@@ -136,7 +136,7 @@ fn a_resumed_run_passes_items_that_are_forbidden() {
     }
 }
 
-/// Promise 8: when every request of a run is refused, it is the credentials.
+/// "Every item has a fate": when every request of a run is refused, it is the credentials.
 #[test]
 fn credentials_that_die_between_runs_burn_no_item() {
     for (status, left, method) in [

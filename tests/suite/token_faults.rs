@@ -1,5 +1,5 @@
 //! The token endpoint and the tokens fail while workers are busy: they go on
-//! with the old token, wait for the next one, and no item pays (promise 5).
+//! with the old token, wait for the next one, and no item pays ("One token").
 #![cfg(unix)]
 
 use crate::child::{end, signal, until};

@@ -1,4 +1,4 @@
-//! Promise 5: one token. By the log of an API whose tokens live two seconds,
+//! "One token": one token. By the log of an API whose tokens live two seconds,
 //! and with credentials or a token endpoint that are no good.
 
 use crate::support::{Bench, assert_says, track_id};

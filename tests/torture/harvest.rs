@@ -296,7 +296,7 @@ impl Harvest {
         }
     }
 
-    /// Promise 3, across all kills: no window has more requests than its quota
+    /// "Never over the quota", across all kills: no window has more requests than its quota
     /// says. They are seen when they arrive, not when they start, so the window
     /// is shorter by what they may be late here and now.
     fn check_quotas(&mut self) -> Result<(), String> {

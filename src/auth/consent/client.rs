@@ -3,7 +3,7 @@
 use super::Ask;
 use crate::auth::client_auth::{basic_pair, client_assertion, credentials, described, told};
 use crate::auth::discovery::Resolved;
-use crate::auth::grant::{Asked, GrantError};
+use crate::auth::grant::{Authority, GrantError};
 use crate::auth::send::send;
 use crate::auth::store::{StoredTokens, TokenStore};
 use crate::auth::token_request::{Exchange, token_request};
@@ -34,7 +34,7 @@ impl Client<'_> {
         &self,
         endpoint: &Url,
         mut form: Vec<(&'f str, SecretString)>,
-        who: Asked,
+        who: Authority,
     ) -> Result<Answered<'f>, GrantError> {
         let failed = || GrantError::unavailable(format!("{} can't be asked", who.name));
         let id = self.grant.client.id.clone().unwrap_or_default();
@@ -75,7 +75,7 @@ impl Client<'_> {
     }
 
     /// What an answer that is no success means.
-    pub(super) fn refusal(&self, answered: &Answered<'_>, who: Asked) -> GrantError {
+    pub(super) fn refusal(&self, answered: &Answered<'_>, who: Authority) -> GrantError {
         let Answered { answer, sent } = answered;
         let Ok(said) = serde_json::from_slice::<ErrorAnswer>(answer.body()) else {
             return GrantError::Odd {
@@ -128,7 +128,7 @@ impl Ask for Keeping<'_> {
         endpoint: &Url,
         form: Vec<(&str, SecretString)>,
     ) -> Result<StandardDeviceAuthorizationResponse, GrantError> {
-        let who = Asked::DEVICE_ENDPOINT;
+        let who = Authority::DEVICE_ENDPOINT;
         let answered = self.client.post(endpoint, form, who).await?;
         if answered.answer.status() != StatusCode::OK {
             return Err(self.client.refusal(&answered, who));

@@ -1,6 +1,6 @@
 use super::*;
 use crate::auth::consent::testing::{FakeServer, grant, server};
-use crate::auth::grant::Asked;
+use crate::auth::grant::Authority;
 use crate::job::GrantKind;
 
 fn pending(slow_down: bool) -> GrantError {
@@ -9,7 +9,7 @@ fn pending(slow_down: bool) -> GrantError {
 
 fn refused(error: &str) -> GrantError {
     GrantError::Refused {
-        who: Asked::TOKEN_ENDPOINT,
+        who: Authority::TOKEN_ENDPOINT,
         error: error.into(),
         description: String::new(),
     }

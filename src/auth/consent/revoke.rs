@@ -2,13 +2,13 @@
 
 use super::client::Client;
 use crate::auth::discovery::{Need, endpoints};
-use crate::auth::grant::{Asked, GrantError};
+use crate::auth::grant::{Authority, GrantError};
 use crate::auth::permits::ApiGate;
 use crate::auth::store::StoredTokens;
 use crate::job::Grant;
 use std::time::Duration;
 
-const WHO: Asked = Asked {
+const WHO: Authority = Authority {
     name: "the revocation endpoint",
     key: "issuer",
 };

@@ -34,16 +34,16 @@ fn sample() -> Commit {
         failed: vec![("timeout".to_owned(), 12)],
         columns: Some(vec!["a".to_owned(), String::new()]),
         known_good: Some(Some("é".to_owned())),
-        trails: vec![
-            (ItemKey::of("c", 0), Some(trail())),
+        resume_points: vec![
+            (ItemKey::of("c", 0), Some(resume_point())),
             (ItemKey::of("d", 1), None),
         ],
         rewrites_failures: false,
     }
 }
 
-fn trail() -> Trail {
-    Trail {
+fn resume_point() -> ResumePoint {
+    ResumePoint {
         pages: 15,
         elements: 16,
         records: 17,
@@ -89,24 +89,24 @@ proptest! {
 
     #[test]
     fn any_trails_are_read_as_they_were_written(
-        trails in proptest::collection::vec(
+        resume_points in proptest::collection::vec(
             (any::<String>(), proptest::option::of((any::<[u64; 4]>(), any::<String>()))),
             0..5,
         ),
         versions in any::<u64>(),
         done in 0usize..3,
     ) {
-        let trails = trails.into_iter().map(|(id, trail)| {
-            let trail = trail.map(|([pages, elements, records, marker], next)| Trail {
+        let resume_points = resume_points.into_iter().map(|(id, resume_point)| {
+            let resume_point = resume_point.map(|([pages, elements, records, marker], next)| ResumePoint {
                 pages,
                 elements,
                 records,
                 marker,
                 next,
             });
-            (ItemKey::of(&id, 0), trail)
+            (ItemKey::of(&id, 0), resume_point)
         });
-        let commit = Commit { trails: trails.collect(), versions, ..sample() };
+        let commit = Commit { resume_points: resume_points.collect(), versions, ..sample() };
         let keys: Vec<_> = (0..done).map(|n| ItemKey::of(&n.to_string(), 0)).collect();
         let payload = commit.encode(&keys).unwrap();
         let (read, bytes) = Commit::decode(&payload).unwrap();

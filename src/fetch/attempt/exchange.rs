@@ -2,7 +2,7 @@
 //!
 //! Must never follow a redirect: whether that may be done is the attempt's to say.
 
-use super::{Asked, Fetcher, Step};
+use super::{Conditional, Fetcher, HopEnd};
 use crate::auth::Token;
 use crate::fetch::classify::{self, Answer, Refused, Trouble, Verdict};
 use crate::fetch::{body, conditional};
@@ -20,10 +20,10 @@ impl Fetcher {
         &self,
         request: reqwest::Request,
         token: Option<&Token>,
-        asked: Asked,
+        asked: Conditional,
         home: Option<&Permit>,
         deadline: Instant,
-    ) -> Step {
+    ) -> HopEnd {
         let trusted = home.is_some();
         let mut response = match self.client.execute(request).await {
             Ok(response) => response,
@@ -44,7 +44,7 @@ impl Fetcher {
                         (signal, Verdict::Again(Trouble::new(None, reason, message)))
                     }
                 };
-                return Step::Answer(Answer::new(signal, verdict), Vec::new());
+                return HopEnd::Answer(Answer::new(signal, verdict), Vec::new());
             }
         };
         let status = response.status().as_u16();
@@ -56,7 +56,7 @@ impl Fetcher {
             Some(budget)
         });
         if matches!(status, 301 | 302 | 303 | 307 | 308) {
-            return Step::Redirect(status, response.headers().clone());
+            return HopEnd::Redirect(status, response.headers().clone());
         }
         let links = self
             .pages
@@ -64,7 +64,7 @@ impl Fetcher {
             .map(|pages| pages.links(response.headers()));
         let answer = if (200..300).contains(&status) {
             let validators = match asked {
-                Asked::Elsewhere => Validators::default(),
+                Conditional::Elsewhere => Validators::default(),
                 _ => conditional::validators(response.headers()),
             };
             let answer = self.success(status, validators, &mut response).await;
@@ -74,7 +74,7 @@ impl Fetcher {
                 leave.over_the_limit();
             }
             answer
-        } else if status == 304 && asked == Asked::ForNews {
+        } else if status == 304 && asked == Conditional::ForNews {
             let validators = conditional::validators(response.headers());
             Answer::new(Signal::Fine, Verdict::NotModified(validators))
         } else {
@@ -105,7 +105,7 @@ impl Fetcher {
                 bytes,
             }
         };
-        Step::Answer(answer, links.unwrap_or_default())
+        HopEnd::Answer(answer, links.unwrap_or_default())
     }
 
     async fn success(

@@ -1,7 +1,7 @@
 //! One request for a page, from its URL to its judgement.
 
 use super::kept::Slots;
-use super::{Asked, Pages, Place};
+use super::{PageCursor, PageRequest, Pages};
 use crate::auth::Presented;
 use crate::fetch::ask::Target;
 use crate::fetch::classify::{Answer, Trouble, Verdict};
@@ -12,7 +12,7 @@ use reqwest::Url;
 /// A request for a page, under way.
 pub(in crate::fetch) struct Paging<'a> {
     pages: &'a Pages,
-    place: Place,
+    place: PageCursor,
     slots: Slots,
 }
 
@@ -36,7 +36,7 @@ impl<'a> Paging<'a> {
         pages: &'a Pages,
         target: &Target,
         home: &Url,
-        place: Option<&Place>,
+        place: Option<&PageCursor>,
         presented: &Presented,
     ) -> Result<(Paging<'a>, Url, bool), Answer> {
         let slots = Slots::new(home, &target.url, &target.query, presented);
@@ -55,7 +55,7 @@ impl<'a> Paging<'a> {
 
     /// What the answer means.
     pub(in crate::fetch) fn judge(&self, answer: Answer, ended: &Ended<'_>) -> Answer {
-        let asked = Asked {
+        let asked = PageRequest {
             place: &self.place,
             home: ended.home,
             url: ended.url,

@@ -33,7 +33,7 @@ struct Bench {
     home: Url,
     slots: Slots,
     secrets: Vec<Vec<u8>>,
-    place: Place,
+    place: PageCursor,
     trusted: bool,
 }
 
@@ -45,7 +45,7 @@ impl Bench {
             slots: Slots::new(&home, &job.request.url, &job.request.query, presented),
             home,
             secrets: secrets.iter().map(|s| s.as_bytes().to_vec()).collect(),
-            place: Place::default(),
+            place: PageCursor::default(),
             trusted: true,
         }
     }
@@ -65,7 +65,7 @@ impl Bench {
     /// A page is there.
     fn answered(&self, body: &str, link: &str) -> Answer {
         let (url, _) = self.url();
-        let asked = Asked {
+        let asked = PageRequest {
             place: &self.place,
             home: &self.home,
             url: &Url::parse(&url).unwrap(),
@@ -162,9 +162,9 @@ fn a_cursor_goes_into_its_parameter() {
         "https://api.test/v1/items/a?fields=all&after=17"
     );
     assert!(bench.refused(r#"{"c":{"after":[1]}}"#).contains("no text"));
-    let place = Place {
+    let place = PageCursor {
         next: Some(Next::Cursor("x".repeat(66_000))),
-        ..Place::default()
+        ..PageCursor::default()
     };
     let long = bench.pages.url(&bench.home, &place, &bench.slots);
     assert!(long.unwrap_err().contains("longer"));
@@ -308,7 +308,7 @@ fn filled_in_values_are_marks_in_what_is_kept() {
         "url:https://api.test/<p1>/items/b?page=2&key=<v0>&lang=en"
     );
     assert_eq!(bench.url().0, link);
-    // With other credentials, the same trail leads on.
+    // With other credentials, the same resume point leads on.
     bench.place.next = Next::from_kept(&kept);
     assert_eq!(bench.url().0, link);
     bench.place.next = Next::from_kept("url:https://api.test/<p9>");

@@ -1,6 +1,6 @@
 //! From one page to the next, and to its URL.
 
-use super::{Asked, Bad, Next, Numbers, Pages, Place, Slots, Way, holds_any, link};
+use super::{Bad, Next, Numbers, PageCursor, PageRequest, Pages, Slots, Way, holds_any, link};
 use crate::json::{Query, is_null, string, text};
 use crate::outcome::Reason;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -19,13 +19,13 @@ impl Pages {
     pub(in crate::fetch) fn url(
         &self,
         home: &Url,
-        place: &Place,
+        place: &PageCursor,
         slots: &Slots,
     ) -> Result<(Url, bool), &'static str> {
-        let odd = "the checkpoint's trail of this item does not fit this job";
+        let odd = "the checkpoint's resume_point of this item does not fit this job";
         let url = match (&self.way, &place.next) {
             (Way::Next(_) | Way::Link, Some(Next::Url { text, away })) => {
-                // Nothing of ours is filled into a link that leads away (promise 6).
+                // Nothing of ours is filled into a link that leads away ("Secrets stay secret").
                 let text = match away {
                     true => (!text.contains('<')).then(|| text.clone()),
                     false => slots.unmask(text),
@@ -52,11 +52,11 @@ impl Pages {
     pub(super) fn next(
         &self,
         body: &[u8],
-        asked: &Asked<'_>,
+        asked: &PageRequest<'_>,
         links: &[Vec<u8>],
         count: u64,
     ) -> Result<Option<Next>, Bad> {
-        let Place {
+        let PageCursor {
             pages, elements, ..
         } = asked.place;
         let elements = elements + count;
@@ -94,7 +94,7 @@ impl Pages {
     }
 
     /// The link as it may be kept, when it may be followed.
-    fn follow(&self, link: &str, asked: &Asked<'_>) -> Result<Next, Bad> {
+    fn follow(&self, link: &str, asked: &PageRequest<'_>) -> Result<Next, Bad> {
         let bad = |message: &str| Bad(Reason::NextPage, message.to_owned());
         let mut url = asked
             .url

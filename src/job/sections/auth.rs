@@ -14,7 +14,7 @@ use std::ops::Range;
 use toml::de::DeTable;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum AuthType {
     None,
     ClientCredentials,
     RefreshToken,
@@ -27,26 +27,26 @@ enum Kind {
     ApiKey,
 }
 
-impl Kind {
+impl AuthType {
     /// The keys that go with this type, beside `type` and `allow_http`.
     fn keys(self) -> Vec<&'static str> {
         let (own, shared): (&[&str], &[&str]) = match self {
-            Kind::None => (&[], &[]),
-            Kind::ClientCredentials => (&[], &GRANT_KEYS),
-            Kind::RefreshToken => (&["refresh_token"], &GRANT_KEYS),
-            Kind::AuthorizationCode => (
+            AuthType::None => (&[], &[]),
+            AuthType::ClientCredentials => (&[], &GRANT_KEYS),
+            AuthType::RefreshToken => (&["refresh_token"], &GRANT_KEYS),
+            AuthType::AuthorizationCode => (
                 &["authorization_url", "redirect_port", "authorization_params"],
                 &GRANT_KEYS,
             ),
-            Kind::DeviceCode => (
+            AuthType::DeviceCode => (
                 &["device_authorization_url", "authorization_params"],
                 &GRANT_KEYS,
             ),
-            Kind::JwtBearer => (&["key_file"], &GRANT_KEYS),
-            Kind::Login => (&login::KEYS, &[]),
-            Kind::Bearer => (&["token"], &[]),
-            Kind::Basic => (&["username", "password"], &[]),
-            Kind::ApiKey => (&["in", "name", "value"], &[]),
+            AuthType::JwtBearer => (&["key_file"], &GRANT_KEYS),
+            AuthType::Login => (&login::KEYS, &[]),
+            AuthType::Bearer => (&["token"], &[]),
+            AuthType::Basic => (&["username", "password"], &[]),
+            AuthType::ApiKey => (&["in", "name", "value"], &[]),
         };
         own.iter().chain(shared).copied().collect()
     }
@@ -60,17 +60,17 @@ impl Kind {
 }
 
 /// Every `type`.
-const KINDS: [(&str, Kind); 10] = [
-    ("none", Kind::None),
-    ("client_credentials", Kind::ClientCredentials),
-    ("refresh_token", Kind::RefreshToken),
-    ("authorization_code", Kind::AuthorizationCode),
-    ("device_code", Kind::DeviceCode),
-    ("jwt_bearer", Kind::JwtBearer),
-    ("login", Kind::Login),
-    ("bearer", Kind::Bearer),
-    ("basic", Kind::Basic),
-    ("api_key", Kind::ApiKey),
+const KINDS: [(&str, AuthType); 10] = [
+    ("none", AuthType::None),
+    ("client_credentials", AuthType::ClientCredentials),
+    ("refresh_token", AuthType::RefreshToken),
+    ("authorization_code", AuthType::AuthorizationCode),
+    ("device_code", AuthType::DeviceCode),
+    ("jwt_bearer", AuthType::JwtBearer),
+    ("login", AuthType::Login),
+    ("bearer", AuthType::Bearer),
+    ("basic", AuthType::Basic),
+    ("api_key", AuthType::ApiKey),
 ];
 
 /// What every OAuth2 grant takes.
@@ -109,15 +109,15 @@ pub(super) struct Address {
 pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<AuthPart> {
     let section = reader.section(root, "auth");
     let allow_http = section.optional("allow_http", false, |field| reader.boolean(field));
-    let kind = section.optional("type", Kind::None, |field| reader.choice(field, &KINDS))?;
+    let kind = section.optional("type", AuthType::None, |field| reader.choice(field, &KINDS))?;
     check_keys(reader, &section, kind);
     let mut addresses = Vec::new();
     let value = match kind {
-        Kind::None => Some(Auth::None),
-        Kind::Bearer => bearer(reader, &section),
-        Kind::Basic => basic(reader, &section),
-        Kind::ApiKey => api_key(reader, &section),
-        Kind::Login => {
+        AuthType::None => Some(Auth::None),
+        AuthType::Bearer => bearer(reader, &section),
+        AuthType::Basic => basic(reader, &section),
+        AuthType::ApiKey => api_key(reader, &section),
+        AuthType::Login => {
             let login = login::read(reader, &section, &mut addresses);
             login.map(|login| Auth::Login(Box::new(login)))
         }
@@ -140,7 +140,7 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Option<AuthPart> 
 }
 
 /// Tells the keys that belong to another type.
-fn check_keys(reader: &mut Reader, section: &Section<'_>, kind: Kind) {
+fn check_keys(reader: &mut Reader, section: &Section<'_>, kind: AuthType) {
     let keys = kind.keys();
     for field in section.fields() {
         if keys.contains(&field.name) {

@@ -45,13 +45,13 @@ fn lines(pages: &Pages) -> Vec<String> {
 fn a_short_item_is_handed_on_together() {
     let mut progress = PageProgress::default();
     let first = progress.take(page(0, &["1", "2"], Some(url(1))), None);
-    assert!(matches!(first, Ok(Step::GoOn(None))));
-    assert_eq!((progress.place.pages, progress.place.elements), (1, 2));
-    let Ok(Step::Done(pages)) = progress.take(page(1, &["{\"a\":3}"], None), None) else {
+    assert!(matches!(first, Ok(PageStep::GoOn(None))));
+    assert_eq!((progress.cursor.pages, progress.cursor.elements), (1, 2));
+    let Ok(PageStep::Done(pages)) = progress.take(page(1, &["{\"a\":3}"], None), None) else {
         panic!("not done");
     };
     assert_eq!(lines(&pages), ["1", "2", "{\"a\":3}"]);
-    assert!(pages.trail.is_none());
+    assert!(pages.resume_point.is_none());
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_long_item_is_handed_on_page_by_page_and_goes_on_from_its_trail() {
     let mut progress = PageProgress::default();
     let total = PAGES as u64 + 5;
     let mut written = Vec::new();
-    let mut trail = None;
+    let mut resume_point = None;
     let mut at = 0;
     while at < total {
         let next = (at + 1 < total).then(|| url(at + 1));
@@ -67,27 +67,32 @@ fn a_long_item_is_handed_on_page_by_page_and_goes_on_from_its_trail() {
         let step = progress.take(page(at, &[&element], next), None);
         at += 1;
         match step.unwrap_or_else(|t| panic!("{t:?}")) {
-            Step::GoOn(None) => assert!((at as usize) < PAGES),
-            Step::GoOn(Some(pages)) => {
+            PageStep::GoOn(None) => assert!((at as usize) < PAGES),
+            PageStep::GoOn(Some(pages)) => {
                 written.extend(lines(&pages));
-                trail = pages.trail;
+                resume_point = pages.resume_point;
                 // As after a kill.
-                progress = PageProgress::resume(trail.as_ref().unwrap(), &PageMemory::default());
-                assert_eq!(progress.place.next, Some(url(at)));
+                progress =
+                    PageProgress::resume(resume_point.as_ref().unwrap(), &PageMemory::default());
+                assert_eq!(progress.cursor.next, Some(url(at)));
             }
-            Step::Done(pages) => written.extend(lines(&pages)),
+            PageStep::Done(pages) => written.extend(lines(&pages)),
         }
     }
     assert_eq!(
         written,
         (0..total).map(|n| n.to_string()).collect::<Vec<_>>()
     );
-    let trail = trail.unwrap();
+    let resume_point = resume_point.unwrap();
     assert_eq!(
-        (trail.pages, trail.records, trail.elements),
+        (
+            resume_point.pages,
+            resume_point.records,
+            resume_point.elements
+        ),
         (total - 1, total - 1, total - 1)
     );
-    let note = PageProgress::resume(&trail, &PageMemory::default())
+    let note = PageProgress::resume(&resume_point, &PageMemory::default())
         .note()
         .unwrap();
     assert!(
@@ -102,10 +107,10 @@ fn a_large_item_is_handed_on_before_it_fills_the_memory() {
     let mut progress = PageProgress::default();
     for n in 0..2 {
         let step = progress.take(page(n, &[&big], Some(url(n + 1))), None);
-        assert!(matches!(step, Ok(Step::GoOn(None))));
+        assert!(matches!(step, Ok(PageStep::GoOn(None))));
     }
     let step = progress.take(page(2, &[&big], Some(url(3))), None);
-    let Ok(Step::GoOn(Some(pages))) = step else {
+    let Ok(PageStep::GoOn(Some(pages))) = step else {
         panic!("it is kept");
     };
     assert_eq!(pages.count(), 3);
@@ -120,8 +125,8 @@ fn the_items_of_a_run_have_one_memory() {
     while held.len() < 20 {
         let mut progress = PageProgress::new(&memory);
         match progress.take(page(0, &[&big], Some(url(1))), None) {
-            Ok(Step::GoOn(None)) => held.push(progress),
-            Ok(Step::GoOn(Some(pages))) => {
+            Ok(PageStep::GoOn(None)) => held.push(progress),
+            Ok(PageStep::GoOn(Some(pages))) => {
                 assert_eq!(pages.count(), 1);
                 break;
             }
@@ -144,9 +149,9 @@ fn pages_are_merged_byte_for_byte() {
                 .ok()
                 .unwrap()
             {
-                Step::GoOn(None) => {}
-                Step::GoOn(Some(_)) => panic!("a part"),
-                Step::Done(pages) => return lines(&pages),
+                PageStep::GoOn(None) => {}
+                PageStep::GoOn(Some(_)) => panic!("a part"),
+                PageStep::Done(pages) => return lines(&pages),
             }
         }
         panic!("not done");
@@ -189,21 +194,21 @@ fn a_loop_is_seen_at_once() {
 #[test]
 fn a_long_loop_is_seen_across_restarts() {
     for length in [1u64, 2, 3, 7, 100] {
-        let mut trail = Trail {
+        let mut resume_point = ResumePoint {
             pages: 2_000,
-            ..Trail::default()
+            ..ResumePoint::default()
         };
         let mut at = 0;
         let found = (0..20_000).find(|_| {
-            let mut progress = PageProgress::resume(&trail, &PageMemory::default());
+            let mut progress = PageProgress::resume(&resume_point, &PageMemory::default());
             at = (at + 1) % length;
             match progress.take(page(at + 5, &["1"], Some(url(at))), None) {
                 Err(trouble) => {
                     assert_eq!(trouble.reason, Reason::PageLoop);
                     true
                 }
-                Ok(Step::GoOn(Some(pages))) => {
-                    trail = pages.trail.unwrap();
+                Ok(PageStep::GoOn(Some(pages))) => {
+                    resume_point = pages.resume_point.unwrap();
                     false
                 }
                 Ok(_) => panic!("it did not go on"),

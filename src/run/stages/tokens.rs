@@ -1,6 +1,6 @@
-//! The shared token's keeper, a task of its own, and what the engine asks of it.
+//! The shared token's refresher, a task of its own, and what the engine asks of it.
 
-use crate::auth::{AuthError, Credentials, Presented, SharedToken, TokenKeeper};
+use crate::auth::{AuthError, Credentials, Presented, SharedToken, TokenRefresher};
 use crate::run::error::RunError;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -15,18 +15,21 @@ pub(in crate::run) struct TokenStage {
     credentials: Credentials,
     watch: Option<SharedToken>,
     /// Until the first request wants a token.
-    keeper: Option<TokenKeeper>,
+    refresher: Option<TokenRefresher>,
     keeping: Option<JoinHandle<()>>,
     /// A request waits for a token.
     waiting: bool,
 }
 
 impl TokenStage {
-    pub(in crate::run) fn new(credentials: Credentials, keeper: Option<TokenKeeper>) -> TokenStage {
+    pub(in crate::run) fn new(
+        credentials: Credentials,
+        refresher: Option<TokenRefresher>,
+    ) -> TokenStage {
         TokenStage {
             watch: credentials.shared_token().cloned(),
             credentials,
-            keeper,
+            refresher,
             keeping: None,
             waiting: false,
         }
@@ -35,8 +38,8 @@ impl TokenStage {
     /// What a request may present now; `None`: there is no live token, and the
     /// stage is asked for one.
     pub(in crate::run) fn present(&mut self, now: Instant) -> Option<Presented> {
-        if let Some(keeper) = self.keeper.take() {
-            self.keeping = Some(tokio::spawn(keeper.keep()));
+        if let Some(refresher) = self.refresher.take() {
+            self.keeping = Some(tokio::spawn(refresher.keep()));
         }
         let presented = self.credentials.present(now);
         self.waiting = presented.is_none();

@@ -58,7 +58,7 @@ fn append(writer: &mut Writer, outcomes: &[Outcome]) -> Result<News, WriteError>
     let mut news = News::default();
     for outcome in outcomes {
         let pages = outcome.pages.as_ref();
-        let goes_on = pages.is_some_and(|pages| pages.trail.is_some());
+        let goes_on = pages.is_some_and(|pages| pages.resume_point.is_some());
         let key = || ItemKey::of(&outcome.id, outcome.occurrence);
         match writer.append(outcome)? {
             Appended::Written => news.written.outcome(outcome),

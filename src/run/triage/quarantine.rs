@@ -18,15 +18,15 @@ use crate::run::item::RetrySeed;
 
 /// What failures have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Kind {
+pub(super) struct FailureKind {
     pub(super) reason: Reason,
     pub(super) status: Option<u16>,
 }
 
-impl Kind {
+impl FailureKind {
     /// What a trouble has in common with others.
-    pub(super) fn of(trouble: &Trouble) -> Kind {
-        Kind {
+    pub(super) fn of(trouble: &Trouble) -> FailureKind {
+        FailureKind {
             reason: trouble.reason,
             status: trouble.status,
         }
@@ -61,7 +61,7 @@ pub(super) struct Quarantine {
 
 #[derive(Debug)]
 struct Row {
-    kind: Kind,
+    kind: FailureKind,
     failures: u32,
     others: u32,
     held: Vec<Suspect>,
@@ -78,7 +78,7 @@ impl Quarantine {
 
     /// Weighs an item's first trouble. `own`: it is the item's own in any case.
     /// Returns what need not be held any longer, and what the trouble shows.
-    pub(super) fn weigh(&mut self, kind: Kind, own: bool) -> (Vec<Outcome>, Weighed) {
+    pub(super) fn weigh(&mut self, kind: FailureKind, own: bool) -> (Vec<Outcome>, Weighed) {
         let released = self.other((!own).then_some(kind));
         let weighed = if own || !self.failure(kind) {
             Weighed::Own
@@ -92,7 +92,7 @@ impl Quarantine {
     }
 
     /// One more item failed in this way. True when so many did that the items are not at fault.
-    fn failure(&mut self, kind: Kind) -> bool {
+    fn failure(&mut self, kind: FailureKind) -> bool {
         let Some(threshold) = self.threshold else {
             return false;
         };
@@ -111,7 +111,7 @@ impl Quarantine {
 
     /// One more item had another fate: a record, or a failure that is its own
     /// or of another `kind`. Returns what need not be held any longer.
-    pub(super) fn other(&mut self, kind: Option<Kind>) -> Vec<Outcome> {
+    pub(super) fn other(&mut self, kind: Option<FailureKind>) -> Vec<Outcome> {
         let (Some(threshold), Some(row)) = (self.threshold, &mut self.row) else {
             return Vec::new();
         };
@@ -128,7 +128,7 @@ impl Quarantine {
     /// Holds a failure that belongs to the row; gives back one that does not.
     pub(super) fn hold(
         &mut self,
-        kind: Kind,
+        kind: FailureKind,
         outcome: Outcome,
         seed: RetrySeed,
     ) -> Option<Outcome> {
@@ -167,11 +167,11 @@ mod tests {
     use proptest::prelude::*;
     use std::time::UNIX_EPOCH;
 
-    const FORBIDDEN: Kind = Kind {
+    const FORBIDDEN: FailureKind = FailureKind {
         reason: Reason::Forbidden,
         status: Some(403),
     };
-    const PAGE: Kind = Kind {
+    const PAGE: FailureKind = FailureKind {
         reason: Reason::MalformedBody,
         status: Some(200),
     };
@@ -180,7 +180,7 @@ mod tests {
         Quarantine::new(Some(Threshold { failures, items }))
     }
 
-    fn outcome(id: u32, kind: Kind) -> Outcome {
+    fn outcome(id: u32, kind: FailureKind) -> Outcome {
         Outcome {
             id: id.to_string(),
             occurrence: 0,

@@ -79,7 +79,7 @@ pub(super) enum Ruling {
 
 /// A refusal that is held.
 #[derive(Debug)]
-struct Held {
+struct HeldRefusal {
     outcome: Outcome,
     /// The requests that had been begun by then. Only one that was begun later
     /// can show that the credentials are still good: what was on its way may
@@ -94,10 +94,10 @@ pub(super) struct Refusals {
     let_through: bool,
     /// Tokens refused since a request was let through.
     tokens: TokenRefusals,
-    /// Different items that were refused, and when (as [`Held::begun`]); more
+    /// Different items that were refused, and when (as [`HeldRefusal::begun`]); more
     /// than [`ITEMS_REFUSED`] say nothing new.
     items: Vec<(u64, u64)>,
-    held: Vec<Held>,
+    held: Vec<HeldRefusal>,
     /// Without a quarantine, records show once and for all that a 403 is the item's own.
     records_are_proof: bool,
     /// An earlier run has left records.
@@ -183,7 +183,7 @@ impl Refusals {
     /// Holds a refused item's failure until a request that is begun from now on is answered.
     pub(super) fn hold(&mut self, outcome: Outcome, begun: u64) {
         let own = self.records_are_proof && is_forbidden(&outcome);
-        self.held.push(Held {
+        self.held.push(HeldRefusal {
             outcome,
             begun: if own { 0 } else { begun },
         });

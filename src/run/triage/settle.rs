@@ -2,13 +2,13 @@
 
 use super::decision::{Decision, Facts, Round, StopReason};
 use super::error_body::error_body;
-use super::quarantine::Kind;
+use super::quarantine::FailureKind;
 use super::state::Triage;
 use crate::fetch::{Answer, PageAnswer, Share, Trouble, Verdict};
 use crate::outcome::{Failure, Outcome, Pages, Reason, Record};
 use crate::pace::Signal;
 use crate::run::item::{Item, Request, RetrySeed};
-use crate::run::page_progress::{PageProgress, Step};
+use crate::run::page_progress::{PageProgress, PageStep};
 use std::time::{Duration, SystemTime};
 
 impl Triage {
@@ -164,7 +164,7 @@ impl Triage {
         if self.memories.is_over(&item) {
             return;
         }
-        let later = item.place().is_some_and(|place| place.pages > 0);
+        let later = item.page_cursor().is_some_and(|cursor| cursor.pages > 0);
         // An error in the place of the last page would pass for the end.
         if later
             && page.next.is_none()
@@ -181,8 +181,8 @@ impl Triage {
         item.pages = Some(progress);
         match step {
             Err(trouble) => self.fail(item, trouble, 1, round),
-            Ok(Step::Done(pages)) => self.record(item, record, Some(Box::new(pages)), round),
-            Ok(Step::GoOn(part)) => {
+            Ok(PageStep::Done(pages)) => self.record(item, record, Some(Box::new(pages)), round),
+            Ok(PageStep::GoOn(part)) => {
                 if let Some(pages) = part {
                     let part = Item::new(item.id.clone(), item.occurrence);
                     self.write(outcome(part, Ok(record), Some(Box::new(pages))), round);
@@ -212,7 +212,7 @@ impl Triage {
         self.weigh(&item, weighed, &trouble, round);
         let seed = item.seed();
         let outcome = outcome(item, Ok(record), pages);
-        self.hold(Kind::of(&trouble), outcome, seed, round);
+        self.hold(FailureKind::of(&trouble), outcome, seed, round);
     }
 
     /// The item has failed for good, unless nearly all items fail so.
@@ -222,7 +222,7 @@ impl Triage {
         if memory.over || self.gave_up {
             return;
         }
-        let kind = Kind::of(&trouble);
+        let kind = FailureKind::of(&trouble);
         let attempts = memory.attempts + extra;
         // Nothing was asked, or nothing has changed since it failed before: nothing is learnt.
         if trouble.reason == Reason::InvalidId || item.fails_again(trouble.reason) {
@@ -244,7 +244,7 @@ impl Triage {
         at: SystemTime,
     ) -> Outcome {
         let was_sent = trouble.reason != Reason::InvalidId;
-        let has_pages = item.place().is_some_and(|place| place.pages > 0);
+        let has_pages = item.page_cursor().is_some_and(|cursor| cursor.pages > 0);
         let written = match &item.known {
             None => item.pages.as_ref().and_then(|progress| progress.note()),
             // Its record of before stays, and no part of a new one.
@@ -262,14 +262,17 @@ impl Triage {
     }
 
     /// Writes an outcome unless its row is under suspicion.
-    fn hold(&mut self, kind: Kind, outcome: Outcome, seed: RetrySeed, round: &mut Round) {
+    fn hold(&mut self, kind: FailureKind, outcome: Outcome, seed: RetrySeed, round: &mut Round) {
         if let Some(outcome) = self.quarantine.hold(kind, outcome, seed) {
             self.write(outcome, round);
         }
     }
 
     pub(super) fn write(&mut self, outcome: Outcome, round: &mut Round) {
-        let whole = outcome.pages.as_ref().is_none_or(|p| p.trail.is_none());
+        let whole = outcome
+            .pages
+            .as_ref()
+            .is_none_or(|p| p.resume_point.is_none());
         let is_new = |record: &Record| !record.is_unchanged();
         self.any_record |= whole && outcome.fate.as_ref().is_ok_and(is_new);
         round.decisions.push(Decision::Write(outcome));

@@ -307,7 +307,10 @@ impl Sim {
         for decision in decisions {
             match decision {
                 Decision::Write(outcome) => {
-                    let part = outcome.pages.as_ref().is_some_and(|p| p.trail.is_some());
+                    let part = outcome
+                        .pages
+                        .as_ref()
+                        .is_some_and(|p| p.resume_point.is_some());
                     if !part {
                         *self.fates.entry(outcome.id).or_default() += 1;
                     }

@@ -4,7 +4,7 @@
 use super::batches::halve;
 use super::decision::{Decision, Round, StopReason};
 use super::doubted::is_doubtful;
-use super::quarantine::{Kind, Suspect, Weighed};
+use super::quarantine::{FailureKind, Suspect, Weighed};
 use super::state::Triage;
 use super::tries::counts;
 use crate::fetch::Trouble;
@@ -136,11 +136,11 @@ impl Triage {
         if facts.stopping || facts.outage || weighed || item.fails_again(trouble.reason) {
             return;
         }
-        let kind = Kind::of(trouble);
+        let kind = FailureKind::of(trouble);
         // That an item is not there is about the item, once others were. But
         // in an update, when it was there itself, its record is at stake, unless
         // its first page has come: then the record stays.
-        let at_stake = item.known.is_some() && item.place().is_none() && !self.rules.listing;
+        let at_stake = item.known.is_some() && item.page_cursor().is_none() && !self.rules.listing;
         let missing = matches!(kind.reason, Reason::NotFound | Reason::Gone);
         let own = missing && !at_stake && self.any_record;
         let (released, weighed) = self.quarantine.weigh(kind, own);

@@ -2,7 +2,7 @@
 //! aside, against a model of blocks.
 
 use super::*;
-use crate::outcome::{Page, Pages, Trail, Validators};
+use crate::outcome::{Page, Pages, ResumePoint, Validators};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -25,9 +25,9 @@ struct Course {
 }
 
 impl Course {
-    fn trail(&self, parts: usize) -> Trail {
+    fn resume_point(&self, parts: usize) -> ResumePoint {
         let records = self.parts[..parts].iter().flatten().count() as u64;
-        Trail {
+        ResumePoint {
             pages: parts as u64,
             elements: records,
             records,
@@ -41,16 +41,20 @@ impl Course {
     }
 
     /// What it leaves unfinished.
-    fn left(&self) -> Option<Trail> {
+    fn left(&self) -> Option<ResumePoint> {
         let left = self.end != End::Whole && !self.parts.is_empty();
-        left.then(|| self.trail(self.parts.len()))
+        left.then(|| self.resume_point(self.parts.len()))
     }
 
     fn outcomes(&self, id: u32) -> VecDeque<Outcome> {
         let mut outcomes: VecDeque<Outcome> = (1..=self.parts.len())
             .map(|n| {
                 let goes_on = n < self.parts.len() || self.end != End::Whole;
-                paged(id, &self.parts[n - 1], goes_on.then(|| self.trail(n)))
+                paged(
+                    id,
+                    &self.parts[n - 1],
+                    goes_on.then(|| self.resume_point(n)),
+                )
             })
             .collect();
         match self.end {
@@ -63,7 +67,7 @@ impl Course {
 }
 
 /// One page with these elements.
-fn paged(id: u32, lines: &[u8], trail: Option<Trail>) -> Outcome {
+fn paged(id: u32, lines: &[u8], resume_point: Option<ResumePoint>) -> Outcome {
     let mut body = "[".to_owned();
     let mut elements = Vec::new();
     for line in lines {
@@ -90,7 +94,7 @@ fn paged(id: u32, lines: &[u8], trail: Option<Trail>) -> Outcome {
         fate: Ok(record),
         pages: Some(Box::new(Pages {
             pages: vec![page],
-            trail,
+            resume_point,
         })),
     }
 }
@@ -279,7 +283,7 @@ proptest! {
         }
         expected.records = lines.len() as u64;
         expected.failed = failed.len() as u64;
-        let trails: BTreeMap<ItemKey, Trail> = now
+        let resume_points: BTreeMap<ItemKey, ResumePoint> = now
             .iter()
             .filter_map(|(id, course)| Some((key(*id), course.left()?)))
             .collect();
@@ -312,7 +316,7 @@ proptest! {
         // A retry goes on with what failed in its midst.
         let retry = OpenOptions { retry: true, ..options(&output) };
         let mut opened = open(retry).unwrap();
-        prop_assert_eq!(&opened.resumed.as_ref().unwrap().trails, &trails);
+        prop_assert_eq!(&opened.resumed.as_ref().unwrap().resume_points, &resume_points);
         let items = opened.failed.take().into_iter().flatten();
         let found: BTreeSet<u32> = items.map(|item| item.unwrap().id.parse().unwrap()).collect();
         prop_assert_eq!(&found, &failed);
@@ -347,9 +351,9 @@ proptest! {
         let mut sorted: Vec<&str> = last_text.split_inclusive('\n').collect();
         sorted.sort_unstable();
         prop_assert_eq!(found, sorted);
-        let trails = open(options(&output)).unwrap().resumed.unwrap().trails;
+        let resume_points = open(options(&output)).unwrap().resumed.unwrap().resume_points;
         for id in last.iter().map(|(id, _)| key(*id)) {
-            prop_assert!(!trails.contains_key(&id));
+            prop_assert!(!resume_points.contains_key(&id));
         }
     }
 }
@@ -375,7 +379,7 @@ fn a_retry_between_two_halves_of_an_update_is_not_undone() {
         parts: vec![vec![1], vec![2]],
         end: End::Failed,
     };
-    let part = |id: u32, n: usize| paged(id, &course.parts[n - 1], Some(course.trail(n)));
+    let part = |id: u32, n: usize| paged(id, &course.parts[n - 1], Some(course.resume_point(n)));
     let fails = |id: u32| failure(id, Reason::Timeout, true);
     let folder = quick_folder();
     let output = folder.path().join("out.ndjson");
@@ -395,7 +399,7 @@ fn a_retry_between_two_halves_of_an_update_is_not_undone() {
         let whole = paged(id, &[5, 6], None);
         opened.writer.append(&at(whole, 10)).unwrap();
     }
-    let of_update = paged(3, &[5], Some(course.trail(1)));
+    let of_update = paged(3, &[5], Some(course.resume_point(1)));
     opened.writer.append(&at(of_update, 10)).unwrap();
     opened.writer.append(&at(fails(3), 10)).unwrap();
     opened
@@ -435,8 +439,15 @@ fn a_retry_between_two_halves_of_an_update_is_not_undone() {
     let lines: String = lines.map(|(id, n)| line_of(id, n) + "\n").concat();
     assert_eq!(fs::read_to_string(&output).unwrap(), lines);
     assert_eq!(failures(), of_retry + "\n");
-    let trails = open(options(&output)).unwrap().resumed.unwrap().trails;
-    assert_eq!(trails, BTreeMap::from([(key(3), course.trail(2))]));
+    let resume_points = open(options(&output))
+        .unwrap()
+        .resumed
+        .unwrap()
+        .resume_points;
+    assert_eq!(
+        resume_points,
+        BTreeMap::from([(key(3), course.resume_point(2))])
+    );
 }
 
 /// A plain run may begin an item anew between two halves of an update that has
@@ -472,7 +483,7 @@ fn a_part_without_a_fate_does_not_take_the_update_s() {
 
     let mut opened = open(options(&output)).unwrap();
     for id in [2, 3] {
-        let part = paged(id, &[1], Some(course.trail(1)));
+        let part = paged(id, &[1], Some(course.resume_point(1)));
         opened.writer.append(&at(part, 20)).unwrap();
     }
     opened
@@ -495,6 +506,13 @@ fn a_part_without_a_fate_does_not_take_the_update_s() {
     assert_eq!(fs::read_to_string(&output).unwrap(), lines);
     let failures = fs::read_to_string(Files::of(&output).unwrap().failures).unwrap();
     assert_eq!(failures.lines().count(), 2, "{failures}");
-    let trails = open(options(&output)).unwrap().resumed.unwrap().trails;
-    assert_eq!(trails, BTreeMap::from([(key(2), course.trail(1))]));
+    let resume_points = open(options(&output))
+        .unwrap()
+        .resumed
+        .unwrap()
+        .resume_points;
+    assert_eq!(
+        resume_points,
+        BTreeMap::from([(key(2), course.resume_point(1))])
+    );
 }

@@ -1,7 +1,7 @@
 //! Items that come in pages: together, or part by part, and kills in their midst.
 
 use super::*;
-use crate::outcome::{Page, Pages, Trail};
+use crate::outcome::{Page, Pages, ResumePoint};
 
 /// Elements `from..to` of an item, in one page; `more`: it is not done with them.
 fn part(id: &str, from: u64, to: u64, more: bool) -> Outcome {
@@ -19,7 +19,7 @@ fn part(id: &str, from: u64, to: u64, more: bool) -> Outcome {
         elements: Some(elements.collect()),
         body: body.clone().into(),
     };
-    let trail = more.then(|| Trail {
+    let resume_point = more.then(|| ResumePoint {
         pages: to,
         elements: to,
         records: to,
@@ -37,14 +37,17 @@ fn part(id: &str, from: u64, to: u64, more: bool) -> Outcome {
         }),
         pages: Some(Box::new(Pages {
             pages: vec![page],
-            trail,
+            resume_point,
         })),
     }
 }
 
-fn trail(opened: &Opened, id: &str) -> Option<Trail> {
-    let trails = opened.resumed.as_ref().map(|resumed| &resumed.trails);
-    trails.and_then(|trails| trails.get(&ItemKey::of(id, 0)).cloned())
+fn resume_point(opened: &Opened, id: &str) -> Option<ResumePoint> {
+    let resume_points = opened
+        .resumed
+        .as_ref()
+        .map(|resumed| &resumed.resume_points);
+    resume_points.and_then(|resume_points| resume_points.get(&ItemKey::of(id, 0)).cloned())
 }
 
 #[test]
@@ -60,7 +63,7 @@ fn an_item_s_elements_are_lines_and_it_is_done_once() {
     let opened = open(options(&output)).unwrap();
     let resumed = opened.resumed.unwrap();
     assert_eq!((resumed.records, resumed.done), (3, 2));
-    assert!(resumed.trails.is_empty());
+    assert!(resumed.resume_points.is_empty());
     assert_eq!(written(&output), (0..3).collect());
 }
 
@@ -95,16 +98,16 @@ fn a_part_and_its_trail_are_one() {
         fs::write(&files.checkpoint, &all[2][..cut]).unwrap();
         let commits = states.iter().filter(|end| **end <= cut as u64).count() as u64;
         let mut opened = open(options(&output)).unwrap();
-        let found = trail(&opened, "a");
+        let found = resume_point(&opened, "a");
         assert_eq!(
             found.as_ref().map(|t| t.records),
             (commits < 6).then_some(commits * 2)
         );
         assert_eq!(opened.done.contains(ItemKey::of("a", 0)), commits == 6);
-        if let Some(trail) = found {
+        if let Some(resume_point) = found {
             opened
                 .writer
-                .append(&part("a", trail.records, 12, false))
+                .append(&part("a", resume_point.records, 12, false))
                 .unwrap();
         }
         opened
@@ -113,7 +116,7 @@ fn a_part_and_its_trail_are_one() {
             .unwrap();
         drop(opened);
         let opened = open(options(&output)).unwrap();
-        assert_eq!(trail(&opened, "a"), None);
+        assert_eq!(resume_point(&opened, "a"), None);
         let ids: BTreeSet<u32> = written(&output).into_iter().filter(|n| *n < 100).collect();
         assert_eq!(ids, (0..12).collect());
     }
@@ -145,7 +148,7 @@ fn a_failed_item_s_trail_stays_for_retry_and_leaves_with_its_success() {
     };
     // A part more, and it fails again.
     let mut opened = open(retrying()).unwrap();
-    assert_eq!(trail(&opened, "a").unwrap().records, 2);
+    assert_eq!(resume_point(&opened, "a").unwrap().records, 2);
     opened.writer.append(&part("a", 2, 3, true)).unwrap();
     opened.writer.commit(note(2), None, Closing::No).unwrap();
     opened.writer.append(&failed("a")).unwrap();
@@ -156,7 +159,7 @@ fn a_failed_item_s_trail_stays_for_retry_and_leaves_with_its_success() {
     drop(opened);
     // Now it comes through.
     let mut opened = open(retrying()).unwrap();
-    assert_eq!(trail(&opened, "a").unwrap().records, 3);
+    assert_eq!(resume_point(&opened, "a").unwrap().records, 3);
     assert_eq!(opened.failed.take().unwrap().count(), 1);
     opened.writer.append(&part("a", 3, 5, false)).unwrap();
     opened
@@ -165,7 +168,7 @@ fn a_failed_item_s_trail_stays_for_retry_and_leaves_with_its_success() {
         .unwrap();
     drop(opened);
     let opened = open(options(&output)).unwrap();
-    assert_eq!(trail(&opened, "a"), None);
+    assert_eq!(resume_point(&opened, "a"), None);
     let resumed = opened.resumed.unwrap();
     assert_eq!(
         (resumed.records, resumed.done, resumed.failures.len()),
@@ -226,6 +229,6 @@ fn an_element_without_a_row_fails_its_item() {
             "{failures}"
         );
         let opened = open(csv()).unwrap();
-        assert_eq!(trail(&opened, "a").unwrap().records, 2);
+        assert_eq!(resume_point(&opened, "a").unwrap().records, 2);
     }
 }

@@ -81,7 +81,7 @@ impl Next<'_> {
         state.notes = notes;
         state.columns = self.old.columns.clone().or(self.new.columns.clone());
         state.known_good = self.new.known_good.clone();
-        state.trails = self.trails()?;
+        state.resume_points = self.resume_points()?;
         state.output = output;
         state.failures = failures;
         state.versions = versions;

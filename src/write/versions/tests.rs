@@ -268,8 +268,9 @@ fn the_last_parts_of_items_in_their_midst_are_found() {
     let part = |id, offset| entry(Fate::Part, id, offset, 10, None);
     let entries = [part(1, 0), part(2, 10), part(1, 20), part(3, 30)];
     write(&path, 9, &entries);
-    let trails = [1u16, 3, 7].map(|id| (ItemKey::of(&id.to_string(), 0), Trail::default()));
-    let found = last_parts(&path, 9, &trails.into()).unwrap();
+    let resume_points =
+        [1u16, 3, 7].map(|id| (ItemKey::of(&id.to_string(), 0), ResumePoint::default()));
+    let found = last_parts(&path, 9, &resume_points.into()).unwrap();
     assert_eq!(found.len(), 2);
     let index = Index::build(&path, 9, &folder.path().join("table"));
     let index = index.unwrap().unwrap();

@@ -1,6 +1,6 @@
 //! One commit: what is appended becomes durable, all or nothing.
 //!
-//! Owns the order of its steps (promise 1): flush, fdatasync, then the block
+//! Owns the order of its steps ("Exactly once"): flush, fdatasync, then the block
 //! that covers it. In a retry, the new failures file is durable before the
 //! block and gets its name after it.
 
@@ -63,7 +63,7 @@ impl Writer {
         }
         self.committed_records = self.records;
         self.keys.clear();
-        self.trails.committed();
+        self.resume_points.committed();
         self.added.clear();
         Ok(())
     }
@@ -109,7 +109,7 @@ impl Writer {
             failed,
             columns: found.map(<[String]>::to_vec),
             known_good: is_new.then(|| known_good.map(str::to_owned)),
-            trails: self.trails.news(),
+            resume_points: self.resume_points.news(),
             rewrites_failures: draft.is_some(),
         };
         self.append_block(&commit)?;

@@ -1,14 +1,14 @@
 //! An item's pages: its records together, or part by part.
 //!
-//! Owns the trails: where items stand of which a part is in the output. A part
-//! and its trail are covered by the same commit (promise 1), so an item goes on
+//! Owns the resume points: where items stand of which a part is in the output. A part
+//! and its resume point are covered by the same commit ("Exactly once"), so an item goes on
 //! exactly after its last record, whatever was killed; and so is the part's entry
 //! in the versions, which says where the part before it is. Must never count a
 //! part as done.
 
 use super::{Appended, Writer};
 use crate::checkpoint::{ItemKey, unix_ms};
-use crate::outcome::{Failure, Outcome, Pages, Reason, Trail, Validators};
+use crate::outcome::{Failure, Outcome, Pages, Reason, ResumePoint, Validators};
 use crate::write::encode::Encoded;
 use crate::write::error::WriteError;
 use crate::write::versions::{Entry, Fate};
@@ -19,9 +19,9 @@ const BUFFER: usize = 1 << 20;
 
 /// The items in their midst.
 #[derive(Debug, Default)]
-pub(super) struct Trails {
+pub(super) struct ResumePoints {
     /// Where each goes on.
-    latest: BTreeMap<ItemKey, Trail>,
+    latest: BTreeMap<ItemKey, ResumePoint>,
     /// Where the entry of its last part is.
     parts: BTreeMap<ItemKey, u64>,
     /// Those that the next commit has to tell.
@@ -30,18 +30,21 @@ pub(super) struct Trails {
     failed: HashSet<ItemKey>,
 }
 
-impl Trails {
+impl ResumePoints {
     /// Those that the checkpoint tells, and the places of their last parts' entries.
-    pub(super) fn known(latest: BTreeMap<ItemKey, Trail>, parts: BTreeMap<ItemKey, u64>) -> Trails {
-        Trails {
+    pub(super) fn known(
+        latest: BTreeMap<ItemKey, ResumePoint>,
+        parts: BTreeMap<ItemKey, u64>,
+    ) -> ResumePoints {
+        ResumePoints {
             latest,
             parts,
-            ..Trails::default()
+            ..ResumePoints::default()
         }
     }
 
     /// What the next commit has to tell.
-    pub(super) fn news(&self) -> Vec<(ItemKey, Option<Trail>)> {
+    pub(super) fn news(&self) -> Vec<(ItemKey, Option<ResumePoint>)> {
         let told = |key: &ItemKey| (*key, self.latest.get(key).cloned());
         self.news.iter().map(told).collect()
     }
@@ -56,9 +59,9 @@ impl Trails {
     }
 
     /// The item goes on there; `None` when it is done. `part`: its entry's place.
-    fn set(&mut self, key: ItemKey, trail: Option<&Trail>, part: Option<u64>) {
-        if let Some(trail) = trail {
-            self.latest.insert(key, trail.clone());
+    fn set(&mut self, key: ItemKey, resume_point: Option<&ResumePoint>, part: Option<u64>) {
+        if let Some(resume_point) = resume_point {
+            self.latest.insert(key, resume_point.clone());
             self.news.insert(key);
             if let Some(part) = part {
                 self.parts.insert(key, part);
@@ -71,7 +74,7 @@ impl Trails {
 }
 
 impl Writer {
-    /// Appends the records of an item's pages, all or none; with a trail, more
+    /// Appends the records of an item's pages, all or none; with a resume point, more
     /// of it will come, unless it has failed here.
     pub(super) fn pages(
         &mut self,
@@ -111,7 +114,7 @@ impl Writer {
         // They are as old as the oldest page.
         let fetched = pages.pages.iter().map(|page| unix_ms(page.fetched_at));
         let part = self.version(&Entry {
-            fate: match pages.trail {
+            fate: match pages.resume_point {
                 Some(_) => Fate::Part,
                 None => Fate::Record,
             },
@@ -120,10 +123,16 @@ impl Writer {
             offset: self.output.length() - length,
             length,
             records,
-            earlier: self.trails.parts.get(&key).copied().unwrap_or_default(),
+            earlier: self
+                .resume_points
+                .parts
+                .get(&key)
+                .copied()
+                .unwrap_or_default(),
             validators: &Validators::default(),
         })?;
-        self.trails.set(key, pages.trail.as_ref(), part);
+        self.resume_points
+            .set(key, pages.resume_point.as_ref(), part);
         Ok(Appended::Written)
     }
 
@@ -143,11 +152,11 @@ impl Writer {
             self.output.append(&self.line)?;
         }
         // An update's part is in no output yet, and may never be.
-        if let (Some(trail), false) = (self.trails.latest.get(&key), self.updates) {
-            let note = in_the_output(trail.records, trail.pages);
+        if let (Some(resume_point), false) = (self.resume_points.latest.get(&key), self.updates) {
+            let note = in_the_output(resume_point.records, resume_point.pages);
             failure.message.push_str(&note);
         }
-        self.trails.failed.insert(key);
+        self.resume_points.failed.insert(key);
         self.failure(outcome, key, &failure)?;
         Ok(Appended::Failed(failure))
     }

@@ -1,6 +1,6 @@
 //! The addresses of an authorization server.
 
-use super::{Address, Kind};
+use super::{Address, AuthType};
 use crate::job::sections::reader::{Field, Reader, Section, StandIn};
 use crate::job::{Endpoints, Issuer};
 use reqwest::Url;
@@ -12,7 +12,7 @@ const ISSUER: &str = "https://auth.example.com";
 pub(super) fn read(
     reader: &mut Reader,
     section: &Section<'_>,
-    kind: Kind,
+    kind: AuthType,
     found: Option<Url>,
     addresses: &mut Vec<Address>,
 ) -> Option<Endpoints> {
@@ -41,8 +41,16 @@ pub(super) fn read(
         None => Some(found),
     };
     let token = one("token_url", true, found);
-    let authorization = one("authorization_url", kind == Kind::AuthorizationCode, None);
-    let device = one("device_authorization_url", kind == Kind::DeviceCode, None);
+    let authorization = one(
+        "authorization_url",
+        kind == AuthType::AuthorizationCode,
+        None,
+    );
+    let device = one(
+        "device_authorization_url",
+        kind == AuthType::DeviceCode,
+        None,
+    );
     Some(Endpoints {
         token: token?,
         authorization: authorization?,

@@ -1,7 +1,7 @@
 //! `[auth]` for the OAuth2 grants: the client, and what is each one's own.
 
 use super::key::{Signer, client_assertion, grant_assertion, read_signer};
-use super::{Address, Kind, endpoints, secret};
+use super::{Address, AuthType, endpoints, secret};
 use crate::job::diagnostic::Diagnostic;
 use crate::job::sections::reader::{Field, Reader, Section, StandIn};
 use crate::job::{ClientAuth, Grant, GrantKind, OAuthClient};
@@ -46,11 +46,11 @@ enum Way {
 pub(super) fn read(
     reader: &mut Reader,
     section: &Section<'_>,
-    kind: Kind,
+    kind: AuthType,
     addresses: &mut Vec<Address>,
 ) -> Option<Grant> {
     let way = way(reader, section);
-    let signs = kind == Kind::JwtBearer || way == Some(Way::PrivateKeyJwt);
+    let signs = kind == AuthType::JwtBearer || way == Some(Way::PrivateKeyJwt);
     if !signs {
         tell_unsigned(reader, section);
     }
@@ -121,12 +121,12 @@ fn tell_unsigned(reader: &mut Reader, section: &Section<'_>) {
 fn client(
     reader: &mut Reader,
     section: &Section<'_>,
-    kind: Kind,
+    kind: AuthType,
     way: Way,
     signer: Option<&Option<Signer>>,
 ) -> Option<OAuthClient> {
     let example = "client_id = \"${CLIENT_ID}\"";
-    let anonymous = kind == Kind::JwtBearer && way == Way::None;
+    let anonymous = kind == AuthType::JwtBearer && way == Way::None;
     let id = match section.get("client_id") {
         None if anonymous => Some(None),
         _ => secret(reader, section, "client_id", example).map(Some),
@@ -153,7 +153,7 @@ fn client(
             }
             None
         }
-        Way::None if kind == Kind::ClientCredentials => {
+        Way::None if kind == AuthType::ClientCredentials => {
             match section.get("client_auth") {
                 None => {
                     let example = "client_secret = \"${CLIENT_SECRET}\"";
@@ -186,18 +186,18 @@ fn client(
 fn own(
     reader: &mut Reader,
     section: &Section<'_>,
-    kind: Kind,
+    kind: AuthType,
     signer: Option<&Signer>,
     client: Option<&OAuthClient>,
     scope: &str,
 ) -> Option<GrantKind> {
     match kind {
-        Kind::RefreshToken => {
+        AuthType::RefreshToken => {
             let example = "refresh_token = \"${REFRESH_TOKEN}\"";
             let refresh_token = secret(reader, section, "refresh_token", example)?.into();
             Some(GrantKind::RefreshToken { refresh_token })
         }
-        Kind::AuthorizationCode => {
+        AuthType::AuthorizationCode => {
             let redirect_port =
                 section.optional("redirect_port", None, |field| reader.port(field).map(Some));
             let authorization_params = authorization_params(reader, section);
@@ -206,10 +206,10 @@ fn own(
                 authorization_params: authorization_params?,
             })
         }
-        Kind::DeviceCode => Some(GrantKind::DeviceCode {
+        AuthType::DeviceCode => Some(GrantKind::DeviceCode {
             authorization_params: authorization_params(reader, section)?,
         }),
-        Kind::JwtBearer => {
+        AuthType::JwtBearer => {
             let client_id = client.and_then(|client| client.id.as_ref());
             let client_id = client_id.map(|id| id.expose_secret());
             let assertion = grant_assertion(reader, section, signer?, client_id, scope)?;

@@ -1,6 +1,6 @@
 //! The keys of an assertion: who signs it, and what it claims.
 
-use super::Kind;
+use super::AuthType;
 use crate::job::diagnostic::Diagnostic;
 use crate::job::sections::reader::{Field, Reader, Section, StandIn};
 use crate::job::{Algorithm, Assertion, SigningKey};
@@ -39,7 +39,7 @@ pub(super) struct Signer {
 pub(super) fn read_signer(
     reader: &mut Reader,
     section: &Section<'_>,
-    kind: Kind,
+    kind: AuthType,
 ) -> Option<Signer> {
     let algorithm = section.optional("algorithm", None, |field| {
         reader.choice(field, &Algorithm::ALL).map(Some)
@@ -54,11 +54,16 @@ pub(super) fn read_signer(
         reader.push(mistake.at(key.key.clone()).help("keep one of them"));
         return None;
     }
-    if let Some(field) = section.get("key_file").filter(|_| kind == Kind::JwtBearer) {
+    if let Some(field) = section
+        .get("key_file")
+        .filter(|_| kind == AuthType::JwtBearer)
+    {
         return read_file(reader, field, algorithm, key_id);
     }
     let example = match kind {
-        Kind::JwtBearer => "key = \"${file:service.pem}\"` or `key_file = \"service-account.json\"",
+        AuthType::JwtBearer => {
+            "key = \"${file:service.pem}\"` or `key_file = \"service-account.json\""
+        }
         _ => "key = \"${file:client.pem}\"",
     };
     let field = reader.required(section, "key", example)?;
@@ -193,10 +198,13 @@ pub(super) fn client_assertion(
     section: &Section<'_>,
     signer: &Signer,
     client_id: &str,
-    kind: Kind,
+    kind: AuthType,
 ) -> Option<Assertion> {
     // With both, `claims` are those of the grant's assertion.
-    let mut claims = match section.get("claims").filter(|_| kind != Kind::JwtBearer) {
+    let mut claims = match section
+        .get("claims")
+        .filter(|_| kind != AuthType::JwtBearer)
+    {
         None => Vec::new(),
         Some(field) => {
             let set = ["iss", "sub", "iat", "exp", "jti"];

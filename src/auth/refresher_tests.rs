@@ -1,4 +1,4 @@
-//! Promise 5 under paused time, with a scripted token endpoint.
+//! "One token" under paused time, with a scripted token endpoint.
 
 use super::*;
 use crate::auth::source::Begin;
@@ -14,7 +14,7 @@ struct Endpoint {
     at_once: Arc<AtomicUsize>,
 }
 
-fn endpoint(script: Script, max_wait: Duration) -> (Endpoint, TokenKeeper, SharedToken) {
+fn endpoint(script: Script, max_wait: Duration) -> (Endpoint, TokenRefresher, SharedToken) {
     let asked: Arc<Mutex<Vec<Instant>>> = Arc::default();
     let under_way: Arc<AtomicUsize> = Arc::default();
     let at_once: Arc<AtomicUsize> = Arc::default();
@@ -51,8 +51,8 @@ fn endpoint(script: Script, max_wait: Duration) -> (Endpoint, TokenKeeper, Share
         precious: false,
         end: Box::new(|| Box::pin(async {})),
     };
-    let (keeper, shared) = TokenKeeper::supplied(supply, max_wait);
-    (endpoint, keeper, shared)
+    let (refresher, shared) = TokenRefresher::supplied(supply, max_wait);
+    (endpoint, refresher, shared)
 }
 
 /// Leave to send comes so late each time.
@@ -96,8 +96,8 @@ async fn token(shared: &mut SharedToken) -> Arc<Token> {
 #[tokio::test(start_paused = true)]
 async fn a_token_is_renewed_ahead_of_its_expiry_once_per_life() {
     let script: Script = Arc::new(|n| (Duration::from_millis(50), granted(n, Some(2))));
-    let (endpoint, keeper, mut shared) = endpoint(script, HOUR);
-    let task = tokio::spawn(keeper.keep());
+    let (endpoint, refresher, mut shared) = endpoint(script, HOUR);
+    let task = tokio::spawn(refresher.keep());
     token(&mut shared).await;
     let began = Instant::now();
     // Whenever somebody asks, there is a live token.
@@ -118,8 +118,8 @@ async fn a_token_is_renewed_ahead_of_its_expiry_once_per_life() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_drops_the_refused_token_once() {
     let script: Script = Arc::new(|n| (Duration::from_millis(300), granted(n, None)));
-    let (endpoint, keeper, mut shared) = endpoint(script, HOUR);
-    let task = tokio::spawn(keeper.keep());
+    let (endpoint, refresher, mut shared) = endpoint(script, HOUR);
+    let task = tokio::spawn(refresher.keep());
     let first = token(&mut shared).await;
     for _ in 0..8 {
         shared.refuse(first.generation);
@@ -147,8 +147,8 @@ async fn the_old_token_stays_in_use_while_the_endpoint_is_down() {
         };
         (Duration::from_millis(20), answer)
     });
-    let (endpoint, keeper, mut shared) = endpoint(script, HOUR);
-    let task = tokio::spawn(keeper.keep());
+    let (endpoint, refresher, mut shared) = endpoint(script, HOUR);
+    let task = tokio::spawn(refresher.keep());
     token(&mut shared).await;
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(595) {
@@ -163,9 +163,9 @@ async fn the_old_token_stays_in_use_while_the_endpoint_is_down() {
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_that_is_down_is_waited_out_up_to_max_wait() {
     let script: Script = Arc::new(|_| (Duration::from_millis(20), down()));
-    let (_, keeper, shared) = endpoint(script, Duration::from_secs(120));
+    let (_, refresher, shared) = endpoint(script, Duration::from_secs(120));
     let began = Instant::now();
-    keeper.keep().await;
+    refresher.keep().await;
     let waited = began.elapsed();
     assert!(
         waited >= Duration::from_secs(120) && waited < Duration::from_secs(200),
@@ -181,36 +181,36 @@ async fn an_endpoint_that_is_down_is_waited_out_up_to_max_wait() {
 async fn bad_credentials_end_it_at_once() {
     let script: Script = Arc::new(|_| {
         let refused = GrantError::Refused {
-            who: Asked::TOKEN_ENDPOINT,
+            who: Authority::TOKEN_ENDPOINT,
             error: "invalid_client".into(),
             description: ": no".into(),
         };
         (Duration::ZERO, Err(refused))
     });
-    let (endpoint, keeper, shared) = endpoint(script, HOUR);
-    keeper.keep().await;
+    let (endpoint, refresher, shared) = endpoint(script, HOUR);
+    refresher.keep().await;
     assert_eq!(endpoint.asked.lock().unwrap().len(), 1);
     let failed = shared.state().failed.unwrap().to_string();
     assert!(failed.contains("invalid_client: no"), "{failed}");
 }
 
 fn odd() -> Result<Granted, GrantError> {
-    Err(GrantError::odd(Asked::TOKEN_ENDPOINT, "404 Not Found"))
+    Err(GrantError::odd(Authority::TOKEN_ENDPOINT, "404 Not Found"))
 }
 
 /// A gateway's page in the endpoint's place: bad at the start, waited out later.
 #[tokio::test(start_paused = true)]
 async fn an_odd_answer_stops_a_run_only_when_there_never_was_a_token() {
-    let (_, keeper, shared) = endpoint(Arc::new(|_| (Duration::ZERO, odd())), HOUR);
-    keeper.keep().await;
+    let (_, refresher, shared) = endpoint(Arc::new(|_| (Duration::ZERO, odd())), HOUR);
+    refresher.keep().await;
     assert!(matches!(shared.state().failed, Some(AuthError::Refused(_))));
 
     let script: Script = Arc::new(|n| match n {
         2..=5 => (Duration::from_millis(20), odd()),
         _ => (Duration::from_millis(20), granted(n, Some(600))),
     });
-    let (endpoint, keeper, mut shared) = endpoint(script, HOUR);
-    let task = tokio::spawn(keeper.keep());
+    let (endpoint, refresher, mut shared) = endpoint(script, HOUR);
+    let task = tokio::spawn(refresher.keep());
     token(&mut shared).await;
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(900) {
@@ -233,8 +233,8 @@ async fn the_old_token_is_used_to_its_end_before_the_run_gives_up() {
             1 => (Duration::ZERO, granted(n, Some(600))),
             _ => (Duration::ZERO, Err(error.clone())),
         });
-        let (_, keeper, mut shared) = endpoint(script, Duration::from_secs(5));
-        let task = tokio::spawn(keeper.keep());
+        let (_, refresher, mut shared) = endpoint(script, Duration::from_secs(5));
+        let task = tokio::spawn(refresher.keep());
         token(&mut shared).await;
         let began = Instant::now();
         while shared.current(Instant::now()).is_some() {
@@ -256,8 +256,8 @@ async fn a_token_refused_during_an_outage_starts_the_wait_anew() {
         1 => (Duration::ZERO, granted(n, Some(600))),
         _ => (Duration::ZERO, down()),
     });
-    let (_, keeper, mut shared) = endpoint(script, Duration::from_secs(10));
-    let task = tokio::spawn(keeper.keep());
+    let (_, refresher, mut shared) = endpoint(script, Duration::from_secs(10));
+    let task = tokio::spawn(refresher.keep());
     let first = token(&mut shared).await;
     // It is renewed from 540 s on, in vain.
     tokio::time::sleep(Duration::from_secs(570)).await;
@@ -299,9 +299,9 @@ async fn what_is_precious_is_waited_for_at_the_end() {
                 })
             }),
         };
-        let (keeper, shared) = TokenKeeper::supplied(supply, HOUR);
+        let (refresher, shared) = TokenRefresher::supplied(supply, HOUR);
         let began = Instant::now();
-        let task = tokio::spawn(keeper.keep());
+        let task = tokio::spawn(refresher.keep());
         tokio::time::sleep(Duration::from_secs(1)).await;
         shared.end();
         task.await.unwrap();
@@ -322,10 +322,10 @@ async fn a_wait_for_leave_takes_nothing_from_a_token_s_life_and_is_no_outage() {
         };
         (Duration::ZERO, answer)
     });
-    let (endpoint, mut keeper, mut shared) = endpoint(script, HOUR);
+    let (endpoint, mut refresher, mut shared) = endpoint(script, HOUR);
     // A quota of one a few hours.
-    keeper.supply.ready = ready_after(3 * HOUR);
-    tokio::spawn(keeper.keep());
+    refresher.supply.ready = ready_after(3 * HOUR);
+    tokio::spawn(refresher.keep());
     let token = token(&mut shared).await;
     assert_eq!(endpoint.asked.lock().unwrap().len(), 4);
     assert!(token.is_live(Instant::now() + Duration::from_secs(29)));
@@ -341,8 +341,8 @@ async fn a_token_that_is_dead_on_arrival_is_trouble_and_not_asked_for_all_night(
             true => (Duration::from_millis(100), granted(number, Some(2))),
             false => (Duration::from_secs(3), granted(number, Some(2))),
         });
-        let (endpoint, keeper, mut shared) = endpoint(script, HOUR);
-        let (began, task) = (Instant::now(), tokio::spawn(keeper.keep()));
+        let (endpoint, refresher, mut shared) = endpoint(script, HOUR);
+        let (began, task) = (Instant::now(), tokio::spawn(refresher.keep()));
         if recovers {
             token(&mut shared).await;
             assert_eq!(endpoint.asked.lock().unwrap().len(), 6);
@@ -365,9 +365,9 @@ async fn tokens_that_end_before_anything_s_turn_are_not_asked_for_for_ever() {
     for leave in [360, 20].map(Duration::from_secs) {
         for (wanted, sent) in [(true, false), (true, true), (false, false)] {
             let script: Script = Arc::new(|n| (Duration::ZERO, granted(n, Some(5 * 60))));
-            let (endpoint, mut keeper, mut shared) = endpoint(script, HOUR);
-            keeper.supply.ready = ready_after(leave);
-            let task = tokio::spawn(keeper.keep());
+            let (endpoint, mut refresher, mut shared) = endpoint(script, HOUR);
+            refresher.supply.ready = ready_after(leave);
+            let task = tokio::spawn(refresher.keep());
             token(&mut shared).await;
             let until = Instant::now() + 5 * HOUR;
             while Instant::now() < until && !task.is_finished() {
@@ -398,8 +398,8 @@ async fn nobody_to_log_in_ends_it_at_once_and_says_what_to_do() {
         let said = "nobody has logged in: run `harvest login x.toml`";
         (Duration::ZERO, Err(GrantError::NeedsPerson(said.into())))
     });
-    let (endpoint, keeper, shared) = endpoint(script, HOUR);
-    keeper.keep().await;
+    let (endpoint, refresher, shared) = endpoint(script, HOUR);
+    refresher.keep().await;
     assert_eq!(endpoint.asked.lock().unwrap().len(), 1);
     let failed = shared.state().failed.unwrap();
     assert!(
@@ -422,8 +422,8 @@ async fn a_token_that_was_kept_is_no_request() {
         };
         (Duration::from_millis(5), Ok(kept))
     });
-    let (_, keeper, mut shared) = endpoint(script, HOUR);
-    let task = tokio::spawn(keeper.keep());
+    let (_, refresher, mut shared) = endpoint(script, HOUR);
+    let task = tokio::spawn(refresher.keep());
     token(&mut shared).await;
     assert_eq!(shared.state().requests, 0);
     tokio::time::sleep(Duration::from_secs(95)).await;

@@ -28,7 +28,8 @@ const A_MOMENT: Duration = Duration::from_secs(1);
 /// Between two looks at a full queue.
 const PAUSE: Duration = Duration::from_millis(2);
 
-static OUTLET: LazyLock<Option<Outlet>> = LazyLock::new(|| Outlet::to(io::stderr()));
+static STDERR_THREAD: LazyLock<Option<StderrThread>> =
+    LazyLock::new(|| StderrThread::to(io::stderr()));
 
 enum Piece {
     Bytes(Vec<u8>),
@@ -36,32 +37,32 @@ enum Piece {
     Mark(SyncSender<()>),
 }
 
-struct Outlet {
+struct StderrThread {
     pieces: SyncSender<Piece>,
     /// How many are in the queue.
     queued: Arc<AtomicIsize>,
     /// Nobody has read for a moment: nobody is waited for.
     stuck: AtomicBool,
-    held: Mutex<Held>,
+    held: Mutex<Backlog>,
 }
 
 /// What there was no room for.
 #[derive(Default)]
-struct Held {
+struct Backlog {
     /// Lines that were left out before these.
     left_out: u64,
     lines: VecDeque<Vec<u8>>,
 }
 
-impl Outlet {
+impl StderrThread {
     /// `None` when there can't be another thread.
-    fn to(stderr: impl Write + Send + 'static) -> Option<Outlet> {
+    fn to(stderr: impl Write + Send + 'static) -> Option<StderrThread> {
         let (pieces, queue) = sync_channel(QUEUE);
         let queued = Arc::<AtomicIsize>::default();
         let count = Arc::clone(&queued);
         let writer = thread::Builder::new().name("stderr".into());
         writer.spawn(move || write(&queue, &count, stderr)).ok()?;
-        Some(Outlet {
+        Some(StderrThread {
             pieces,
             queued,
             stuck: AtomicBool::new(false),
@@ -80,7 +81,7 @@ impl Outlet {
     }
 
     /// Puts what is held into the queue, as far as there is room; true when that is all.
-    fn hand_over(&self, held: &mut Held) -> bool {
+    fn hand_over(&self, held: &mut Backlog) -> bool {
         if held.left_out > 0 {
             let gap = format!(
                 "(stderr stood still: {} lines were left out here)\n",
@@ -180,26 +181,26 @@ fn write(queue: &Receiver<Piece>, queued: &AtomicIsize, mut stderr: impl Write) 
 
 /// Prints these bytes, after all that was printed before.
 pub(super) fn print(bytes: Vec<u8>) {
-    match &*OUTLET {
+    match &*STDERR_THREAD {
         None => {
             let _ = io::stderr().lock().write_all(&bytes);
         }
-        Some(outlet) => outlet.print(bytes),
+        Some(stderr_thread) => stderr_thread.print(bytes),
     }
 }
 
 /// Draws a bar; not at all when there is no room.
 pub(super) fn redraw(bytes: Vec<u8>) {
-    if let Some(outlet) = &*OUTLET {
-        outlet.redraw(bytes);
+    if let Some(stderr_thread) = &*STDERR_THREAD {
+        stderr_thread.redraw(bytes);
     }
 }
 
 /// At the end of the process: waits until all is written, at a terminal for as
 /// long as it stands still: its summary is what people want. Two signals end that.
 pub(crate) fn last() {
-    if let Some(outlet) = &*OUTLET {
-        outlet.last(match io::stderr().is_terminal() {
+    if let Some(stderr_thread) = &*STDERR_THREAD {
+        stderr_thread.last(match io::stderr().is_terminal() {
             true => Duration::MAX,
             false => LAST_WAIT,
         });
@@ -208,8 +209,8 @@ pub(crate) fn last() {
 
 /// Waits until all that was printed is written, a moment at most.
 pub(crate) fn flush() {
-    if let Some(outlet) = &*OUTLET {
-        outlet.flush();
+    if let Some(stderr_thread) = &*STDERR_THREAD {
+        stderr_thread.flush();
     }
 }
 
@@ -241,37 +242,37 @@ mod tests {
     #[test]
     fn who_prints_waits_a_moment_and_all_is_in_order_with_its_gap() {
         let terminal = Terminal::default();
-        let outlet = Outlet::to(terminal.clone()).unwrap();
+        let stderr_thread = StderrThread::to(terminal.clone()).unwrap();
         let lines = |from: usize, to: usize| -> String {
             (from..to).map(|n| format!("line {n}\n")).collect()
         };
         let print = |from, to| {
             for n in from..to {
-                outlet.print(format!("line {n}\n").into_bytes());
+                stderr_thread.print(format!("line {n}\n").into_bytes());
             }
         };
         print(0, 1_000);
-        outlet.flush();
+        stderr_thread.flush();
         assert_eq!(*terminal.text.lock().unwrap(), lines(0, 1_000));
 
         // Nobody reads.
         let shut = terminal.gate.lock().unwrap();
         let began = Instant::now();
         for _ in 0..1_000 {
-            outlet.redraw(b"a bar\n".to_vec());
+            stderr_thread.redraw(b"a bar\n".to_vec());
         }
         assert!(began.elapsed() < A_MOMENT / 2, "a redraw waits for nothing");
         print(1_000, 2_000);
-        outlet.flush();
+        stderr_thread.flush();
         assert!(began.elapsed() < 3 * A_MOMENT, "{:?}", began.elapsed());
         drop(shut);
         let began = Instant::now();
-        while outlet.queued.load(Ordering::Relaxed) > 0 {
+        while stderr_thread.queued.load(Ordering::Relaxed) > 0 {
             assert!(began.elapsed() < Duration::from_secs(10));
             thread::sleep(PAUSE);
         }
         print(2_000, 2_001);
-        outlet.last(Duration::MAX);
+        stderr_thread.last(Duration::MAX);
         let text = terminal.text.lock().unwrap().clone();
         let (before, after) = text.split_once('(').unwrap();
         let before = before.replace("a bar\n", "");
@@ -287,10 +288,10 @@ mod tests {
         let shut = terminal.gate.lock().unwrap();
         print(2_001, 4_000);
         let began = Instant::now();
-        outlet.last(Duration::from_millis(200));
+        stderr_thread.last(Duration::from_millis(200));
         assert!(began.elapsed() < 3 * A_MOMENT);
         thread::scope(|scope| {
-            scope.spawn(|| outlet.last(Duration::MAX));
+            scope.spawn(|| stderr_thread.last(Duration::MAX));
             thread::sleep(Duration::from_millis(50));
             drop(shut);
         });

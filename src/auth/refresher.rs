@@ -3,10 +3,10 @@
 //! A task of its own that alone makes token requests, one at a time. Everyone
 //! else reads the present token from a watch channel and reports a refused one.
 
-use super::grant::{Asked, GrantError, Granted};
+use super::grant::{Authority, GrantError, Granted};
 use super::lifetime;
 use super::shared::{AuthError, Demand, Note, SharedToken, Token, TokenState, TokenTrouble};
-use super::source::{Source, Supply};
+use super::source::{Supply, TokenSource};
 use crate::job::TokenUse;
 use crate::pace::{backoff_delay, full_jitter};
 use reqwest::header::{COOKIE, HeaderName, HeaderValue};
@@ -26,7 +26,7 @@ const SHORTEST_BETWEEN: Duration = Duration::from_millis(500);
 const MOST_UNUSED: u32 = 3;
 
 /// The owner.
-pub struct TokenKeeper {
+pub struct TokenRefresher {
     supply: Supply,
     max_wait: Duration,
     state: watch::Sender<TokenState>,
@@ -39,16 +39,16 @@ pub struct TokenKeeper {
     random: fastrand::Rng,
 }
 
-impl TokenKeeper {
+impl TokenRefresher {
     /// An owner to spawn, and the readers' end.
-    pub fn new(source: Source, max_wait: Duration) -> (TokenKeeper, SharedToken) {
-        TokenKeeper::supplied(source.supply(), max_wait)
+    pub fn new(source: TokenSource, max_wait: Duration) -> (TokenRefresher, SharedToken) {
+        TokenRefresher::supplied(source.supply(), max_wait)
     }
 
-    fn supplied(supply: Supply, max_wait: Duration) -> (TokenKeeper, SharedToken) {
+    fn supplied(supply: Supply, max_wait: Duration) -> (TokenRefresher, SharedToken) {
         let (state_tx, state_rx) = watch::channel(TokenState::default());
         let (notes_tx, notes_rx) = mpsc::unbounded_channel();
-        let keeper = TokenKeeper {
+        let refresher = TokenRefresher {
             supply,
             max_wait,
             state: state_tx,
@@ -62,9 +62,9 @@ impl TokenKeeper {
             state: state_rx,
             notes: notes_tx,
             newest_refused: Arc::default(),
-            demand: Arc::clone(&keeper.demand),
+            demand: Arc::clone(&refresher.demand),
         };
-        (keeper, shared)
+        (refresher, shared)
     }
 
     /// Keeps a live token until the readers are gone or the credentials are refused.
@@ -280,8 +280,9 @@ impl TokenKeeper {
     /// The token that was granted, if it can be sent.
     fn token(&self, granted: Granted, generation: u64) -> Result<Token, GrantError> {
         let token = granted.access_token.expose_secret();
-        let (name, header) = header(&self.supply.token_use, token)
-            .ok_or_else(|| GrantError::odd(Asked::TOKEN_ENDPOINT, "a token that fits no header"))?;
+        let (name, header) = header(&self.supply.token_use, token).ok_or_else(|| {
+            GrantError::odd(Authority::TOKEN_ENDPOINT, "a token that fits no header")
+        })?;
         let (asked, life) = (granted.asked, granted.life);
         // Nobody would send it, and its renewal would be the next of many.
         let took = asked.elapsed();
@@ -349,5 +350,5 @@ pub(super) fn header(token_use: &TokenUse, token: &str) -> Option<(HeaderName, H
 }
 
 #[cfg(test)]
-#[path = "keeper_tests.rs"]
+#[path = "refresher_tests.rs"]
 mod tests;

@@ -1,19 +1,19 @@
 //! Where the items go on that the next output has in part.
 //!
-//! Owns which trail goes with the lines that stay or come. Must never write.
+//! Owns which resume point goes with the lines that stay or come. Must never write.
 
 use super::next::Next;
 use crate::checkpoint::ItemKey;
-use crate::outcome::Trail;
+use crate::outcome::ResumePoint;
 use crate::write::error::WriteError;
 use crate::write::versions::Fate;
 use std::collections::BTreeMap;
 
 impl Next<'_> {
-    /// Each such item's trail.
-    pub(super) fn trails(&self) -> Result<BTreeMap<ItemKey, Trail>, WriteError> {
-        let mut trails = BTreeMap::new();
-        for (key, trail) in &self.old.trails {
+    /// Each such item's resume point.
+    pub(super) fn resume_points(&self) -> Result<BTreeMap<ItemKey, ResumePoint>, WriteError> {
+        let mut resume_points = BTreeMap::new();
+        for (key, resume_point) in &self.old.resume_points {
             let stays = match self.news(*key)? {
                 None => true,
                 Some((_, news)) => match news.fate {
@@ -22,16 +22,16 @@ impl Next<'_> {
                 },
             };
             if stays {
-                trails.insert(*key, trail.clone());
+                resume_points.insert(*key, resume_point.clone());
             }
         }
-        for (key, trail) in &self.new.trails {
+        for (key, resume_point) in &self.new.resume_points {
             if let Some((_, news)) = self.news(*key)?
                 && self.only_parts(*key, &news)?.is_some()
             {
-                trails.insert(*key, trail.clone());
+                resume_points.insert(*key, resume_point.clone());
             }
         }
-        Ok(trails)
+        Ok(resume_points)
     }
 }
