@@ -1,37 +1,29 @@
 //! POST bodies, byte for byte as a server gets them, and errors in answers of success.
 
 use crate::raw::{Raw, Req, answer, ok};
-use crate::support::{Api, Place, assert_exit, harvest, told};
+use crate::support::{Api, Bench, Server, assert_says, told};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-fn run(job: &Path) -> Output {
-    harvest()
+/// A POST of each ID to `path`.
+fn bench<S: Server>(server: S, path: &str, ids: &[&str], request: &str) -> Bench<S> {
+    Bench::of(server, path)
+        .ids(ids.iter().copied())
+        .with("limits", "rate = \"100/s\"")
+        .with("retry", "backoff = \"1ms..5ms\"")
+        .with("request", &format!("method = \"POST\"\n{request}"))
         .env("SECRET", "hunter2hunter2")
-        .arg(job)
-        .output()
-        .unwrap()
 }
 
-fn job(place: &Place, base: &str, ids: &str, request: &str, more: &str) -> PathBuf {
-    place.write(
-        "job.toml",
-        &format!(
-            "[ids]\n{ids}\n[limits]\nrate = \"100/s\"\n[retry]\nbackoff = \"1ms..5ms\"\n\
-             [output]\npath = \"out.ndjson\"\n{more}\n\
-             [request]\nurl = \"{base}\"\nmethod = \"POST\"\n{request}\n"
-        ),
-    )
+fn numbers(count: usize) -> Vec<String> {
+    (0..count).map(|n| n.to_string()).collect()
 }
 
 /// The only request that the job makes.
-fn sent(ids: &str, request: &str) -> Req {
-    let server = Raw::start(|_, _| ok("{}"));
-    let place = Place::new();
-    let job = job(&place, &format!("{}/x", server.base()), ids, request, "");
-    assert_exit(&run(&job), 0);
-    let seen = server.seen();
+fn sent(id: &str, request: &str) -> Req {
+    let bench = bench(Raw::start(|_, _| ok("{}")), "/x", &[id], request);
+    bench.run(&[], 0);
+    let seen = bench.server.seen();
     assert_eq!(seen.len(), 1);
     assert_eq!(seen[0].method, "POST");
     seen[0].clone()
@@ -39,7 +31,7 @@ fn sent(ids: &str, request: &str) -> Req {
 
 #[test]
 fn bodies_are_sent_byte_for_byte() {
-    let odd = "list = ['a\"b\\c é&=']";
+    let odd = "a\"b\\c é&=";
     let json = sent(
         odd,
         "body = { z = 1, id = \"{id}\", deep = { l = [\"<{id}>\", 2.50, true] } }",
@@ -86,16 +78,13 @@ fn bodies_are_sent_byte_for_byte() {
 
     let query = "query($id: ID!){node(id:$id){id ...on User{login}}}";
     let graphql = sent(
-        "list = ['x']",
+        "x",
         &format!("body = {{ query = \"{query}\", variables = {{ id = \"{{id}}\" }} }}"),
     );
     let body: Value = serde_json::from_str(&graphql.body).unwrap();
     assert_eq!(body, json!({"query": query, "variables": {"id": "x"}}));
 
-    let secret = sent(
-        "list = ['x']",
-        "body = { id = \"{id}\", key = \"${SECRET}\" }",
-    );
+    let secret = sent("x", "body = { id = \"{id}\", key = \"${SECRET}\" }");
     assert_eq!(secret.body, r#"{"id":"x","key":"hunter2hunter2"}"#);
 }
 
@@ -105,18 +94,11 @@ fn every_try_sends_the_same_body() {
         true => answer("503 Service Unavailable", "", "{}"),
         false => ok("{\"id\":1}"),
     });
-    let place = Place::new();
-    let job = job(
-        &place,
-        &format!("{}/x", server.base()),
-        "list = [\"a\", \"b\"]",
-        "body = { id = \"{id}\", at = \"{id}{id}\" }",
-        "",
-    );
-    let text = std::fs::read_to_string(&job).unwrap();
-    std::fs::write(&job, text.replace("[retry]\n", "[retry]\nattempts = 3\n")).unwrap();
-    assert_exit(&run(&job), 3);
-    let bodies: Vec<String> = server.seen().into_iter().map(|r| r.body).collect();
+    let request = "body = { id = \"{id}\", at = \"{id}{id}\" }";
+    let bench = bench(server, "/x", &["a", "b"], request).with("retry", "attempts = 3");
+    bench.run(&[], 3);
+    let seen = bench.server.seen();
+    let bodies: Vec<String> = seen.into_iter().map(|r| r.body).collect();
     let of = |id: &str| {
         let wanted = format!("{{\"id\":\"{id}\",\"at\":\"{id}{id}\"}}");
         bodies.iter().filter(|body| **body == wanted).count()
@@ -133,17 +115,9 @@ fn redirects_keep_the_body_or_make_a_get_without_it() {
         status => answer(&format!("{status} Moved"), "Location: /there\r\n", ""),
     });
     for status in [301, 302, 303, 307, 308] {
-        let place = Place::new();
         let before = server.seen().len();
-        let url = format!("{}/{status}", server.base());
-        let job = job(
-            &place,
-            &url,
-            "list = [\"a\"]",
-            "form = { id = \"{id}\" }",
-            "",
-        );
-        assert_exit(&run(&job), 0);
+        let path = format!("/{status}");
+        bench(&server, &path, &["a"], "form = { id = \"{id}\" }").run(&[], 0);
         let seen = server.seen();
         let [first, second] = &seen[before..] else {
             panic!("{status}: {} requests", seen.len() - before);
@@ -191,13 +165,11 @@ fn a_secret_in_a_body_goes_to_no_other_origin_and_into_no_file() {
         ("body = { id = \"echo{id}\", key = \"${SECRET}\" }", false),
     ] {
         let before = elsewhere.seen().len();
-        let place = Place::new();
-        let job = job(&place, &server.base(), "list = [\"a\"]", request, "");
-        let output = run(&job);
-        assert_exit(&output, if reaches { 0 } else { 3 });
+        let bench = bench(&server, "", &["a"], request);
+        let output = bench.run(&[], if reaches { 0 } else { 3 });
         assert_eq!(elsewhere.seen().len() > before, reaches, "{request}");
         assert!(!told(&output).contains("hunter2"), "{}", told(&output));
-        for file in std::fs::read_dir(place.path("")).unwrap() {
+        for file in std::fs::read_dir(bench.place.path("")).unwrap() {
             let bytes = std::fs::read(file.unwrap().path()).unwrap();
             assert!(!String::from_utf8_lossy(&bytes).contains("hunter2"));
         }
@@ -207,14 +179,10 @@ fn a_secret_in_a_body_goes_to_no_other_origin_and_into_no_file() {
 #[test]
 fn another_body_makes_another_kind_of_record() {
     let server = Raw::start(|_, _| ok("{}"));
-    let place = Place::new();
-    let (url, ids) = (server.base(), "list = [\"a\"]");
-    let with = |request: &str| job(&place, &url, ids, request, "");
-    assert_exit(
-        &run(&with("body = { id = \"{id}\", typed = \"hunter2\" }")),
-        0,
-    );
-    let checkpoint = std::fs::read(place.path("out.ndjson.checkpoint")).unwrap();
+    let first = "body = { id = \"{id}\", typed = \"hunter2\" }";
+    let bench = bench(server, "", &["a"], first);
+    bench.run(&[], 0);
+    let checkpoint = std::fs::read(bench.place.path("out.ndjson.checkpoint")).unwrap();
     assert!(!String::from_utf8_lossy(&checkpoint).contains("hunter2"));
     for (request, field) in [
         (
@@ -230,15 +198,12 @@ fn another_body_makes_another_kind_of_record() {
             "request.fail_when",
         ),
     ] {
-        let output = run(&with(request));
-        assert_exit(&output, 1);
-        assert!(told(&output).contains(field), "{}", told(&output));
+        bench.edit(first, request);
+        assert_says(&bench.run(&[], 1), &[field]);
+        bench.edit(request, first);
     }
-    assert_exit(
-        &run(&with("body = { id = \"{id}\", typed = \"hunter2\" }")),
-        0,
-    );
-    assert_eq!(server.seen().len(), 1);
+    bench.run(&[], 0);
+    assert_eq!(bench.server.seen().len(), 1);
 }
 
 const GRAPHQL: &str = "body = { query = \"query($id: ID!) { node(id: $id) { id } }\", \
@@ -247,7 +212,7 @@ const GRAPHQL: &str = "body = { query = \"query($id: ID!) { node(id: $id) { id }
 
 #[test]
 fn errors_in_a_200_are_failures_and_some_are_tried_again() {
-    let tries = std::sync::atomic::AtomicU32::new(0);
+    let tries = AtomicU32::new(0);
     let server = Raw::start(move |request, _| {
         let id = serde_json::from_str::<Value>(&request.body).unwrap()["variables"]["id"].clone();
         let error = |kind: &str, message: &str| {
@@ -256,31 +221,23 @@ fn errors_in_a_200_are_failures_and_some_are_tried_again() {
         match id.as_str().unwrap() {
             "gone" => error("NOT_FOUND", "No such node"),
             "bad" => error("INTERNAL", "boom"),
-            "busy" if tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 2 => {
+            "busy" if tries.fetch_add(1, Ordering::SeqCst) < 2 => {
                 error("RATE_LIMITED", "slow down")
             }
             id => ok(json!({"data": {"node": {"id": id}}, "errors": []}).to_string()),
         }
     });
-    let place = Place::new();
-    let ids = "list = [\"a\", \"gone\", \"bad\", \"busy\", \"b\"]";
-    let job = job(
-        &place,
-        &format!("{}/graphql", server.base()),
-        ids,
-        GRAPHQL,
-        "",
-    );
-    let output = run(&job);
-    assert_exit(&output, 3);
-    let mut records: Vec<String> = place
-        .json_lines("out.ndjson")
+    let ids = ["a", "gone", "bad", "busy", "b"];
+    let bench = bench(server, "/graphql", &ids, GRAPHQL);
+    let output = bench.run(&[], 3);
+    let mut records: Vec<String> = bench
+        .records()
         .iter()
         .map(|r| r["data"]["node"]["id"].as_str().unwrap().to_owned())
         .collect();
     records.sort_unstable();
     assert_eq!(records, ["a", "b", "busy"]);
-    let failed = place.json_lines("out.ndjson.failed.ndjson");
+    let failed = bench.failures();
     let of = |id: &str| {
         let line = failed.iter().find(|line| line["id"] == id).unwrap();
         let text = |key: &str| line[key].as_str().unwrap().to_owned();
@@ -301,62 +258,40 @@ fn errors_in_a_200_are_failures_and_some_are_tried_again() {
         of("bad"),
         ("api_error".into(), "HTTP 200: INTERNAL: boom".into())
     );
-    assert!(told(&output).contains("api_error"), "{}", told(&output));
+    assert_says(&output, &["api_error"]);
 }
 
 #[test]
 fn errors_for_everything_stop_the_run_and_record_nothing() {
     let server = Raw::start(|_, _| ok("{\"errors\":[{\"message\":\"Bad credentials\"}]}"));
-    let place = Place::new();
-    let ids: Vec<String> = (0..300).map(|n| n.to_string()).collect();
-    place.write("ids.txt", &ids.join("\n"));
-    let job = job(&place, &server.base(), "file = \"ids.txt\"", GRAPHQL, "");
-    let text = std::fs::read_to_string(&job).unwrap();
-    std::fs::write(&job, text.replace("100/s", "unlimited")).unwrap();
-    let output = run(&job);
-    assert_exit(&output, 1);
-    assert!(
-        told(&output).contains("api_error: HTTP 200: Bad credentials"),
-        "{}",
-        told(&output)
-    );
-    assert!(place.lines("out.ndjson.failed.ndjson").is_empty());
-    assert!(server.seen().len() < 200);
+    let bench = bench(server, "", &[], GRAPHQL).ids(numbers(300));
+    bench.edit("100/s", "unlimited");
+    let output = bench.run(&[], 1);
+    assert_says(&output, &["api_error: HTTP 200: Bad credentials"]);
+    assert_eq!(bench.counts().1, 0);
+    assert!(bench.server.seen().len() < 200);
 }
 
 /// The job says what an error is: a record that only looks like one is a record.
 #[test]
 fn with_fail_when_nothing_is_guessed() {
     let server = Raw::start(|_, _| ok("{\"error\":{\"margin\":0.5}}"));
-    let place = Place::new();
-    let ids: Vec<String> = (0..150).map(|n| n.to_string()).collect();
-    place.write("ids.txt", &ids.join("\n"));
     let request = "form = { id = \"{id}\" }\nfail_when = \"$.error.code\"";
-    let job = job(&place, &server.base(), "file = \"ids.txt\"", request, "");
-    let text = std::fs::read_to_string(&job).unwrap();
-    std::fs::write(&job, text.replace("100/s", "unlimited")).unwrap();
-    assert_exit(&run(&job), 0);
-    assert_eq!(place.lines("out.ndjson").len(), 150);
+    let bench = bench(server, "", &[], request).ids(numbers(150));
+    bench.edit("100/s", "unlimited");
+    bench.run(&[], 0);
+    assert_eq!(bench.lines().len(), 150);
 }
 
 /// The embedded API is stricter than the job: its limit is met with patience.
 #[test]
 fn a_graphql_rate_limit_is_waited_for() {
     let api = Api::start(&["--rate", "20"]);
-    let place = Place::new();
-    let ids: Vec<String> = (0..60).map(|n| format!("R_owner_repo{n}")).collect();
-    place.write("ids.txt", &ids.join("\n"));
-    let job = job(
-        &place,
-        &format!("{}/graphql", api.base),
-        "file = \"ids.txt\"",
-        GRAPHQL,
-        "",
-    );
-    let output = run(&job);
-    assert_exit(&output, 0);
-    assert_eq!(place.lines("out.ndjson").len(), 60);
-    assert!(api.seen().len() > 60, "nothing was refused");
+    let ids = (0..60).map(|n| format!("R_owner_repo{n}"));
+    let bench = bench(api, "/graphql", &[], GRAPHQL).ids(ids);
+    bench.run(&[], 0);
+    assert_eq!(bench.lines().len(), 60);
+    assert!(bench.server.seen().len() > 60, "nothing was refused");
 }
 
 #[test]
@@ -373,23 +308,16 @@ fn a_batch_may_be_a_json_body_and_its_single_is_a_get() {
         let found: Vec<Value> = ids.iter().map(|id| json!({ "id": id })).collect();
         ok(json!({ "found": found }).to_string())
     });
-    let place = Place::new();
-    let request = format!(
-        "body = {{ ids = \"{{ids}}\" }}\nfail_when = \"$.errors\"\n[request.batch]\nsize = 4\n\
-         items = \"$.found\"\nkey = \"$.id\"\nsingle = \"{}/one/{{id}}\"",
+    let batch = format!(
+        "size = 4\nitems = \"$.found\"\nkey = \"$.id\"\nsingle = \"{}/one/{{id}}\"",
         server.base()
     );
-    let ids = "list = [\"a\", \"b\\\"\", \"bad\", \"c,d\", \"e\"]";
-    let job = job(
-        &place,
-        &format!("{}/many", server.base()),
-        ids,
-        &request,
-        "",
-    );
-    assert_exit(&run(&job), 0);
-    let mut records: Vec<String> = place
-        .json_lines("out.ndjson")
+    let request = "body = { ids = \"{ids}\" }\nfail_when = \"$.errors\"";
+    let ids = ["a", "b\"", "bad", "c,d", "e"];
+    let bench = bench(server, "/many", &ids, request).with("request.batch", &batch);
+    bench.run(&[], 0);
+    let mut records: Vec<String> = bench
+        .records()
         .iter()
         .map(|record| {
             record["id"]
@@ -401,7 +329,7 @@ fn a_batch_may_be_a_json_body_and_its_single_is_a_get() {
         .collect();
     records.sort_unstable();
     assert_eq!(records, ["a", "b\"", "bad", "c,d", "e"]);
-    for request in server.seen() {
+    for request in bench.server.seen() {
         match request.method.as_str() {
             "POST" => assert_eq!(request.header("content-type"), Some("application/json")),
             _ => assert_eq!(

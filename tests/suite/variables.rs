@@ -1,42 +1,34 @@
 //! Items of several variables: their combination is what an item is, in the
 //! request, in the checkpoint, in every file.
 
-use crate::child;
+use crate::child::{kill, until};
 use crate::raw::{Raw, answer, ok};
-use crate::support::{Api, Place, assert_exit, harvest, told};
+use crate::support::{Api, Bench, Place, Server, assert_exit, assert_says, harvest};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Output;
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How often each combination is in the output (an envelope) and in the failures file.
-fn fates(place: &Place) -> BTreeMap<String, (u32, u32)> {
+fn fates<S>(bench: &Bench<S>) -> BTreeMap<String, (u32, u32)> {
     let mut fates: BTreeMap<String, (u32, u32)> = BTreeMap::new();
-    for record in place.json_lines("out.ndjson") {
+    for record in bench.records() {
         assert!(record["id"].is_object(), "{record}");
         fates.entry(record["id"].to_string()).or_default().0 += 1;
     }
-    for failure in place.json_lines("out.ndjson.failed.ndjson") {
+    for failure in bench.failures() {
         assert!(failure["id"].is_object(), "{failure}");
         fates.entry(failure["id"].to_string()).or_default().1 += 1;
     }
     fates
 }
 
-fn run(job: &Path) -> Output {
-    harvest().arg(job).output().unwrap()
-}
-
-fn job(place: &Place, base: &str, ids: &str, more: &str) -> PathBuf {
-    place.write(
-        "job.toml",
-        &format!(
-            "[ids]\n{ids}\n[request]\nurl = \"{base}/repos/{{owner}}/{{repo}}\"\n\
-             [output]\npath = \"out.ndjson\"\nrecord = \"envelope\"\n{more}\n"
-        ),
-    )
+/// A job whose list is this file, or what `[ids]` says besides.
+fn bench<S: Server>(api: S, list: &str, more: &str) -> Bench<S> {
+    let bench = Bench::of(api, "/repos/{owner}/{repo}").with("output", "record = \"envelope\"");
+    bench.edit("ids.txt", list);
+    bench.edit("[request]", &format!("{more}\n[request]"));
+    bench
 }
 
 /// 20 owners with 20 repositories each; every name comes 20 times.
@@ -51,20 +43,19 @@ fn csv() -> String {
 
 #[test]
 fn every_combination_once_over_a_kill_and_a_changed_list() {
-    let place = Place::new();
-    let api = Api::start(&[]);
+    let bench = bench(Api::start(&[]), "list.csv", "")
+        .with("limits", "rate = \"200/s\"")
+        .with("checkpoint", "every = \"100ms\"");
+    let (place, api) = (&bench.place, &bench.server);
     place.write("list.csv", &csv());
-    let limits = "[limits]\nrate = \"200/s\"\n[checkpoint]\nevery = \"100ms\"";
-    let job = job(&place, &api.base, "file = \"list.csv\"", limits);
 
-    let mut killed = child::spawn(harvest(), &job);
+    let killed = bench.start(&[]);
     let checkpoint = place.path("out.ndjson.checkpoint");
-    child::until(|| {
+    until(|| {
         let committed = std::fs::metadata(&checkpoint).map_or(0, |m| m.len());
         committed > 1_000 && api.seen().len() > 80
     });
-    killed.kill().unwrap();
-    killed.wait().unwrap();
+    kill(killed);
     assert!(api.seen().len() < 400);
     // Other columns, another order: the combinations are the same.
     let mut lines: Vec<String> = csv()
@@ -77,10 +68,9 @@ fn every_combination_once_over_a_kill_and_a_changed_list() {
         .collect();
     lines.reverse();
     place.write("list.csv", &format!("owner,repo\n{}\n", lines.join("\n")));
-    let resumed = run(&job);
-    assert_exit(&resumed, 3);
+    bench.run(&[], 3);
 
-    let fates = fates(&place);
+    let fates = fates(&bench);
     assert_eq!(fates.len(), 400);
     for (id, (records, failures)) in &fates {
         assert_eq!(records + failures, 1, "{id}");
@@ -88,76 +78,63 @@ fn every_combination_once_over_a_kill_and_a_changed_list() {
         let gone = id["repo"].as_str().unwrap().ends_with("404");
         assert_eq!(*failures == 1, gone, "{id}");
     }
-    for record in place.json_lines("out.ndjson") {
+    for record in bench.records() {
         let owner = record["id"]["owner"].as_str().unwrap();
         let full = format!("{owner}/{}", record["id"]["repo"].as_str().unwrap());
         assert_eq!(record["body"]["full_name"], full);
     }
     // What the kill cost is what was sent since the last commit.
     assert!(api.seen().len() < 400 + 200, "{}", api.seen().len());
-    let again = run(&job);
-    assert_exit(&again, 3);
-    assert!(told(&again).contains("400"), "{}", told(&again));
+    assert_says(&bench.run(&[], 3), &["400"]);
 }
 
 #[test]
 fn retry_reads_the_combinations_back() {
-    let healed = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&healed);
-    let server = Raw::start(move |request, _| {
-        match request.last() == "bad%20one" && !flag.load(Ordering::SeqCst) {
+    let server = Raw::sharing(AtomicBool::new(false), |healed, request, _| {
+        match request.last() == "bad%20one" && !healed.load(Ordering::SeqCst) {
             true => answer("400 Bad Request", "", "{\"message\":\"no\"}"),
             false => ok(format!("{{\"path\":\"{}\"}}", request.target)),
         }
     });
-    let place = Place::new();
+    let variables = "variables = { owner = \"$.org.login\" }";
+    let bench = bench(server, "list.ndjson", variables).with("limits", "rate = \"100/s\"");
     let lines = [
         json!({"org": {"login": "a\"b"}, "repo": "bad one"}),
         json!({"org": {"login": "c"}, "repo": "bad one"}),
         json!({"org": {"login": "c"}, "repo": 7}),
     ];
     let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
-    place.write("list.ndjson", &lines.join("\n"));
-    let ids = "file = \"list.ndjson\"\nvariables = { owner = \"$.org.login\" }";
-    let job = job(&place, &server.base(), ids, "[limits]\nrate = \"100/s\"");
+    bench.place.write("list.ndjson", &lines.join("\n"));
 
-    assert_exit(&run(&job), 3);
-    let failed = place.json_lines("out.ndjson.failed.ndjson");
+    bench.run(&[], 3);
+    let failed = bench.failures();
     assert_eq!(failed.len(), 2);
     let quoted = failed.iter().find(|line| line["id"]["owner"] == "a\"b");
     assert_eq!(quoted.unwrap()["id"]["repo"], "bad one");
 
-    healed.store(true, Ordering::SeqCst);
-    let retried = harvest().arg("retry").arg(&job).output().unwrap();
-    assert_exit(&retried, 0);
-    assert!(place.lines("out.ndjson.failed.ndjson").is_empty());
-    let fates = fates(&place);
+    bench.server.state.store(true, Ordering::SeqCst);
+    bench.run(&["retry"], 0);
+    assert_eq!(bench.counts().1, 0);
+    let fates = fates(&bench);
     assert_eq!(fates.len(), 3);
     assert!(fates.values().all(|fate| *fate == (1, 0)), "{fates:?}");
-    let paths: Vec<String> = server.seen().iter().map(|r| r.target.clone()).collect();
+    let seen = bench.server.seen();
+    let paths: Vec<&str> = seen.iter().map(|r| r.target.as_str()).collect();
     for path in ["/repos/a%22b/bad%20one", "/repos/c/bad%20one"] {
-        assert_eq!(paths.iter().filter(|p| *p == path).count(), 2, "{paths:?}");
+        assert_eq!(paths.iter().filter(|p| **p == path).count(), 2, "{paths:?}");
     }
 }
 
 #[test]
 fn repeats_and_inline_items_are_combinations() {
     let server = Raw::start(|request, _| ok(format!("{{\"path\":\"{}\"}}", request.target)));
-    let place = Place::new();
-    place.write("list.csv", "owner,repo\nx,y\ny,x\nx,y\n");
-    let ids = "list = [{ owner = \"x\", repo = \"y\" }, { repo = \"z\", owner = \"x\" }]\n\
-               file = \"list.csv\"";
-    let job = job(&place, &server.base(), ids, "[limits]\nrate = \"100/s\"");
-    let checked = harvest().arg("check").arg(&job).output().unwrap();
-    assert_exit(&checked, 0);
-    assert!(
-        told(&checked).contains("3 (2 repeats left out)"),
-        "{}",
-        told(&checked)
-    );
-    assert!(told(&checked).contains("owner, repo"), "{}", told(&checked));
-    assert_exit(&run(&job), 0);
-    let ids: Vec<String> = fates(&place).into_keys().collect();
+    let more = "list = [{ owner = \"x\", repo = \"y\" }, { repo = \"z\", owner = \"x\" }]";
+    let bench = bench(server, "list.csv", more).with("limits", "rate = \"100/s\"");
+    bench.place.write("list.csv", "owner,repo\nx,y\ny,x\nx,y\n");
+    let checked = bench.run(&["check"], 0);
+    assert_says(&checked, &["3 (2 repeats left out)", "owner, repo"]);
+    bench.run(&[], 0);
+    let ids: Vec<String> = fates(&bench).into_keys().collect();
     assert_eq!(
         ids,
         [
@@ -166,23 +143,16 @@ fn repeats_and_inline_items_are_combinations() {
             r#"{"owner":"y","repo":"x"}"#
         ]
     );
-    assert_eq!(server.seen().len(), 3);
+    assert_eq!(bench.server.seen().len(), 3);
 }
 
 #[test]
 fn a_csv_envelope_has_the_combination_as_json_text() {
     let server = Raw::start(|_, _| ok("{\"n\":1}"));
-    let place = Place::new();
-    let job = job(
-        &place,
-        &server.base(),
-        "list = [{ owner = \"a,b\", repo = \"c\" }]",
-        "",
-    );
-    let text = std::fs::read_to_string(&job).unwrap();
-    std::fs::write(&job, text.replace("out.ndjson", "out.csv")).unwrap();
-    assert_exit(&run(&job), 0);
-    let lines = place.lines("out.csv");
+    let bench = bench(server, "list.csv", "").output("out.csv");
+    bench.place.write("list.csv", "owner,repo\n\"a,b\",c\n");
+    bench.run(&[], 0);
+    let lines = bench.lines();
     assert_eq!(lines[0], "id,status,fetched_at,body.n");
     let wanted = r#""{""owner"":""a,b"",""repo"":""c""}",200,"#;
     assert!(lines[1].starts_with(wanted), "{}", lines[1]);
@@ -191,30 +161,22 @@ fn a_csv_envelope_has_the_combination_as_json_text() {
 #[test]
 fn a_plain_listing_is_one_item() {
     let server = Raw::start(|_, _| ok("[1, 2]"));
-    let place = Place::new();
-    let job = place.write(
-        "job.toml",
-        &format!(
-            "[request]\nurl = \"{}/all\"\n[output]\npath = \"out.ndjson\"\nrecord = \"envelope\"\n",
-            server.base()
-        ),
-    );
+    let bench = Bench::of(server, "/all").with("output", "record = \"envelope\"");
+    bench.edit("[ids]\nfile = \"ids.txt\"\n", "");
     for _ in 0..2 {
-        assert_exit(&run(&job), 0);
-        let records = place.json_lines("out.ndjson");
+        bench.run(&[], 0);
+        let records = bench.records();
         assert_eq!(records.len(), 1);
         assert_eq!(records[0]["id"], "listing");
         assert_eq!(records[0]["body"], json!([1, 2]));
     }
-    assert_eq!(server.seen().len(), 1);
+    assert_eq!(bench.server.seen().len(), 1);
 }
 
 #[test]
 fn a_list_that_fills_too_little_is_told_with_file_line_and_variable() {
     let server = Raw::start(|_, _| ok("{}"));
-    let place = Place::new();
-    let ids = "file = \"list.csv\"";
-    let job = job(&place, &server.base(), ids, "");
+    let bench = bench(server, "list.csv", "");
     for (list, code, parts) in [
         (
             "owner,repos\na,b\n",
@@ -227,26 +189,13 @@ fn a_list_that_fills_too_little_is_told_with_file_line_and_variable() {
             ["list.csv", "line 3", "`{repo}`"],
         ),
     ] {
-        place.write("list.csv", list);
-        let output = run(&job);
-        assert_exit(&output, code);
-        let checked = harvest().arg("check").arg(&job).output().unwrap();
-        assert_exit(&checked, 2);
-        for part in parts {
-            assert!(told(&output).contains(part), "{part}: {}", told(&output));
-            assert!(told(&checked).contains(part), "{part}: {}", told(&checked));
-        }
+        bench.place.write("list.csv", list);
+        assert_says(&bench.run(&[], code), &parts);
+        assert_says(&bench.run(&["check"], 2), &parts);
     }
-    place.write("list.txt", "a\n");
-    let text = std::fs::read_to_string(&job).unwrap();
-    std::fs::write(&job, text.replace("list.csv", "list.txt")).unwrap();
-    let output = run(&job);
-    assert_exit(&output, 2);
-    assert!(
-        told(&output).contains("plain lines cannot fill"),
-        "{}",
-        told(&output)
-    );
+    bench.place.write("list.txt", "a\n");
+    bench.edit("list.csv", "list.txt");
+    assert_says(&bench.run(&[], 2), &["plain lines cannot fill"]);
 }
 
 /// The examples of jobs/ that have several variables, against the embedded API.
