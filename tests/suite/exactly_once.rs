@@ -5,6 +5,7 @@ use crate::child::until;
 use crate::support::{Api, Place, assert_exit, harvest, told, track_id};
 use std::collections::HashSet;
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -169,6 +170,36 @@ fn assert_refused(bench: &Bench, words: &[&str]) {
     }
     assert_eq!(bench.api.seen().len(), lines, "it sent something");
     assert!(bench.files() == files, "a file was changed");
+}
+
+/// Written over in place, in mid-run: length and name are what they were.
+#[test]
+fn an_output_that_was_written_over_during_the_run_is_not_finished() {
+    let ids: Vec<String> = (0..60).map(track_id).collect();
+    let bench = Bench::new(&ids, "rate = \"40/s\"");
+    let path = bench.place.path("out.ndjson");
+    let mut child = start(&bench.job);
+    until(|| fs::metadata(&path).is_ok_and(|there| there.len() > 20_000));
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .unwrap();
+    let mut was = [0];
+    file.read_exact_at(&mut was, 10_000).unwrap();
+    file.write_all_at(&[was[0] ^ 1], 10_000).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let output = bench.run();
+    assert_exit(&output, 1);
+    assert!(told(&output).contains("out.ndjson"), "{}", told(&output));
+    // As it was: the same command finishes it, and asks for nothing again.
+    file.write_all_at(&was, 10_000).unwrap();
+    let asked = bench.api.items().len();
+    assert_exit(&bench.run(), 0);
+    assert_eq!(bench.api.items().len(), asked);
+    bench
+        .place
+        .assert_exactly_once("out.ndjson", ids.iter().map(String::as_str));
 }
 
 #[test]

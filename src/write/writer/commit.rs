@@ -52,6 +52,13 @@ impl Writer {
                 sink.sync()?;
             }
             fail_point!("commit: failures durable");
+            // What is closed is not looked at again while its time of change is the same.
+            if closing == Closing::Finished {
+                self.output.verify()?;
+                if let Failures::Open(sink) = &self.failures {
+                    sink.verify()?;
+                }
+            }
             self.commit_durable(note, known_good, closing)?;
         }
         self.output.committed();
