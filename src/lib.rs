@@ -18,7 +18,7 @@
 //! | [`fetch`] | one item → one attempt's verdict | `json`, `auth`, `pace`, `transport`, `outcome` |
 //! | [`ids`] | the stream of items | `job` |
 //! | [`auth`] | credentials, the shared token, a person's log-in | `pace`, `transport`, `job` |
-//! | [`transport`] | the HTTP client, `Retry-After`, rate headers | `outcome`, `pace` (its budget) |
+//! | [`transport`] | the HTTP client, proxies, `Retry-After`, rate headers | `outcome`, `pace` (its budget), `job` |
 //! | [`pace`] | quotas, permits, pauses, the in-flight limit, the pace that finds itself | `job` |
 //! | [`outcome`] | the value that flows: record or failure | nobody |
 //! | [`job`] | the job file as validated values | `json` |
@@ -29,6 +29,7 @@
 //! Arrows point downwards only. Data flows by value through bounded channels:
 //! job → ids → pace → fetch → write → checkpoint → report.
 
+#![forbid(unsafe_code)]
 // No foreign byte may reach a panic. Tests panic when they fail, so these are
 // for the library alone; `unwrap` and its like: Cargo.toml.
 #![cfg_attr(

@@ -1,17 +1,24 @@
 //! What goes along with each request, by kind of authentication.
 
-use super::{SharedToken, Token};
+use super::{SharedToken, StoreError, Token};
 use crate::job::{ApiKeyPlace, Auth};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 
-/// A credential that fits no header.
+/// Credentials that can't be had.
 #[derive(Debug, thiserror::Error)]
-#[error("[auth] `{key}` holds a character that no HTTP header can carry (a newline, perhaps)")]
-pub struct CredentialError {
-    key: &'static str,
+pub enum CredentialError {
+    /// A credential that fits no header.
+    #[error("[auth] `{key}` holds a character that no HTTP header can carry (a newline, perhaps)")]
+    Unsendable {
+        /// Its key in the job file.
+        key: &'static str,
+    },
+    /// The kept tokens.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// The credentials of one job.
@@ -31,7 +38,8 @@ impl Credentials {
     /// The credentials of every kind but a grant; `Ok(None)` for a grant.
     pub fn fixed(auth: &Auth) -> Result<Option<Credentials>, CredentialError> {
         let header = |name: HeaderName, text: &str, key| {
-            let mut value = HeaderValue::from_str(text).map_err(|_| CredentialError { key })?;
+            let mut value =
+                HeaderValue::from_str(text).map_err(|_| CredentialError::Unsendable { key })?;
             value.set_sensitive(true);
             Ok(Some(Credentials::Header(name, value)))
         };
@@ -51,7 +59,7 @@ impl Credentials {
             Auth::ApiKey { place, name, value } => match place {
                 ApiKeyPlace::Header => {
                     let name = HeaderName::from_bytes(name.as_bytes())
-                        .map_err(|_| CredentialError { key: "name" })?;
+                        .map_err(|_| CredentialError::Unsendable { key: "name" })?;
                     header(name, value.expose_secret(), "value")
                 }
                 ApiKeyPlace::Query => Ok(Some(Credentials::Query(name.clone(), value.clone()))),

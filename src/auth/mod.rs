@@ -19,6 +19,7 @@ mod grant;
 mod keeper;
 mod lifetime;
 mod login;
+mod of_job;
 mod permits;
 mod refresh;
 mod send;

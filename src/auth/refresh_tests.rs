@@ -106,7 +106,7 @@ fn person() -> GrantKind {
 }
 
 fn source(server: &Server, kind: GrantKind, store: &Arc<dyn TokenStore>) -> Source {
-    let client = crate::transport::client(1, true).unwrap();
+    let client = crate::transport::client(1, &crate::transport::Proxies::default()).unwrap();
     Source::grant(
         grant(&server.url, kind),
         Arc::clone(store),

@@ -22,6 +22,31 @@ pub enum CheckpointError {
         /// Who holds the lock, for people: process, host, since when.
         by: String,
     },
+    /// Something that is not ours stands where a file of ours belongs.
+    #[error(
+        "{}: {found} stands where harvest keeps a file of its own, and is left as it is; \
+         move it away, or choose another output",
+        path.display()
+    )]
+    Foreign {
+        /// What has the name.
+        path: PathBuf,
+        /// What it is, for people.
+        found: &'static str,
+    },
+    /// Two outputs would have a file of the same name.
+    #[error(
+        "{}: {} would be a file of this output and of {}, which was there first; choose another output",
+        output.display(), name.display(), other.display()
+    )]
+    Meets {
+        /// The output that came second.
+        output: PathBuf,
+        /// The one that was there.
+        other: PathBuf,
+        /// The file.
+        name: PathBuf,
+    },
     /// The operating system refused something.
     #[error("{}: could not {doing}: {cause}; {}", path.display(), advice(cause))]
     Io {

@@ -28,6 +28,17 @@ pub struct Files {
     pub lock: PathBuf,
 }
 
+/// What is put after an output's name, once or several times.
+const ENDINGS: [&str; 7] = [
+    ".checkpoint",
+    ".failed.ndjson",
+    ".versions",
+    ".lock",
+    ".updating",
+    ".next",
+    ".tmp",
+];
+
 impl Files {
     /// The files of the output at `output`; none of them has to exist, but the folder has to.
     ///
@@ -40,7 +51,7 @@ impl Files {
         Ok(Files::named(output))
     }
 
-    fn named(output: PathBuf) -> Files {
+    pub(super) fn named(output: PathBuf) -> Files {
         Files {
             checkpoint: beside(&output, ".checkpoint"),
             failures: beside(&output, ".failed.ndjson"),
@@ -58,6 +69,44 @@ impl Files {
     /// `<output>.next` and its own files: what is to take these files' place.
     pub(crate) fn next(&self) -> Files {
         Files::named(beside(&self.output, ".next"))
+    }
+
+    /// Every file that may be made beside the output, but for the lock.
+    pub(crate) fn sides(&self) -> Vec<PathBuf> {
+        let own = [&self.checkpoint, &self.failures, &self.versions];
+        let mut sides: Vec<PathBuf> = own.into_iter().cloned().collect();
+        sides.extend(own.map(|path| Files::temporary(path)));
+        for files in [self.updating(), self.next()] {
+            sides.extend(files.all());
+        }
+        sides
+    }
+
+    /// The output, the files beside it, and their drafts; the checkpoint last.
+    pub(crate) fn all(&self) -> Vec<PathBuf> {
+        let Files {
+            output,
+            checkpoint,
+            failures,
+            versions,
+            lock: _,
+        } = self;
+        let mut all: Vec<PathBuf> = [output, failures, versions].map(PathBuf::clone).into();
+        let drafts = [output, failures, versions, checkpoint];
+        all.extend(drafts.map(|path| Files::temporary(path)));
+        all.push(checkpoint.clone());
+        all
+    }
+
+    /// The outputs, if they are any, beside which this output would be one of those files.
+    pub(super) fn bases(&self) -> Vec<Files> {
+        let mut bases = Vec::new();
+        let mut name = self.output.to_string_lossy().into_owned();
+        while let Some(base) = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)) {
+            bases.push(Files::named(PathBuf::from(base)));
+            name = base.to_owned();
+        }
+        bases
     }
 
     /// Where a checkpoint is written before it gets its name.

@@ -2,9 +2,10 @@
 //!
 //! Owns `<output>.lock`, and the lock of the open checkpoint behind it. What locks is `flock` on the open file, so a killed
 //! run leaves no lock, only a file without meaning; what the file holds is for
-//! people. Must never wait for long, and never remove a lock that another
-//! process holds.
+//! people. Must never wait for long, never remove a lock that another
+//! process holds, and never change a file that is no lock file.
 
+use super::beside::{foreign, no_link, refuse_strange};
 use super::clock::rfc3339;
 use super::error::CheckpointError;
 use super::files::Files;
@@ -41,22 +42,23 @@ impl OutputLock {
     ///
     /// # Errors
     /// [`CheckpointError::Locked`] when another process holds it;
+    /// [`CheckpointError::Foreign`] when what is there is no lock file;
     /// [`CheckpointError::Io`] when the lock file can't be made or locked.
     pub fn acquire(output: &Path) -> Result<OutputLock, CheckpointError> {
         let path = Files::of(output)?.lock;
         let io = |cause| CheckpointError::io(&path, "lock the output")(cause);
         let mut tries = 0;
         loop {
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path)
-                .map_err(io)?;
+            refuse_strange(&path)?;
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false);
+            let file = no_link(&mut options).open(&path).map_err(io)?;
             match file.try_lock() {
                 // The holder before may have removed the file after it was opened here.
                 Ok(()) if !is_at(&file, &path).map_err(io)? => {}
+                Ok(()) if !is_lock_file(&file).map_err(io)? => {
+                    return Err(foreign(&path, "a file that harvest did not write"));
+                }
                 Ok(()) => {
                     let mut lock = OutputLock {
                         file,
@@ -91,6 +93,7 @@ impl OutputLock {
         };
         let mut line = serde_json::to_vec(&holder)?;
         line.push(b'\n');
+        self.file.rewind()?;
         self.file.set_len(0)?;
         self.file.write_all(&line)
     }
@@ -134,11 +137,20 @@ pub(super) fn hold(checkpoint: &File, path: &Path) -> Result<(), CheckpointError
 
 /// Who holds the lock at `path`, for people; `None` when nobody does.
 pub(super) fn holder(path: &Path) -> Option<String> {
-    let file = File::open(path).ok()?;
+    // Opening a FIFO would wait for whoever writes to it.
+    refuse_strange(path).ok()?;
+    let file = no_link(OpenOptions::new().read(true)).open(path).ok()?;
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => Some(read(&file)),
         _ => None,
     }
+}
+
+/// Whether the file is a lock file: a new one, or one that a killed run left.
+fn is_lock_file(file: &File) -> io::Result<bool> {
+    let mut head = Vec::new();
+    file.take(16).read_to_end(&mut head)?;
+    Ok(head.is_empty() || head.starts_with(b"{\"pid\":"))
 }
 
 /// What the lock file says, for people.
@@ -162,7 +174,7 @@ fn read(file: &File) -> String {
 pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
     let ours = file.metadata()?;
-    match fs::metadata(path) {
+    match fs::symlink_metadata(path) {
         Ok(there) => Ok(there.dev() == ours.dev() && there.ino() == ours.ino()),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(cause) => Err(cause),
@@ -232,6 +244,29 @@ mod tests {
         assert!(holder(&path).is_some());
         drop(second);
         assert!(!path.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_lock_file_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("out");
+        let path = Files::of(&output).unwrap().lock;
+        let kept = folder.path().join("kept");
+        for notes in ["my notes\n", ""] {
+            fs::write(&kept, notes).unwrap();
+            std::os::unix::fs::symlink(&kept, &path).unwrap();
+            let error = OutputLock::acquire(&output).unwrap_err().to_string();
+            assert!(error.contains("a symbolic link"), "{error}");
+            assert_eq!(holder(&path), None);
+            assert_eq!(fs::read_to_string(&kept).unwrap(), notes);
+            assert_eq!(fs::read_link(&path).unwrap(), kept);
+            fs::remove_file(&path).unwrap();
+        }
+        fs::write(&path, "my notes\n").unwrap();
+        let error = OutputLock::acquire(&output).unwrap_err().to_string();
+        assert!(error.contains("move it away"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "my notes\n");
     }
 
     #[test]

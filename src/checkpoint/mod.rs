@@ -14,6 +14,7 @@
 //! The file's format, byte by byte: `format.rs` (blocks) and `commit.rs` (what
 //! a commit block holds).
 
+mod beside;
 mod clock;
 mod commit;
 mod compact;
@@ -39,6 +40,7 @@ pub use inspect::{Inspection, inspect};
 pub use lock::OutputLock;
 pub use shape::{Difference, Shape};
 
+pub(crate) use beside::{UPDATE_OF, has_mark, is_marked, no_link, refuse_foreign, refuse_meeting};
 pub(crate) use clock::{rfc3339, unix_ms};
 pub(crate) use commit::{Commit, Extent, Range};
 pub(crate) use compact::{compact, replace};

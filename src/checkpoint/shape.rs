@@ -4,6 +4,8 @@
 //! remembers (promise 1: a checkpoint that does not fit is refused). Must never
 //! hold a secret: a shape is written to disk as it is.
 
+mod of_job;
+
 use std::fmt;
 
 /// What a record depends on, in order: `("request.method", "GET")`, `("request.url", …)` …

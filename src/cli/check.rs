@@ -5,14 +5,17 @@ use super::run::quoted;
 use super::status::words_of_age;
 use super::{Exit, show};
 use crate::auth::{FileStore, LoginId};
-use crate::checkpoint::{CheckpointError, Claim, DoneSet, Files, Loading, scan};
+use crate::checkpoint::{CheckpointError, Claim, DoneSet, Files, Loading, Shape, scan};
 use crate::ids::{self, IdsError};
 use crate::job::{
-    Auth, GrantKind, IdForm, IdSource, Job, Limits, OutputTarget, PageRecords, Pages, Repeats,
-    UrlTemplate, load,
+    Auth, GrantKind, IdForm, IdSource, Job, Limits, Matching, OutputTarget, PageRecords, PageWay,
+    Pages, Repeats, UrlTemplate, load,
 };
+use crate::json::{needs_tree, shown};
 use crate::report::{count, place, span};
+use crate::transport::refuse_exposed;
 use crate::write::{WriteError, ages};
+use serde_json_path::JsonPath;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -34,6 +37,10 @@ pub(super) fn check(args: &CheckArgs) -> Exit {
             return Exit::Usage;
         }
     };
+    if let Err(error) = refuse_exposed(&job) {
+        show::err(error);
+        return Exit::Usage;
+    }
     match plan(&job) {
         Ok(text) => show::out(&text),
         Err(error) => {
@@ -61,7 +68,7 @@ fn plan(job: &Job) -> Result<String, CheckError> {
         if let Some(state) = scan(&files.checkpoint, |keys| loading.add(keys))? {
             misfit = state
                 .shape
-                .differences(&crate::run::shape(job))
+                .differences(&Shape::of(job))
                 .first()
                 .map(ToString::to_string);
         }
@@ -130,6 +137,17 @@ fn plan(job: &Job) -> Result<String, CheckError> {
         ),
         OutputTarget::File(path) => line("output", place(path).display().to_string()),
     }
+    let on_trees = on_trees(job);
+    if !on_trees.is_empty() {
+        line(
+            "warning",
+            format!(
+                "{}: such a path needs a tree of each body, and an item whose body is too large \
+                 for that (a few hundred thousand values) fails; names, indices and `*` need none",
+                on_trees.join(", ")
+            ),
+        );
+    }
     if let Some(misfit) = misfit {
         line(
             "warning",
@@ -139,6 +157,42 @@ fn plan(job: &Job) -> Result<String, CheckError> {
         );
     }
     Ok(text)
+}
+
+/// The keys whose paths go by a tree of the body, and their paths.
+fn on_trees(job: &Job) -> Vec<String> {
+    let mut paths: Vec<(&str, &JsonPath)> = Vec::new();
+    let request = &job.request;
+    paths.extend(request.fail_when.iter().map(|path| ("fail_when", path)));
+    paths.extend(request.retry_when.iter().map(|path| ("retry_when", path)));
+    if let Some(batch) = &request.batch {
+        paths.push(("[request.batch] items", &batch.items));
+        if let Matching::Key(path) = &batch.matching {
+            paths.push(("[request.batch] key", path));
+        }
+    }
+    if let Some(pages) = &request.pages {
+        match &pages.way {
+            PageWay::Next(path) => paths.push(("[request.pages] next", path)),
+            PageWay::Cursor { at, .. } => paths.push(("[request.pages] cursor", at)),
+            PageWay::Offset { total, .. } | PageWay::Page { total, .. } => {
+                paths.extend(total.iter().map(|path| ("[request.pages] total", path)));
+            }
+            PageWay::Link => {}
+        }
+        match &pages.records {
+            PageRecords::Items(path) => paths.push(("[request.pages] items", path)),
+            PageRecords::Merge(path) => paths.push(("[request.pages] merge", path)),
+            PageRecords::Bodies => {}
+        }
+    }
+    let columns = job.output.columns.iter();
+    paths.extend(columns.map(|(name, path)| (name.as_str(), path)));
+    paths.retain(|(_, path)| needs_tree(path));
+    let told = paths
+        .iter()
+        .map(|(key, path)| format!("{key} = {}", shown(path)));
+    told.collect()
 }
 
 fn limits(limits: &Limits) -> String {

@@ -9,6 +9,7 @@ use crate::auth::{FileStore, LoginId, StoredTokens};
 use crate::job::{Auth, Grant, Job, LoadOptions, load};
 use crate::report::{Screen, span};
 use crate::run::Stop;
+use crate::transport::{self, Proxies};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -32,6 +33,10 @@ pub(super) fn login(args: &LoginArgs) -> Exit {
             return Exit::Usage;
         }
     };
+    if let Err(error) = transport::refuse_exposed(&job) {
+        show::err(error);
+        return Exit::Usage;
+    }
     let screen = Screen::default();
     logging::start(LogLevel::Warn, LogFormat::Text, false, &screen);
     // Before the person does anything: where should it go?
@@ -95,7 +100,7 @@ async fn obtain(
     store: &FileStore,
 ) -> Result<StoredTokens, Unfinished> {
     let mut stops = Stops::new().map_err(|error| Unfinished::Failed(error.into()))?;
-    let http = crate::transport::client(1, false);
+    let http = transport::client(1, &Proxies::of(job));
     let http = http.map_err(|error| Unfinished::Failed(error.into()))?;
     let timeout = job.request.timeout.min(Duration::from_secs(60));
     let prompt = |prompt: &Prompt<'_>| tell(prompt, args.no_browser);

@@ -4,7 +4,8 @@ use super::args::LogoutArgs;
 use super::{Exit, show};
 use crate::auth::consent::{Revoked, revoke};
 use crate::auth::{FileStore, GrantError, LoginId, StoreError, StoredTokens, TokenStore};
-use crate::job::{Auth, Grant, LoadOptions, load};
+use crate::job::{Auth, Grant, Job, LoadOptions, load};
+use crate::transport::{self, Proxies};
 use std::time::Duration;
 
 pub(super) fn logout(args: &LogoutArgs) -> Exit {
@@ -48,7 +49,7 @@ pub(super) fn logout(args: &LogoutArgs) -> Exit {
         return Exit::Done;
     };
     let timeout = job.request.timeout.min(Duration::from_secs(30));
-    match super::on_a_runtime(end(grant, &tokens, timeout)) {
+    match super::on_a_runtime(end(&job, grant, &tokens, timeout)) {
         Ok(Ok(Revoked::Done)) => show::note("Revoked at the server."),
         Ok(Ok(Revoked::NoEndpoint)) => show::note(
             "Not revoked at the server, which names no way to do that (`issuer` in [auth] finds it where there is one): its own pages may.",
@@ -86,11 +87,12 @@ fn forget(store: &FileStore) -> Result<Forgotten, StoreError> {
 }
 
 async fn end(
+    job: &Job,
     grant: &Grant,
     tokens: &StoredTokens,
     timeout: Duration,
 ) -> Result<Revoked, GrantError> {
-    let http = crate::transport::client(1, false);
+    let http = transport::client(1, &Proxies::of(job));
     let http = http.map_err(|error| GrantError::Unavailable {
         message: error.to_string(),
         after: None,

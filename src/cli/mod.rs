@@ -22,6 +22,10 @@ use args::{Cli, Command};
 use clap::Parser;
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+
+/// Stdout was closed when the program began. Only the binary can tell, before `main`.
+pub static STDOUT_IS_CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// How the program ends (design: section 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,15 +1,17 @@
 //! `harvest JOB`: run a job, or resume it.
 
 use super::args::{HarvestArgs, RunArgs};
-use super::{Exit, logging, open_files, show, signals};
+use super::{Exit, STDOUT_IS_CLOSED, logging, open_files, show, signals};
 use crate::checkpoint::{CheckpointError, OutputLock, inspect};
 use crate::job::{Job, OutputTarget, load};
 use crate::outcome::Reason;
 use crate::report::{Commands, Reporter, Screen};
 use crate::run::{Ended, RunError, RunOptions, Stop};
 use crate::sandbox::{Sandbox, SandboxOptions};
+use crate::transport::refuse_exposed;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 
 /// What is done with each job.
@@ -60,8 +62,20 @@ fn harvest_after(
             }
         }
     }
+    for exposed in jobs.iter().map(refuse_exposed).filter_map(Result::err) {
+        show::err(exposed);
+        wrong = true;
+    }
     if wrong {
         return Exit::Usage;
+    }
+    let to_stdout = |job: &Job| job.output.target == OutputTarget::Stdout;
+    if STDOUT_IS_CLOSED.load(Ordering::Relaxed) && jobs.iter().any(to_stdout) {
+        show::err(
+            "stdout is closed, so the records would go nowhere, and nothing was sent\n  \
+             help: open it, or name a file with --output",
+        );
+        return Exit::Error;
     }
     if let Err(exit) = ask(&jobs) {
         return exit;

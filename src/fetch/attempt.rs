@@ -11,7 +11,7 @@ use super::conditional;
 use super::head::{equip, header_value, load, with_key};
 use super::pages::{Ended, Pages, Paging, Place};
 use super::redirect::{MOST_HOPS, next_hop, next_method};
-use super::sent::Sent;
+use super::sent::{Sent, Spelled};
 use crate::auth::{Credentials, Presented, SidePermits};
 use crate::job::{Body, Filling, IdForm, Request, Template, TemplateError, Values, object_values};
 use crate::outcome::{Reason, Validators};
@@ -58,6 +58,8 @@ pub struct Fetcher {
     pages: Option<Pages>,
     permits: SidePermits,
     credentials: Credentials,
+    /// How what was sent last is spelled.
+    spelled: Spelled,
 }
 
 /// How an item is asked for.
@@ -121,6 +123,7 @@ impl Fetcher {
             pages: request.pages.as_ref().map(Pages::new),
             permits,
             credentials,
+            spelled: Spelled::default(),
         })
     }
 
@@ -247,6 +250,15 @@ impl Fetcher {
             };
             match step {
                 Step::Answer(mut answer, links) => {
+                    if let Some(kept) = answer.verdict.validators_mut()
+                        && !kept.is_empty()
+                    {
+                        let carried = self.carried(target, filling, &home);
+                        let secrets = carried.secrets(&headers, &presented);
+                        conditional::drop_secrets(kept, |value| {
+                            self.spelled.is_in(value, &secrets)
+                        });
+                    }
                     if let Some(paging) = &paging {
                         let ended = Ended {
                             home: &home,
@@ -331,35 +343,23 @@ impl Fetcher {
 
     fn too_slow(&self, trusted: bool) -> Answer {
         let limit = humantime::format_duration(self.timeout);
-        Answer {
-            signal: if trusted {
-                Signal::Trouble
-            } else {
-                Signal::Neutral
-            },
-            verdict: Verdict::Again(Trouble::new(
-                None,
-                Reason::Timeout,
-                format!("no whole answer within {limit}"),
-            )),
-            bytes: 0,
-        }
+        let message = format!("no whole answer within {limit}");
+        let signal = match trusted {
+            true => Signal::Trouble,
+            false => Signal::Neutral,
+        };
+        let trouble = Trouble::new(None, Reason::Timeout, message);
+        Answer::new(signal, Verdict::Again(trouble))
     }
 }
 
 /// The run is over: whatever became of this attempt, it is made anew next time.
 fn ended() -> Answer {
-    Answer {
-        signal: Signal::NotSent,
-        verdict: Verdict::Again(Trouble::new(None, Reason::ConnectionLost, "the run ended")),
-        bytes: 0,
-    }
+    let trouble = Trouble::new(None, Reason::ConnectionLost, "the run ended");
+    Answer::new(Signal::NotSent, Verdict::Again(trouble))
 }
 
 fn redirect_failure(message: String) -> Answer {
-    Answer {
-        signal: Signal::Fine,
-        verdict: Verdict::Failed(Trouble::new(None, Reason::Redirect, message)),
-        bytes: 0,
-    }
+    let trouble = Trouble::new(None, Reason::Redirect, message);
+    Answer::new(Signal::Fine, Verdict::Failed(trouble))
 }

@@ -1,9 +1,9 @@
 //! Which element of a batch's answer is whose.
 //!
 //! Owns that judgement. An item gets an element only when it is surely its
-//! own: by its key, or, when the answer has as many elements as were asked for,
-//! by its place. Whatever is left in doubt is asked for again, alone. Must
-//! never change an element: its bytes are those of a request for it alone.
+//! own: by its key, or as the one left over when all others are in their
+//! places. Whatever is left in doubt is asked for again, alone. Must never
+//! change an element: its bytes are those of a request for it alone.
 
 use super::classify::{Answer, Share, Trouble, Verdict};
 use crate::job::{Batch, Matching};
@@ -13,6 +13,7 @@ use crate::pace::Signal;
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Once;
 
 /// How a batch's answer is shared out.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(super) struct Sharing {
     items: Query,
     /// `None` goes by position alone.
     key: Option<Query>,
+    /// It was told that the keys are no IDs.
+    all_foreign: Once,
 }
 
 impl Sharing {
@@ -32,6 +35,7 @@ impl Sharing {
                 Matching::Key(path) => Some(Query::new(path)),
                 Matching::Position => None,
             },
+            all_foreign: Once::new(),
         }
     }
 
@@ -92,7 +96,7 @@ impl Sharing {
                 Some(answer.status),
                 Reason::MalformedBody,
                 format!(
-                    "the answer has {} elements for one ID, and none has its key",
+                    "the answer has {} elements for one ID, and none is surely its own",
                     elements.len()
                 ),
             )),
@@ -104,35 +108,34 @@ impl Sharing {
 
     /// The element of each ID, by its index. `None`: there are elements, and none has a key.
     fn owners(&self, ids: &[&str], elements: &[&[u8]]) -> Option<Vec<Option<usize>>> {
-        let in_place = elements.len() == ids.len();
         let Some(key) = &self.key else {
-            return Some((0..ids.len()).map(|at| in_place.then_some(at)).collect());
+            let as_many = elements.len() == ids.len();
+            return Some((0..ids.len()).map(|at| as_many.then_some(at)).collect());
         };
-        let mut by_key: HashMap<Cow<'_, str>, usize> = HashMap::with_capacity(elements.len());
-        let mut filled = 0;
-        for (at, element) in elements.iter().enumerate() {
-            if json::is_null(element) {
-                continue;
-            }
-            filled += 1;
-            if let Some(key) = key.first(element).ok().flatten() {
-                // Of two with the same key the first one stands.
-                by_key.entry(json::text(key)).or_insert(at);
-            }
-        }
-        if filled > 0 && by_key.is_empty() {
+        let keys = elements.iter().map(|element| {
+            let found = key.first(element).ok().flatten();
+            found.filter(|key| !json::is_null(key)).map(json::text)
+        });
+        let keys: Vec<Option<Cow<'_, str>>> = keys.collect();
+        if keys.iter().all(Option::is_none) && !elements.iter().all(|e| json::is_null(e)) {
             return None;
         }
-        let mut owned: Vec<Option<usize>> = ids.iter().map(|id| by_key.get(*id).copied()).collect();
-        let in_order = owned
-            .iter()
-            .enumerate()
-            .all(|(at, owner)| owner.is_none_or(|owner| owner == at));
-        if in_place && in_order {
-            for (at, owner) in owned.iter_mut().enumerate() {
-                // Another key in its place: relinked. Nothing in its place: absent.
-                *owner = Some(at);
-            }
+        let by_key = by_key(&keys, elements);
+        if ids.len() > 1 && !by_key.is_empty() && !ids.iter().any(|id| by_key.contains_key(id)) {
+            self.all_foreign.call_once(|| {
+                tracing::warn!(
+                    "no element has one of the IDs at {}: each is asked for again, alone; \
+                     is `key` in [request.batch] right? match = \"position\" is for answers in the IDs' order",
+                    key.path()
+                );
+            });
+        }
+        let owner = |id: &&str| by_key.get(*id).copied().flatten();
+        let mut owned: Vec<Option<usize>> = ids.iter().map(owner).collect();
+        if let Some(at) = only_stray(ids, &keys)
+            && let Some(owner) = owned.get_mut(at)
+        {
+            *owner = Some(at);
         }
         Some(owned)
     }
@@ -145,6 +148,34 @@ impl Sharing {
             _ => Some(nodes),
         })
     }
+}
+
+/// The element that has each key, by its index; `None` where two that differ have it.
+fn by_key<'k>(
+    keys: &'k [Option<Cow<'_, str>>],
+    elements: &[&[u8]],
+) -> HashMap<&'k str, Option<usize>> {
+    let mut by_key = HashMap::with_capacity(keys.len());
+    for (at, key) in keys.iter().enumerate() {
+        let Some(key) = key else { continue };
+        let owner = by_key.entry(key.as_ref()).or_insert(Some(at));
+        if owner.is_some_and(|owner| elements.get(owner) != elements.get(at)) {
+            *owner = None;
+        }
+    }
+    by_key
+}
+
+/// The place of the one foreign key, where each ID has an element and all others have theirs.
+/// Two that are not in their places may have changed them.
+fn only_stray(ids: &[&str], keys: &[Option<Cow<'_, str>>]) -> Option<usize> {
+    let pairs = ids.iter().zip(keys);
+    let mut strays = pairs
+        .enumerate()
+        .filter(|(_, (id, key))| key.as_deref() != Some(**id));
+    let (at, (_, key)) = strays.next()?;
+    let is_foreign = !ids.contains(&key.as_deref()?);
+    (is_foreign && keys.len() == ids.len() && strays.next().is_none()).then_some(at)
 }
 
 /// What a batch's answer says about the server: that it has no place for the
@@ -193,14 +224,17 @@ mod tests {
         })
     }
 
-    fn shares(sharing: &Sharing, ids: &[&str], items: &str) -> Vec<String> {
-        let record = Record {
+    fn answer(items: &str) -> Record {
+        Record {
             validators: Validators::default(),
             status: 200,
             fetched_at: UNIX_EPOCH,
             body: format!("{{\"items\":{items}}}").into(),
-        };
-        match sharing.share_out(ids, &record) {
+        }
+    }
+
+    fn shares(sharing: &Sharing, ids: &[&str], items: &str) -> Vec<String> {
+        match sharing.share_out(ids, &answer(items)) {
             Verdict::Shares(shares) => shares.iter().map(told).collect(),
             Verdict::Again(trouble) => vec![trouble.message],
             other => panic!("{other:?}"),
@@ -283,31 +317,141 @@ mod tests {
         assert_eq!(told, [r#"{"id":"a"}"#, r#"{"id":"a"}"#]);
     }
 
+    #[test]
+    fn a_key_that_comes_twice_is_nobodys_word() {
+        let by_key = sharing(Some("$.id"));
+        let ids = ["a", "b"];
+        let same = shares(&by_key, &ids, r#"[{"id":"a"},{"id":"a"}]"#);
+        assert_eq!(same, [r#"{"id":"a"}"#, "unclear"]);
+        let differing = shares(&by_key, &ids, r#"[{"id":"a","n":1},{"id":"a","n":2}]"#);
+        assert_eq!(differing, ["unclear", "unclear"]);
+        let alone = shares(&by_key, &["a"], r#"[{"id":"a","n":1},{"id":"a","n":2}]"#);
+        assert!(alone[0].contains("2 elements for one ID"), "{alone:?}");
+    }
+
+    #[test]
+    fn by_place_goes_one_foreign_key_among_elements_in_their_places() {
+        let by_key = sharing(Some("$.id"));
+        let (a, x) = (r#"{"id":"a"}"#, r#"{"id":"x"}"#);
+        let told = |ids: &[&str], items: &str| shares(&by_key, ids, items);
+        assert_eq!(told(&["a", "b"], r#"[{"id":"a"},{"id":"x"}]"#), [a, x]);
+        // Of two, nobody knows in which order they are; of one and a null neither.
+        for items in [r#"[{"id":"x"},{"id":"y"}]"#, r#"[{"id":"x"},null]"#] {
+            assert_eq!(told(&["a", "b"], items), ["unclear", "unclear"], "{items}");
+        }
+        // Without a key it may be anything.
+        assert_eq!(
+            told(&["a", "b"], r#"[{"id":"a"},{"id":null}]"#),
+            [a, "unclear"]
+        );
+    }
+
+    /// What a server does with an ID.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Fate {
+        Own,
+        /// Its element has a key that nobody asked for.
+        Relinked,
+        /// Its element has the key of another one, which has an element, too.
+        Merged(usize),
+        Null,
+        LeftOut,
+        /// Its element comes again.
+        Twice,
+        /// Another element comes with its key.
+        Two,
+    }
+
+    fn any_fate() -> impl Strategy<Value = Fate> {
+        prop_oneof![
+            8 => Just(Fate::Own),
+            2 => Just(Fate::Relinked),
+            1 => any::<usize>().prop_map(Fate::Merged),
+            1 => Just(Fate::Null),
+            1 => Just(Fate::LeftOut),
+            1 => Just(Fate::Twice),
+            1 => Just(Fate::Two),
+        ]
+    }
+
+    /// The elements for one ID. `of` says whose each is; what is judged does not read it.
+    fn elements_of(at: usize, fate: Fate) -> Vec<String> {
+        let element =
+            |key: String, more: &str| format!("{{\"id\":\"{key}\",\"of\":\"id{at}\"{more}}}");
+        let own = element(format!("id{at}"), "");
+        match fate {
+            Fate::Own => vec![own],
+            Fate::Relinked => vec![element(format!("x{at}"), "")],
+            Fate::Merged(with) => vec![element(format!("id{with}"), "")],
+            Fate::Null => vec!["null".to_owned()],
+            Fate::LeftOut => vec![],
+            Fate::Twice => vec![own.clone(), own],
+            Fate::Two => vec![own, element(format!("id{at}"), ",\"second\":1")],
+        }
+    }
+
     proptest! {
-        /// Whatever is missing, null, or in another order: nobody gets another one's element.
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        /// Whatever a server leaves out, nulls, renames, repeats, adds or shuffles: nobody gets
+        /// another one's element, and what is plain costs no second request.
         #[test]
         fn nobody_gets_anothers_element(
-            fates in prop::collection::vec(0..3u8, 1..12),
+            mut fates in prop::collection::vec(any_fate(), 1..7),
+            extras in prop_oneof![4 => Just(0usize), 1 => 1..3usize],
             seed in any::<u64>(),
             shuffled in any::<bool>(),
         ) {
+            let own = fates.iter().position(|fate| *fate == Fate::Own);
+            for fate in &mut fates {
+                if matches!(fate, Fate::Merged(_)) {
+                    *fate = own.map_or(Fate::Own, Fate::Merged);
+                }
+            }
+            let mut elements: Vec<String> = (0..)
+                .zip(&fates)
+                .flat_map(|(at, fate)| elements_of(at, *fate))
+                .collect();
+            let count = |fate: Fate| fates.iter().filter(|one| **one == fate).count();
+            let mut random = fastrand::Rng::with_seed(seed);
+            // One that is added while one is left out may be that one, relinked.
+            let extras = if count(Fate::LeftOut) == 1 { 0 } else { extras };
+            for extra in 0..extras {
+                let place = random.usize(..=elements.len());
+                elements.insert(place, format!("{{\"id\":\"extra{extra}\",\"of\":\"nobody\"}}"));
+            }
+            if shuffled {
+                random.shuffle(&mut elements);
+            }
             let ids: Vec<String> = (0..fates.len()).map(|n| format!("id{n}")).collect();
             let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-            let mut elements: Vec<String> = ids.iter().zip(&fates).filter_map(|(id, fate)| match fate {
-                0 => Some(format!("{{\"id\":\"{id}\"}}")),
-                1 => Some("null".to_owned()),
-                _ => None,
-            }).collect();
-            if shuffled {
-                fastrand::Rng::with_seed(seed).shuffle(&mut elements);
-            }
-            let told = shares(&sharing(Some("$.id")), &ids, &format!("[{}]", elements.join(",")));
-            for ((id, fate), told) in ids.iter().zip(&fates).zip(&told) {
-                let expected = match fate {
-                    0 => format!("{{\"id\":\"{id}\"}}"),
-                    _ => "absent".to_owned(),
-                };
-                prop_assert_eq!(told, &expected);
+            let items = format!("[{}]", elements.join(","));
+            let record = answer(&items);
+            let verdict = sharing(Some("$.id")).share_out(&ids, &record);
+            let Verdict::Shares(shares) = verdict else {
+                return Err(TestCaseError::fail(format!("{verdict:?}")));
+            };
+            let plain = extras == 0
+                && fates.iter().all(|fate| matches!(fate, Fate::Own | Fate::Null | Fate::LeftOut));
+            let relinked = extras == 0
+                && count(Fate::Relinked) == 1
+                && count(Fate::Own) + 1 == fates.len()
+                && !shuffled;
+            for ((id, fate), share) in ids.iter().zip(&fates).zip(&shares) {
+                match share {
+                    Share::Record(record) => {
+                        let whose = format!("\"of\":\"{id}\"");
+                        let told = String::from_utf8_lossy(&record.body);
+                        prop_assert!(told.contains(&whose), "{id} got {told} of {items}");
+                    }
+                    Share::Absent(_) => {
+                        prop_assert!(matches!(fate, Fate::Null | Fate::LeftOut), "{id} of {items}");
+                    }
+                    Share::Unclear => prop_assert!(!plain && !relinked, "{id} of {items}"),
+                    Share::Failed(trouble) => {
+                        prop_assert!(ids.len() == 1 && elements.len() > 1, "{trouble:?}");
+                    }
+                }
             }
         }
     }

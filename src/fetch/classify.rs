@@ -16,6 +16,17 @@ pub struct Answer {
     pub bytes: u64,
 }
 
+impl Answer {
+    /// An answer without a body.
+    pub(super) fn new(signal: Signal, verdict: Verdict) -> Answer {
+        Answer {
+            signal,
+            verdict,
+            bytes: 0,
+        }
+    }
+}
+
 /// What an attempt means for its item.
 #[derive(Debug)]
 pub enum Verdict {
@@ -40,6 +51,15 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// What would be kept of the server's names for this version.
+    pub(super) fn validators_mut(&mut self) -> Option<&mut Validators> {
+        match self {
+            Verdict::Record(record) => Some(&mut record.validators),
+            Verdict::NotModified(validators) => Some(validators),
+            _ => None,
+        }
+    }
+
     /// The trouble, where there is one, to be changed.
     pub(super) fn trouble_mut(&mut self) -> Option<&mut Trouble> {
         match self {

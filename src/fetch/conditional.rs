@@ -3,7 +3,8 @@
 //!
 //! Owns the four headers. A validator belongs to the URL that gave it, so both
 //! are for an item's own URL alone: behind a redirect nothing is asked
-//! conditionally, and nothing is kept. Must never change a validator.
+//! conditionally, and nothing is kept. Must never change a
+//! validator, and never keep one that holds a credential.
 
 use crate::outcome::Validators;
 use reqwest::header::{
@@ -44,6 +45,15 @@ pub(super) fn validators(headers: &HeaderMap) -> Validators {
     Validators {
         etag: kept(ETAG),
         last_modified: kept(LAST_MODIFIED),
+    }
+}
+
+/// Leaves out what holds a credential: validators are written to a file.
+pub(super) fn drop_secrets(known: &mut Validators, holds_secret: impl Fn(&[u8]) -> bool) {
+    for value in [&mut known.etag, &mut known.last_modified] {
+        if value.as_ref().is_some_and(|value| holds_secret(value)) {
+            *value = None;
+        }
     }
 }
 

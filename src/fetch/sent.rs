@@ -5,11 +5,13 @@
 
 use crate::auth::Presented;
 use crate::job::{Body, Template, UrlTemplate, Values};
+use crate::transport::spellings;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 use secrecy::ExposeSecret;
+use std::sync::{Mutex, PoisonError};
 
 /// A shorter piece is a word: taken out, it would garble every message.
 const SHORTEST_TOLD: usize = 8;
@@ -62,6 +64,28 @@ impl Secrets {
             SHORTEST_TOLD..SHORTEST_HELD if !mixed => self.told.push(piece.to_vec()),
             _ => self.held.push(piece.to_vec()),
         }
+    }
+}
+
+/// How the secrets of the last request are spelled: those of the next one are mostly
+/// the same, and every good answer asks.
+#[derive(Debug, Default)]
+pub(super) struct Spelled(Mutex<(Vec<Vec<u8>>, Vec<String>)>);
+
+impl Spelled {
+    /// Whether a text that would be kept has one of `secrets`, in any spelling.
+    pub(super) fn is_in(&self, text: &[u8], secrets: &Secrets) -> bool {
+        let text = String::from_utf8_lossy(text);
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.0 != secrets.held {
+            let long = secrets
+                .held()
+                .filter(|secret| secret.len() >= SHORTEST_TOLD);
+            *last = (secrets.held.clone(), long.flat_map(spellings).collect());
+        }
+        last.1
+            .iter()
+            .any(|spelling| text.contains(spelling.as_str()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! CSV and TSV lists: a header row, and the column that holds the IDs, or a
 //! column for each variable.
 
+use super::watched::is_moved_end;
 use super::{IdsError, Item, Problem, clean};
 use crate::job::{nearest, object_id};
 use csv::ByteRecord;
@@ -116,9 +117,11 @@ impl Delimited {
         loop {
             self.rows.get_mut().left = LONGEST;
             self.line = self.rows.position().line();
-            let read = self.rows.read_byte_record(&mut self.row);
-            if !read.map_err(|error| self.unreadable(error))? {
-                return Ok(false);
+            match self.rows.read_byte_record(&mut self.row) {
+                Ok(true) => {}
+                Ok(false) => return Ok(false),
+                Err(error) if is_end(&error) => return Ok(false),
+                Err(error) => return Err(self.unreadable(error)),
             }
             // The reader skips empty lines before the row: count from its end.
             let inside = self.row.as_slice().iter().filter(|b| **b == b'\n').count() as u64;
@@ -194,7 +197,11 @@ impl Delimited {
 
     fn value(&self, cell: &Cell) -> Result<Option<&str>, Problem> {
         let text = self.row.get(cell.index);
-        let text = text.ok_or_else(|| Problem::ShortRow(cell.column.clone()))?;
+        let mut text = text.ok_or_else(|| Problem::ShortRow(cell.column.clone()))?;
+        // Files that were joined have a mark in their midst.
+        if cell.index == 0 {
+            text = text.strip_prefix(&MARK).unwrap_or(text);
+        }
         clean(std::str::from_utf8(text).map_err(|_| Problem::NotUtf8)?)
     }
 
@@ -227,6 +234,10 @@ impl Delimited {
             problem,
         }
     }
+}
+
+fn is_end(error: &csv::Error) -> bool {
+    matches!(error.kind(), csv::ErrorKind::Io(source) if is_moved_end(source))
 }
 
 /// The columns that are read, or what to do about them.

@@ -1,5 +1,6 @@
 //! Lists with one ID a line, and the bounded line reader under them.
 
+use super::watched::is_moved_end;
 use super::{IdBatch, IdsError, Item, Problem, clean};
 use memchr::memchr;
 use std::borrow::Cow;
@@ -46,7 +47,8 @@ impl TextLines {
         }
     }
 
-    /// The next line without the space around it, its end, and a byte order mark.
+    /// The next line without the space around it, its end, and a byte order mark:
+    /// files that were joined have one in their midst.
     pub(super) fn next_line(&mut self) -> Result<Option<&str>, IdsError> {
         self.bytes.consume(std::mem::take(&mut self.taken));
         let whole = memchr(b'\n', self.bytes.buffer());
@@ -70,10 +72,6 @@ impl TextLines {
         let Ok(line) = std::str::from_utf8(line) else {
             return Err(self.fail(Problem::NotUtf8));
         };
-        let line = match self.line {
-            1 => line.strip_prefix('\u{feff}').unwrap_or(line),
-            _ => line,
-        };
         Ok(Some(trim(line)))
     }
 
@@ -83,6 +81,7 @@ impl TextLines {
         let mut bounded = (&mut self.bytes).take(self.longest * MIB + 1);
         match bounded.read_until(b'\n', &mut self.buffer) {
             Ok(read) => Ok(read > 0),
+            Err(source) if is_moved_end(&source) => Ok(false),
             Err(source) => Err(IdsError::Read {
                 name: self.name.clone(),
                 line: self.line,
@@ -141,7 +140,7 @@ impl Lines {
     }
 }
 
-/// The text without the space around it.
+/// The text without the space around it and byte order marks before it.
 fn trim(line: &str) -> &str {
     let line = line.strip_suffix('\r').unwrap_or(line);
     let bytes = line.as_bytes();
@@ -149,7 +148,9 @@ fn trim(line: &str) -> &str {
     let graphic = |end: Option<&u8>| end.is_some_and(u8::is_ascii_graphic);
     match ends.into_iter().all(graphic) {
         true => line,
-        false => line.trim(),
+        false => line
+            .trim_start_matches(|c: char| c == '\u{feff}' || c.is_whitespace())
+            .trim_end(),
     }
 }
 

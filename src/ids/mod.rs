@@ -12,6 +12,7 @@ mod error;
 pub(crate) mod fuzz;
 mod lines;
 mod ndjson;
+mod watched;
 
 pub use batch::IdBatch;
 pub use error::{IdsError, Problem};
@@ -19,6 +20,7 @@ pub use error::{IdsError, Problem};
 use self::delimited::{Columns, Delimited};
 use self::lines::{Lines, TextLines};
 use self::ndjson::{Fields, Ndjson};
+use self::watched::watched;
 use crate::job::{IdFile, IdFormat, IdSource, Ids};
 use std::fs::File;
 use std::io::{self, Read};
@@ -48,7 +50,10 @@ enum FileReader {
 pub fn open(ids: &Ids) -> Result<ItemReader, IdsError> {
     Ok(ItemReader {
         list: ids.list.clone().into_iter().enumerate(),
-        file: ids.file.as_ref().map(FileReader::open).transpose()?,
+        file: match &ids.file {
+            Some(file) => Some(FileReader::open(file, true)?),
+            None => None,
+        },
     })
 }
 
@@ -63,7 +68,7 @@ pub fn count(ids: &Ids) -> Result<Option<u64>, IdsError> {
             source: IdSource::Path(path),
             ..
         }) if std::fs::metadata(path).is_ok_and(|m| !m.is_file()) => Ok(None),
-        Some(file) => Ok(Some(list + FileReader::open(file)?.count()?)),
+        Some(file) => Ok(Some(list + FileReader::open(file, false)?.count()?)),
     }
 }
 
@@ -117,13 +122,14 @@ impl Iterator for ItemReader {
 impl std::iter::FusedIterator for ItemReader {}
 
 impl FileReader {
-    fn open(file: &IdFile) -> Result<FileReader, IdsError> {
+    /// `tells`: a file that changes while it is read is told.
+    fn open(file: &IdFile, tells: bool) -> Result<FileReader, IdsError> {
         let (name, bytes): (String, Box<dyn Read + Send>) = match &file.source {
             IdSource::Stdin => ("stdin".to_owned(), Box::new(io::stdin())),
             IdSource::Path(path) => {
                 let name = path.display().to_string();
-                match File::open(path) {
-                    Ok(opened) => (name, Box::new(opened)),
+                match File::open(path).and_then(|file| watched(&name, file, tells)) {
+                    Ok(bytes) => (name, bytes),
                     Err(source) => return Err(IdsError::Open { name, source }),
                 }
             }

@@ -108,6 +108,102 @@ fn the_reader_ends_after_an_error() {
     assert!(reader.next().is_none());
 }
 
+/// A form of list, its header and its lines.
+type Form = (IdFormat, &'static str, fn(usize) -> String);
+
+fn forms() -> [Form; 3] {
+    [
+        (IdFormat::Lines, "", |n| format!("id-{n:06}\n")),
+        (csv(None), "id\n", |n| format!("id-{n:06}\n")),
+        (ndjson("$"), "", |n| format!("1{n:06}\n")),
+    ]
+}
+
+/// What is read of a list, and counted, when `change` comes between its beginning and its end.
+fn read_while(
+    format: IdFormat,
+    content: &str,
+    change: impl FnOnce(&mut fs::File),
+) -> (Vec<String>, u64) {
+    let (_folder, ids) = list_of(format, content.as_bytes());
+    let Some(IdFile {
+        source: IdSource::Path(path),
+        ..
+    }) = &ids.file
+    else {
+        unreachable!()
+    };
+    let mut reader = open(&ids).unwrap();
+    let counter = open(&ids).unwrap().file.unwrap();
+    let mut batch = IdBatch::with_room(1);
+    reader.read(&mut batch, 1).unwrap();
+    change(&mut fs::File::options().append(true).open(path).unwrap());
+    reader.read(&mut batch, 1_000_000).unwrap();
+    let read = batch.iter().map(str::to_owned).collect();
+    (read, counter.count().unwrap())
+}
+
+/// Longer than what is read ahead.
+const LINES: usize = 40_000;
+
+#[test]
+fn a_line_that_is_cut_while_the_list_is_read_is_no_id() {
+    for (format, header, line) in forms() {
+        let lines: Vec<String> = (0..LINES).map(line).collect();
+        let content = format!("{header}{}", lines.concat());
+        let end = header.len() + lines[..30_000].concat().len();
+        let (read, counted) = read_while(format, &content, |file| {
+            file.set_len(end as u64 + 4).unwrap();
+        });
+        assert_eq!(read.last().unwrap(), lines[29_999].trim_end());
+        assert_eq!((read.len(), counted), (30_000, 30_000));
+    }
+}
+
+#[test]
+fn a_line_that_is_being_written_while_the_list_is_read_is_no_id() {
+    use std::io::Write;
+    for (format, header, line) in forms() {
+        let lines: Vec<String> = (0..=LINES).map(line).collect();
+        let content = format!("{header}{}", lines[..LINES].concat());
+        let (read, counted) = read_while(format, &content, |file| {
+            write!(file, "{}{}", lines[LINES], &lines[0][..4]).unwrap();
+        });
+        assert_eq!(read.last().unwrap(), lines[LINES].trim_end());
+        assert_eq!((read.len(), counted), (LINES + 1, LINES as u64 + 1));
+    }
+}
+
+#[test]
+fn a_last_line_that_was_there_all_along_needs_no_line_end() {
+    for (format, header, line) in forms() {
+        let lines: Vec<String> = (0..LINES).map(line).collect();
+        let content = format!("{header}{}", lines.concat());
+        let (read, counted) = read_while(format, content.trim_end(), |file| {
+            file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        });
+        assert_eq!(read.last().unwrap(), lines[LINES - 1].trim_end());
+        assert_eq!((read.len(), counted), (LINES, LINES as u64));
+    }
+}
+
+#[test]
+fn a_byte_order_mark_at_the_beginning_of_any_line_is_none_of_the_id() {
+    let joined = "\u{feff}a\r\n\u{feff}b\n\u{feff}\u{feff} c\n\u{feff}\n";
+    let expected = pairs(&[("a", 1), ("b", 2), ("c", 3)]);
+    assert_eq!(items(IdFormat::Lines, joined.as_bytes()).unwrap(), expected);
+    let joined = "\u{feff}id,n\na,1\n\u{feff}b,2\n";
+    assert_eq!(
+        items(csv(Some("id")), joined.as_bytes()).unwrap(),
+        pairs(&[("a", 2), ("b", 3)])
+    );
+    let joined = "\u{feff}\"a\"\n\u{feff}\"b\"\n";
+    assert_eq!(
+        items(ndjson("$"), joined.as_bytes()).unwrap(),
+        pairs(&[("a", 1), ("b", 2)])
+    );
+}
+
 #[test]
 fn inline_ids_come_first() {
     let (_folder, mut ids) = list_of(IdFormat::Lines, b"# c\nx\nx\n");

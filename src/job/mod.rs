@@ -6,6 +6,7 @@
 //! an output, or print; must never keep a secret outside a [`secrecy::SecretString`].
 
 mod auth;
+mod credentials;
 mod decode;
 mod diagnostic;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -188,7 +189,8 @@ pub struct Batch {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Matching {
     /// `key`: the ID is at this JSONPath in the element. An element with a key that
-    /// nobody asked for (Spotify relinks tracks) belongs to the item at its place.
+    /// nobody asked for (Spotify relinks tracks) belongs to the item at its place,
+    /// when all others are in theirs.
     Key(JsonPath),
     /// `match = "position"`: the elements are in the order of the IDs, `null` where there is none.
     Position,

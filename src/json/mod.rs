@@ -12,6 +12,7 @@
 //! serde_json.
 
 mod compact;
+mod cost;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod parts;
@@ -26,4 +27,5 @@ mod words;
 pub use compact::{JsonError, compact_json};
 pub use parts::{elements, is_null, members, string, text};
 pub(crate) use path::json_path;
-pub use query::{Queries, Query, QueryError};
+pub use path::shown;
+pub use query::{Queries, Query, QueryError, needs_tree};

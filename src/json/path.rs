@@ -18,6 +18,11 @@ pub(crate) fn json_path(text: &str) -> Result<JsonPath, String> {
     JsonPath::parse(text).map_err(|error| error.to_string())
 }
 
+/// A path's text for people: the crate shows `..a` with a dot too many.
+pub fn shown(path: &JsonPath) -> String {
+    path.to_string().replace("...", "..")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,6 +42,13 @@ mod tests {
         }
         assert!(json_path("$['\\uD83D\\uDE00']").is_ok());
         assert!(json_path("$.a['\\u0041']").is_ok());
+    }
+
+    #[test]
+    fn a_path_is_shown_as_it_is_written() {
+        for text in ["$..b", "$..*", "$..['b'][-1]", "$.a[?@['b']==1]"] {
+            assert_eq!(shown(&json_path(text).unwrap()), text);
+        }
     }
 
     proptest! {

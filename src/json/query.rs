@@ -4,6 +4,8 @@
 //! on a tree, whose nodes are then found in the text. Must never give a value
 //! that is not a slice of the body.
 
+use super::cost::{MOST, Shape, Size};
+use super::path::shown;
 use super::paths::{Paths, Step, simple};
 use super::scan::Odd;
 use super::search::{Found, search};
@@ -24,12 +26,27 @@ pub enum QueryError {
     /// tree, which has limits: 127 levels, numbers within 64-bit floats.
     #[error("{0} (a JSONPath with more than names, indices and `*` needs a tree of it)")]
     Tree(#[source] serde_json::Error),
+    /// … and takes memory and time that no path may have.
+    #[error(
+        "`{path}` needs a tree of it, and it is too large for that ({} MiB of memory, or about a \
+         second); a path of names, indices and `*` alone has no such bound",
+        MOST >> 20
+    )]
+    TooLarge {
+        /// The path.
+        path: String,
+    },
 }
 
 impl From<Odd> for QueryError {
     fn from(Odd(at): Odd) -> QueryError {
         QueryError::NotCompact { at }
     }
+}
+
+/// Whether a path is answered on a tree of the body, with a tree's limits.
+pub fn needs_tree(path: &JsonPath) -> bool {
+    simple(path).is_none()
 }
 
 /// One JSONPath, ready to be asked of many bodies.
@@ -78,8 +95,26 @@ impl Query {
 pub struct Queries {
     count: usize,
     simple: Paths<'static>,
-    /// The paths that need a tree, and their numbers.
-    others: Vec<(usize, JsonPath)>,
+    /// The paths that need a tree.
+    others: Vec<OnTree>,
+}
+
+/// A path that needs a tree.
+#[derive(Debug, Clone)]
+struct OnTree {
+    number: usize,
+    path: JsonPath,
+    shape: Shape,
+}
+
+impl OnTree {
+    fn new(number: usize, path: &JsonPath) -> OnTree {
+        OnTree {
+            number,
+            path: path.clone(),
+            shape: Shape::of(path),
+        }
+    }
 }
 
 impl Queries {
@@ -89,7 +124,7 @@ impl Queries {
         for path in paths {
             match simple(path) {
                 Some(simple) => steps.push((simple, count)),
-                None => others.push((count, path.clone())),
+                None => others.push(OnTree::new(count, path)),
             }
             count += 1;
         }
@@ -103,7 +138,10 @@ impl Queries {
     /// The same answers, all of them by way of a tree: a second opinion.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn on_trees<'p>(paths: impl IntoIterator<Item = &'p JsonPath>) -> Queries {
-        let others: Vec<_> = paths.into_iter().cloned().enumerate().collect();
+        let paths = paths.into_iter().enumerate();
+        let others: Vec<_> = paths
+            .map(|(number, path)| OnTree::new(number, path))
+            .collect();
         Queries {
             count: others.len(),
             simple: Paths::new(Vec::new()),
@@ -154,11 +192,20 @@ impl Queries {
         if self.others.is_empty() {
             return Ok(Vec::new());
         }
+        let size = Size::of(body);
+        let mut left = MOST;
+        for OnTree { path, shape, .. } in &self.others {
+            let Some(rest) = left.checked_sub(shape.cost(size)) else {
+                let path = shown(path);
+                return Err(QueryError::TooLarge { path });
+            };
+            left = rest;
+        }
         let tree: Value = serde_json::from_slice(body).map_err(QueryError::Tree)?;
         // Every node of every path has a place in what is found, and is looked
         // for by its own path.
         let (mut owners, mut paths) = (Vec::new(), Vec::new());
-        for (number, path) in &self.others {
+        for OnTree { number, path, .. } in &self.others {
             for node in path.query_located(&tree).iter() {
                 let steps = node.location().iter().map(|element| match element {
                     PathElement::Name(name) => Step::Name(Cow::Borrowed(name)),

@@ -44,6 +44,8 @@ pub struct Plan {
     pub concurrency_auto: bool,
     /// The embedded API's address, when it is used.
     pub sandbox: Option<String>,
+    /// The proxy that its requests go through, when there is one.
+    pub proxy: Option<String>,
 }
 
 /// What an update is about to ask for.

@@ -25,6 +25,9 @@ pub(super) fn opening(plan: &Plan) -> String {
     if let Some(address) = &plan.sandbox {
         let _ = write!(text, " · embedded API at {address}");
     }
+    if let Some(proxy) = &plan.proxy {
+        let _ = write!(text, " · through the proxy {proxy}");
+    }
     if let Some(update) = &plan.update {
         let _ = match update.older_than {
             None => write!(text, "\nupdating: all {} records", count(update.records)),

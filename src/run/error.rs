@@ -1,12 +1,16 @@
 //! Why a run could not go on (exit 1), or should be resumed later (exit 75).
 
-use super::Stop;
-use crate::auth::{AuthError, CredentialError, StoreError};
+use super::options::Stop;
+use super::triage::StopReason;
+use crate::auth::{AuthError, CredentialError};
 use crate::fetch::FetchSetupError;
 use crate::ids::IdsError;
+use crate::pace::GiveUp;
+use crate::report::span;
 use crate::transport::ClientError;
 use crate::write::WriteError;
 use std::io;
+use std::time::Duration;
 
 /// A run that ended before its list did. What was committed is safe.
 #[derive(Debug, thiserror::Error)]
@@ -27,9 +31,6 @@ pub enum RunError {
     /// A credential that can't be sent.
     #[error(transparent)]
     Credential(#[from] CredentialError),
-    /// The kept tokens.
-    #[error(transparent)]
-    Store(#[from] StoreError),
     /// `retry` of a job that keeps no checkpoint.
     #[error("this job writes to stdout and keeps no checkpoint, so there is nothing to retry")]
     NothingKept,
@@ -47,28 +48,9 @@ pub enum RunError {
         advice = .0.advice()
     )]
     Auth(#[source] AuthError),
-    /// The API refuses the credentials.
-    #[error(
-        "the API refused the credentials: {0}\n  nothing was recorded as failed because of it: correct [auth] and run the same command again{1}"
-    )]
-    Refused(String, &'static str),
-    /// Nearly every item failed in the same way.
-    #[error(
-        "{failures} of the last {items} items failed in the same way: {seen}\n  that is hardly the items' fault, so none of these was recorded as failed: when the cause is gone, the same command goes on from here\n  (if these failures are right: quarantine = \"off\" in [limits])"
-    )]
-    Quarantine {
-        /// Items that failed so.
-        failures: u32,
-        /// … of so many, one after another.
-        items: u32,
-        /// The reason's name, and the last one's message.
-        seen: String,
-    },
-    /// The server's certificate is not trusted.
-    #[error(
-        "{0}: {1}\n  is [request] url right, and this machine's clock? Nothing was recorded as failed because of it"
-    )]
-    Certificate(String, String),
+    /// What the API answers.
+    #[error(transparent)]
+    Answers(#[from] StopReason),
     /// To be resumed later: exit 75.
     #[error("{0}")]
     Paused(String),
@@ -81,8 +63,37 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// The pacer won't wait as long as the server asks or is down.
+    pub(super) fn gave_up(why: GiveUp, max_wait: Duration, last_trouble: &str) -> RunError {
+        let max_wait = humantime::format_duration(max_wait);
+        let until = |until| humantime::format_rfc3339_seconds(until);
+        RunError::Paused(match why {
+            GiveUp::RetryAfter(end) => format!(
+                "the server asked to be left alone until {}, longer than max_wait ({max_wait}); run the same command again after that",
+                until(end),
+            ),
+            GiveUp::UsedUp(end) => format!(
+                "the quota that the server announces is used up until {}, longer than max_wait ({max_wait}); run the same command again after that",
+                until(end),
+            ),
+            GiveUp::Outage(down) => format!(
+                "the server could not be used for {} ({last_trouble}), and max_wait is {max_wait}; run the same command again later",
+                span(down),
+            ),
+        })
+    }
+
     /// Whether this is a pause (exit 75) and no error.
     pub fn is_pause(&self) -> bool {
         matches!(self, RunError::Paused(_))
     }
+}
+
+/// Why nothing new is begun.
+#[derive(Debug)]
+pub(super) enum Cause {
+    /// A signal.
+    Signal(Stop),
+    /// The run can't go on, or is to be resumed later.
+    Broken(RunError),
 }

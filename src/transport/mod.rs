@@ -1,19 +1,21 @@
 //! The one HTTP client, and how its errors and the server's wishes are read.
 //!
-//! Owns TLS, connection reuse and the reading of `Retry-After` and of what
-//! servers announce of their quotas. Must never
+//! Owns TLS, connection reuse, the way through proxies, and the reading of
+//! `Retry-After` and of what servers announce of their quotas. Must never
 //! follow a redirect or try again by itself: both cost a permit, and the pacer
 //! alone gives those. No message from here holds a URL: it may carry a key.
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
+mod proxies;
 mod rate_headers;
 mod redact;
 mod retry_after;
 mod server_time;
 
+pub use proxies::{Exposed, Proxies, refuse_exposed};
 pub use rate_headers::budget;
-pub use redact::{holds, redact};
+pub use redact::{holds, redact, spellings};
 pub use retry_after::retry_after;
 
 use crate::outcome::Reason;
@@ -29,12 +31,11 @@ pub const USER_AGENT: &str = concat!("harvest/", env!("CARGO_PKG_VERSION"));
 #[error("the HTTP client could not be made: {}", .0)]
 pub struct ClientError(String);
 
-/// Makes the client. `loopback_only` ignores the environment's proxies, so
-/// that what is meant for the embedded API never leaves the machine.
-pub fn client(concurrency: usize, loopback_only: bool) -> Result<reqwest::Client, ClientError> {
+/// Makes the client.
+pub fn client(concurrency: usize, proxies: &Proxies) -> Result<reqwest::Client, ClientError> {
     // A second call finds the provider that the first one installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = reqwest::Client::builder()
+    let builder = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
@@ -43,10 +44,8 @@ pub fn client(concurrency: usize, loopback_only: bool) -> Result<reqwest::Client
         .pool_max_idle_per_host(concurrency.saturating_add(1))
         .pool_idle_timeout(Duration::from_secs(50))
         .tcp_nodelay(true);
-    if loopback_only {
-        builder = builder.no_proxy();
-    }
-    builder
+    proxies
+        .install(builder)
         .build()
         .map_err(|e| ClientError(chain(&e.without_url())))
 }

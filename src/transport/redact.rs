@@ -1,5 +1,6 @@
 //! A server's words without the credentials that a careless server repeats.
 
+use base64::prelude::{BASE64_STANDARD_NO_PAD, Engine};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use std::ops::Range;
 
@@ -21,6 +22,8 @@ const ENCODERS: [&AsciiSet; 3] = [
 
 /// Shorter texts are no secrets, and taking them out would garble every message.
 const SHORTEST: usize = 4;
+/// A shorter part of a base64 text may be anything's.
+const SHORTEST_IN_BASE64: usize = 6;
 /// Characters that a message keeps.
 const LONGEST: usize = 300;
 
@@ -29,7 +32,7 @@ const MARK: &str = "[redacted]";
 
 /// `text` as a message may show it: printable, short, and with each of
 /// `secrets` taken out, in any spelling that HTTP gives it (as it is,
-/// percent-encoded, form-encoded). Cut only afterwards: half a secret is one too.
+/// percent-encoded, form-encoded, base64). Cut only afterwards: half a secret is one too.
 pub fn redact<'a>(text: &str, secrets: impl IntoIterator<Item = &'a [u8]>) -> String {
     let clean: String = text.chars().filter(|c| !c.is_control()).collect();
     let mut found: Vec<Range<usize>> = secrets
@@ -95,7 +98,8 @@ pub fn holds<'a>(text: &str, secrets: impl IntoIterator<Item = &'a [u8]>) -> boo
         .any(|secret| spellings(secret).iter().any(|s| text.contains(s.as_str())))
 }
 
-fn spellings(secret: &[u8]) -> Vec<String> {
+/// A secret in every spelling that is known of it, the longest first.
+pub fn spellings(secret: &[u8]) -> Vec<String> {
     let mut spellings = vec![String::from_utf8_lossy(secret).into_owned()];
     for kept in ENCODERS {
         let encoded = percent_encode(secret, kept).to_string();
@@ -105,10 +109,35 @@ fn spellings(secret: &[u8]) -> Vec<String> {
             spellings.push(encoded);
         }
     }
+    let digits = |of: fn(&u8) -> String| secret.iter().map(of).collect();
+    spellings.push(digits(|byte| format!("%{byte:02X}")));
+    spellings.push(digits(|byte| format!("%{byte:02x}")));
+    spellings.extend(in_base64(secret));
     // The longest first: none may break one that holds it.
     spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
     spellings.dedup();
     spellings
+}
+
+/// What base64 makes of a secret, by itself and within a longer text (`user:secret`):
+/// there, the characters that its bytes alone decide, for each place of its first byte.
+fn in_base64(secret: &[u8]) -> Vec<String> {
+    let whole = BASE64_STANDARD_NO_PAD.encode(secret);
+    let mut found = vec![format!("{whole}="), format!("{whole}=="), whole];
+    for before in 0..3 {
+        let longer = [vec![0; before].as_slice(), secret].concat();
+        let encoded = BASE64_STANDARD_NO_PAD.encode(&longer);
+        let decided = (8 * before).div_ceil(6)..8 * longer.len() / 6;
+        let part = encoded.get(decided).unwrap_or_default();
+        found.extend((part.len() >= SHORTEST_IN_BASE64).then(|| part.to_owned()));
+    }
+    let for_urls: Vec<String> = found
+        .iter()
+        .filter(|text| text.contains(['+', '/']))
+        .map(|text| text.replace('+', "-").replace('/', "_"))
+        .collect();
+    found.extend(for_urls);
+    found
 }
 
 fn lower_hex(encoded: &str) -> String {
@@ -150,6 +179,35 @@ mod tests {
             redact(text, [b"k-y.of/the+test".as_slice()]),
             "[redacted] [redacted] [redacted]"
         );
+    }
+
+    #[test]
+    fn all_of_it_percent_encoded_or_in_base64_goes() {
+        use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
+        for secret in ["hunter2", "s3cr3t?>ÿ~", "a-credential-of-the-test"] {
+            let secrets = || [secret.as_bytes()];
+            let upper: String = secret.bytes().map(|b| format!("%{b:02X}")).collect();
+            assert_eq!(redact(&upper, secrets()), MARK);
+            assert_eq!(redact(&lower_hex(&upper), secrets()), MARK);
+            for user in ["", "u", "us", "use", "user:", "someone:"] {
+                let pair = format!("{user}{secret}");
+                for text in [
+                    BASE64_STANDARD.encode(&pair),
+                    BASE64_URL_SAFE.encode(&pair),
+                    BASE64_STANDARD.encode(pair.clone() + "@h"),
+                ] {
+                    let shown = redact(&text, secrets());
+                    assert!(shown.contains(MARK), "{text}: {shown}");
+                    // At most what a part of a byte decides, at either end.
+                    let left = shown.replace(MARK, "").len();
+                    let others = BASE64_STANDARD.encode(user).len() + 8;
+                    assert!(left <= others, "{text}: {shown}");
+                    assert!(holds(&text, secrets()), "{text}");
+                }
+            }
+        }
+        // What is short stays a word.
+        assert_eq!(redact("YWJj YWI=", [b"ab".as_slice()]), "YWJj YWI=");
     }
 
     #[test]

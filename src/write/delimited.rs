@@ -49,7 +49,7 @@ enum Columns {
 /// Why a record has no row.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RowError {
-    #[error("the body can't be read as JSON: {0}")]
+    #[error("the body can't be searched for its columns: {0}")]
     Query(#[from] QueryError),
     #[error("the body can't be read as JSON: an object is cut or not compact")]
     NoObject,

@@ -14,6 +14,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+/// What every line has.
+const FIELDS: [&str; 6] = ["id", "status", "reason", "message", "attempts", "at"];
+
 #[derive(Serialize)]
 struct Line<'a> {
     #[serde(skip_serializing_if = "is_first")]
@@ -68,6 +71,15 @@ pub struct FailedItem {
     pub occurrence: u32,
     /// The reason's name.
     pub reason: String,
+}
+
+/// Whether a file that begins with these bytes is a failures file, perhaps cut off in its first line.
+pub(super) fn is_ours(head: &[u8]) -> bool {
+    let line = head.split(|&byte| byte == b'\n').next().unwrap_or(head);
+    match serde_json::from_slice::<serde_json::Value>(line) {
+        Ok(line) => FIELDS.iter().all(|name| line.get(name).is_some()),
+        Err(_) => line == head && line.starts_with(b"{\"id\":"),
+    }
 }
 
 /// Reads a line; `None` when it is none of ours.
@@ -172,6 +184,13 @@ mod tests {
             ]
         );
         assert_eq!(parse(b"{\"id\":\"a\"}\n"), None);
+        // However it was cut off, it is ours; a record of somebody's is not.
+        for end in 6..=out.len() {
+            assert!(is_ours(&out[..end]), "{end}");
+        }
+        for others in ["notes", "{\"id\":\"a\"}", "{\"id\":\"a\"}\n", "{\"id\":\n"] {
+            assert!(!is_ours(others.as_bytes()), "{others}");
+        }
         assert_eq!(
             String::from_utf8(out).unwrap(),
             concat!(

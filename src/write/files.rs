@@ -6,7 +6,7 @@
 
 use super::error::WriteError;
 use super::sink::{Sink, Target};
-use crate::checkpoint::{CheckpointError, Known, mtime_ns, verify};
+use crate::checkpoint::{CheckpointError, Known, mtime_ns, no_link, verify};
 use crate::fail_point::fail_point;
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -68,9 +68,8 @@ pub(super) fn check(path: &Path, known: &Known, closed: bool) -> Result<(), Writ
 /// Opens a file and cuts it to its committed length; tells how many bytes that took.
 pub(super) fn recover(path: &Path, committed: u64) -> Result<(Sink, u64), WriteError> {
     let io = |cause| WriteError::io(path, "cut the file back to its last commit")(cause);
-    let file = fs::OpenOptions::new()
-        .append(true)
-        .create(true)
+    let mut options = fs::OpenOptions::new();
+    let file = no_link(options.append(true).create(true))
         .open(path)
         .map_err(io)?;
     let found = file.metadata().map_err(io)?.len();

@@ -99,18 +99,9 @@ pub(super) fn sweep(files: &Files, generation: u64) -> Result<(), WriteError> {
 
 /// Removes the files of an output that never got its name; the checkpoint last.
 pub(super) fn discard(files: &Files) -> Result<(), WriteError> {
-    for path in [
-        &files.output,
-        &files.failures,
-        &files.versions,
-        &Files::temporary(&files.output),
-        &Files::temporary(&files.failures),
-        &Files::temporary(&files.versions),
-        &Files::temporary(&files.checkpoint),
-        &files.checkpoint,
-    ] {
-        if look(path)?.is_some() {
-            remove(path)?;
+    for path in files.all() {
+        if look(&path)?.is_some() {
+            remove(&path)?;
         }
     }
     Ok(())

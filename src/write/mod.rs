@@ -16,6 +16,7 @@
 //!
 //! Everything blocks: the run gives the writer a thread of its own.
 
+mod beside;
 mod columns;
 mod delimited;
 mod encode;

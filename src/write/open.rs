@@ -5,6 +5,7 @@
 //! of that is known to fit. Must be called under the output's
 //! [`OutputLock`](crate::checkpoint::OutputLock).
 
+use super::beside::refuse_others;
 use super::error::WriteError;
 use super::failures::FailedItems;
 use super::files::{check, cut, look, recover, refuse_strangers, remove};
@@ -94,6 +95,7 @@ pub struct Resumed {
 pub fn open(options: OpenOptions) -> Result<Opened, WriteError> {
     let files = Files::of(&options.output)?;
     let shape = whole_shape(&options);
+    refuse_others(&files)?;
     if options.fresh {
         start_over(&files, &shape)?;
     }
@@ -113,6 +115,7 @@ pub fn open(options: OpenOptions) -> Result<Opened, WriteError> {
 pub fn open_base(options: &OpenOptions) -> Result<Option<Opened>, WriteError> {
     let files = Files::of(&options.output)?;
     let shape = whole_shape(options);
+    refuse_others(&files)?;
     match scan(&files.checkpoint, |_| {})? {
         Some(state) => resume(options, &shape, &files, state, None).map(Some),
         None => Ok(None),

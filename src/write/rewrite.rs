@@ -11,6 +11,7 @@
 
 use super::error::WriteError;
 use super::failures;
+use super::files::remove;
 use super::sink::{Sink, Target};
 use crate::checkpoint::{Files, ItemKey, Known, create_like, sync_folder, verify};
 use crate::fail_point::fail_point;
@@ -70,9 +71,9 @@ impl Rewrite {
     pub(super) fn draft(&self, path: &Path, committed: u64) -> Result<Draft, WriteError> {
         let began = Instant::now();
         let draft = Files::temporary(path);
+        remove(&draft)?;
         let mut options = OpenOptions::new();
-        options.create(true).write(true).truncate(true);
-        let file = create_like(&mut options, &draft, path)
+        let file = create_like(options.write(true).create_new(true), &draft, path)
             .map_err(WriteError::io(&draft, "create the new failures file"))?;
         let mut sink = Sink::new(Target::File(file), &draft, 0);
         let mut failed: BTreeMap<String, u64> = BTreeMap::new();
@@ -169,11 +170,5 @@ pub(super) fn finish(path: &Path, at: &Path) -> Result<(), WriteError> {
     if at != path {
         return publish(path);
     }
-    let draft = Files::temporary(path);
-    match fs::remove_file(&draft) {
-        Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-            Err(WriteError::io(&draft, "remove an earlier draft")(cause))
-        }
-        _ => Ok(()),
-    }
+    remove(&Files::temporary(path)).map(drop)
 }

@@ -31,7 +31,8 @@ use super::index::Index;
 use super::open::{self, OpenOptions, Opened, Resumed, Start, whole_shape};
 use super::versions::{Survey, last_parts, survey};
 use crate::checkpoint::{
-    CheckpointError, Closing, Files, ItemKey, Loading, Shape, State, replace, scan, unix_ms,
+    CheckpointError, Closing, Files, ItemKey, Loading, Shape, State, UPDATE_OF, replace, scan,
+    unix_ms,
 };
 use crate::fail_point::fail_point;
 use std::collections::BTreeSet;
@@ -114,7 +115,7 @@ pub fn open_update(
     let mut shape = whole_shape(options);
     // Another output of the same name is not what this was an update of.
     shape.fields.push((
-        "update.of".to_owned(),
+        UPDATE_OF.to_owned(),
         format!("{} {:016x}", state.created, state.generation),
     ));
     let mut opened = match go_on(options, &delta, &shape, &state)? {

@@ -303,6 +303,9 @@ fn create(path: &Path, generation: u64, like: &Path) -> Result<Sink, WriteError>
     sync_folder(path).map_err(WriteError::io(path, "make the versions durable"))?;
     let mut sink = Sink::new(Target::File(file), path, 0);
     sink.append(&preface(generation))?;
+    // Our mark is durable before anything that a power loss could garble.
+    sink.flush()?;
+    sink.sync()?;
     Ok(sink)
 }
 

@@ -15,7 +15,9 @@ use super::failures;
 use super::rewrite::Rewrite;
 use super::sink::{Sink, Target};
 use super::versions::{Entry, Fate, Versions};
-use crate::checkpoint::{Closing, ItemKey, Journal, State, create_like, sync_folder, unix_ms};
+use crate::checkpoint::{
+    Closing, ItemKey, Journal, State, create_like, no_link, sync_folder, unix_ms,
+};
 use crate::fail_point::fail_point;
 use crate::job::{IdForm, OutputFormat, RecordForm};
 use crate::outcome::{Failure, Outcome, Reason, Record, Validators};
@@ -381,7 +383,7 @@ fn create(path: &Path, output: &Path) -> Result<Sink, WriteError> {
         });
     }
     let mut options = OpenOptions::new();
-    let file = create_like(options.append(true).create(true), path, output)
+    let file = create_like(no_link(options.append(true).create(true)), path, output)
         .map_err(WriteError::io(path, "create the failures file"))?;
     let length = file
         .metadata()

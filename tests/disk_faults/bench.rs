@@ -1,12 +1,12 @@
 //! A job whose list grows between its runs, and what must hold after each run.
 
-use crate::support::{Api, Place, assert_exit, harvest, told, track_id};
+use crate::support::{self, Api, Server, assert_exit, told, track_id};
 use crate::tools::tool;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -68,54 +68,53 @@ pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-pub struct Bench {
-    pub place: Place,
-    pub api: Api,
-    pub job: PathBuf,
-    pub output: &'static str,
-    listed: usize,
-    /// Requests that a fault may have cost, in all.
+/// The embedded API, and how many of its answers faults may have cost, in all.
+pub struct Counted {
+    api: Api,
     worth: usize,
 }
+
+impl Server for Counted {
+    fn base(&self) -> String {
+        self.api.base()
+    }
+}
+
+pub type Bench = support::Bench<Counted>;
 
 impl Bench {
     /// A job for `output` (`.ndjson`, `.csv`), with `listed` items.
     pub fn new(output: &'static str, listed: usize, rate: &str) -> Bench {
-        Bench::at(Place::new(), output, listed, rate)
-    }
-
-    pub fn at(place: Place, output: &'static str, listed: usize, rate: &str) -> Bench {
         let api = Api::start(&[]);
-        let columns = match output.ends_with(".csv") {
-            true => "[output.columns]\nid = \"$.id\"\nartists = \"$.artists[*].name\"",
-            false => "",
-        };
-        let job = place.write(
-            "job.toml",
-            &api.job(
-                "file = \"ids.txt\"",
+        let auth = api.auth();
+        let bench = Bench::of(Counted { api, worth: 0 }, "/v1/tracks/{id}")
+            .with("auth", &auth)
+            .ids((0..listed).map(id))
+            .output(output)
+            .with(
+                "limits",
                 &format!("rate = \"{rate}\"\nconcurrency = {CONCURRENCY}"),
-                &format!("path = \"{output}\""),
-                &format!("{columns}\n[checkpoint]\nevery = \"{}ms\"", EVERY * 1e3),
+            )
+            .with("checkpoint", &format!("every = \"{}ms\"", EVERY * 1e3));
+        match output.ends_with(".csv") {
+            true => bench.with(
+                "output.columns",
+                "id = \"$.id\"\nartists = \"$.artists[*].name\"",
             ),
-        );
-        let mut bench = Bench {
-            place,
-            api,
-            job,
-            output,
-            listed: 0,
-            worth: 0,
-        };
-        bench.list(listed);
-        bench
+            false => bench,
+        }
     }
 
     /// Lists so many items more.
-    pub fn list(&mut self, more: usize) {
-        self.listed += more;
-        let ids: Vec<String> = (0..self.listed).map(id).collect();
-        self.place.write("ids.txt", &(ids.join("\n") + "\n"));
+    pub fn more(&mut self, more: usize) {
+        let listed = self.ids.len();
+        self.ids.extend((listed..listed + more).map(id));
+        self.list(&self.ids);
+    }
+
+    /// What the API has seen so far.
+    pub fn seen(&self) -> Vec<support::Seen> {
+        self.server.api.seen()
     }
 
     /// The output's path with `ending` behind it, or its folder for `/`.
@@ -128,34 +127,14 @@ impl Bench {
         }
     }
 
-    pub fn command(&self) -> Command {
-        let mut command = harvest();
-        command.arg(&self.job);
-        command
-    }
-
     /// Runs the command behind another one, to its end, a minute at most.
     pub fn behind<S: AsRef<OsStr>>(&self, prefix: impl IntoIterator<Item = S>) -> Output {
-        limited(prefix, &self.command())
+        limited(prefix, &self.command(&[]))
     }
 
-    pub fn run(&self) -> Output {
-        self.run_with(&[])
-    }
-
-    /// Runs the command with more arguments.
-    pub fn run_with(&self, arguments: &[&str]) -> Output {
-        let mut command = self.command();
-        command.args(arguments);
-        limited(None::<&str>, &command)
-    }
-
-    pub fn start(&self) -> Child {
-        self.command()
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+    /// Runs it with these arguments, to its end, a minute at most.
+    pub fn limited(&self, arguments: &[&str]) -> Output {
+        limited(None::<&str>, &self.command(arguments))
     }
 
     /// Runs under a tracer that injects a fault; tells how often it did.
@@ -172,8 +151,7 @@ impl Bench {
         what: &str,
     ) -> (Output, usize) {
         let trace = self.place.path("trace");
-        let mut command = self.command();
-        command.args(arguments);
+        let command = self.command(arguments);
         let words = ["strace", "-f", "-qqq", "-e", &format!("trace={calls}")];
         let mut strace: Vec<OsString> = words.into_iter().map(OsString::from).collect();
         strace.extend([
@@ -198,13 +176,14 @@ impl Bench {
     pub fn broken(&mut self, from: usize) {
         let times: Vec<f64> = self.answered()[from..].iter().map(|(_, t)| *t).collect();
         let last = times.iter().copied().fold(0.0, f64::max);
-        self.worth += times.iter().filter(|t| **t > last - SLACK * EVERY).count() + CONCURRENCY;
+        self.server.worth +=
+            times.iter().filter(|t| **t > last - SLACK * EVERY).count() + CONCURRENCY;
     }
 
     /// Item requests that were answered in full so far: the ID and when.
     pub fn answered(&self) -> Vec<(String, f64)> {
         let whole = |v: &serde_json::Value| v["method"] == "GET" && v["fault"].is_null();
-        let log = self.api.raw();
+        let log = self.server.api.raw();
         log.iter()
             .filter(|v| whole(v))
             .map(|v| {
@@ -229,14 +208,13 @@ impl Bench {
 
     #[track_caller]
     fn finish_with(&self, arguments: &[&str]) {
-        let output = self.run_with(arguments);
-        let code = if (0..self.listed).any(|n| id(n).ends_with("404")) {
-            3
-        } else {
-            0
+        let output = self.limited(arguments);
+        let code = match self.ids.iter().any(|id| id.ends_with("404")) {
+            true => 3,
+            false => 0,
         };
         assert_exit(&output, code);
-        self.assert_exactly_once();
+        self.assert_few_twice();
         for ending in [".lock", ".checkpoint.tmp"] {
             assert!(!self.file(ending).exists(), "{ending} was left behind");
         }
@@ -244,13 +222,13 @@ impl Bench {
 
     /// Each listed item once, and nothing else; few were fetched twice.
     #[track_caller]
-    pub fn assert_exactly_once(&self) {
+    pub fn assert_few_twice(&self) {
         self.assert_each_once();
-        let again = self.answered().len() - self.listed;
+        let again = self.answered().len() - self.ids.len();
+        let worth = self.server.worth;
         assert!(
-            again <= self.worth,
-            "{again} were fetched again; {} may have been",
-            self.worth
+            again <= worth,
+            "{again} were fetched again; {worth} may have been"
         );
     }
 
@@ -261,17 +239,13 @@ impl Bench {
         for id in self.recorded() {
             fates.entry(id).or_default().0 += 1;
         }
-        for failure in self
-            .place
-            .json_lines(&format!("{}.failed.ndjson", self.output))
-        {
+        for failure in self.failures() {
             let id = failure["id"].as_str().unwrap().to_owned();
             fates.entry(id).or_default().1 += 1;
         }
-        for n in 0..self.listed {
-            let id = id(n);
+        for id in &self.ids {
             let expected = if id.ends_with("404") { (0, 1) } else { (1, 0) };
-            assert_eq!(fates.remove(&id), Some(expected), "{id}");
+            assert_eq!(fates.remove(id), Some(expected), "{id}");
         }
         assert!(fates.is_empty(), "not asked for: {fates:?}");
     }
@@ -286,7 +260,7 @@ impl Bench {
                 .map(|row| row.unwrap()[0].to_owned())
                 .collect();
         }
-        let lines = self.place.json_lines(self.output);
+        let lines = self.records();
         lines
             .iter()
             .map(|v| v["id"].as_str().unwrap().to_owned())

@@ -1,7 +1,7 @@
 //! Faults beside the commit: starting over, reading the list, looking.
 
 use crate::bench::{Bench, LIST, assert_clean, assert_told, limited, tracer};
-use crate::support::{assert_exit, harvest, told};
+use crate::support::{assert_exit, told};
 use std::fs;
 
 /// `--fresh` that is stopped half-way does not leave a checkpoint that fits nothing.
@@ -32,18 +32,18 @@ fn starting_over_can_be_started_over() {
         (".checkpoint", "fdatasync", "EIO", ".checkpoint"),
     ] {
         let bench = Bench::new("out.ndjson", 30, "unlimited");
-        assert_exit(&bench.run(), 3);
+        assert_exit(&bench.limited(&[]), 3);
         println!("{calls} of {file:?}: {error}");
         let (run, hits) = bench.injected_with(&over, file, calls, &format!("error={error}:when=1"));
         assert_eq!(hits, 1, "{}", told(&run));
         assert_told(&run, &bench.file(named));
         // Without --fresh, what is there is gone on from, or refused: never mixed.
-        let plain = bench.run();
+        let plain = bench.limited(&[]);
         match plain.status.code() {
             Some(3) => bench.assert_each_once(),
             _ => assert_told(&plain, &bench.file("")),
         }
-        assert_exit(&bench.run_with(&over), 3);
+        assert_exit(&bench.limited(&over), 3);
         bench.assert_each_once();
     }
 }
@@ -82,13 +82,12 @@ fn looking_at_a_failing_disk_is_an_error_and_changes_nothing() {
         return;
     }
     let bench = Bench::new("out.ndjson", 30, "unlimited");
-    assert_exit(&bench.run(), 3);
+    assert_exit(&bench.limited(&[]), 3);
     let files = || ["", ".failed.ndjson", ".checkpoint"].map(|e| fs::read(bench.file(e)).unwrap());
     let before = files();
     for word in ["status", "check"] {
         for calls in ["openat", "read"] {
-            let mut look = harvest();
-            look.arg(word).arg(&bench.job);
+            let look = bench.command(&[word]);
             let checkpoint = bench.file(".checkpoint");
             let run = limited(
                 [

@@ -5,7 +5,8 @@
 //! makes, and a sample of them with the binary itself, to the job's end.
 
 use crate::bench::{Bench, FAST, assert_clean, assert_told, id, nightly, seed, wait_for};
-use crate::support::{Place, assert_exit};
+use crate::support::assert_exit;
+use crate::support::child::kill;
 use harvest::checkpoint::{CheckpointError, ItemKey, inspect};
 use harvest::job::{Job, LoadOptions, load};
 use harvest::write::{OpenOptions, WriteError, open};
@@ -28,20 +29,19 @@ struct Sample {
 
 impl Sample {
     fn new(output: &'static str, finished: bool) -> Sample {
-        let bench = Bench::at(Place::new(), output, LISTED, "100/s");
+        let bench = Bench::new(output, LISTED, "100/s");
         for _ in 0..2 {
-            bench.run_with(&["--limit", "9"]);
+            bench.limited(&["--limit", "9"]);
         }
-        let mut run = bench.start();
+        let run = bench.start(&[]);
         let path = bench.file("");
         let before = fs::metadata(&path).unwrap().len();
         wait_for("two commits", || {
             fs::metadata(&path).unwrap().len() > before + 200
         });
-        run.kill().unwrap();
-        run.wait().unwrap();
+        kill(run);
         if finished {
-            assert_exit(&bench.run(), 3);
+            assert_exit(&bench.limited(&[]), 3);
         }
         let _ = fs::remove_file(bench.file(".lock"));
         let bytes = ENDINGS.map(|ending| fs::read(bench.file(ending)).unwrap());
@@ -73,7 +73,7 @@ impl Sample {
             record: self.job.output.record,
             id_form: self.job.request.id_form(),
             columns: self.job.output.columns.clone(),
-            shape: harvest::run::shape(&self.job),
+            shape: harvest::checkpoint::Shape::of(&self.job),
             fresh: false,
             retry: false,
         });
@@ -113,8 +113,7 @@ impl Sample {
     /// The items in both files; whether one is there twice.
     fn written(&self) -> (BTreeSet<String>, bool) {
         let mut all = self.bench.recorded();
-        let name = format!("{}.failed.ndjson", self.bench.output);
-        for failure in self.bench.place.json_lines(&name) {
+        for failure in self.bench.failures() {
             all.push(failure["id"].as_str().unwrap().to_owned());
         }
         let ids: BTreeSet<String> = all.iter().cloned().collect();
@@ -125,7 +124,7 @@ impl Sample {
     /// The binary on this checkpoint: exit 1 and nothing touched, or the job's end.
     fn run_binary(&self, checkpoint: &[u8], refused: bool) {
         fs::write(self.bench.file(".checkpoint"), checkpoint).unwrap();
-        let run = self.bench.run_with(FAST);
+        let run = self.bench.limited(FAST);
         assert_clean(&run);
         if refused {
             assert_told(&run, &self.bench.file(""));

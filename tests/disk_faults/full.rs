@@ -71,7 +71,7 @@ impl Mount {
 
     /// The job's command, onto this file system.
     fn command(&self, bench: &Bench) -> Command {
-        let mut command = bench.command();
+        let mut command = bench.command(&[]);
         command.arg("--output").arg(self.output(bench));
         command
     }
@@ -133,7 +133,7 @@ fn a_disk_that_grows_page_by_page_fills_again_and_again_and_loses_nothing() {
     mount.remount("size=8m");
     assert_exit(&mount.run(&bench), 3);
     mount.take_out(&bench);
-    bench.assert_exactly_once();
+    bench.assert_few_twice();
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_disk_without_inodes_is_full_too() {
     mount.remount("nr_inodes=6");
     assert_exit(&mount.run(&bench), 3);
     mount.take_out(&bench);
-    bench.assert_exactly_once();
+    bench.assert_few_twice();
 }
 
 #[test]
@@ -187,11 +187,11 @@ fn another_program_fills_the_disk_during_the_run() {
         assert_full(&mount.run(&bench), &mount, &bench);
         bench.broken(from);
         fs::remove_file(filler).unwrap();
-        bench.list(100);
+        bench.more(100);
     }
     assert_exit(&mount.run(&bench), 3);
     mount.take_out(&bench);
-    bench.assert_exactly_once();
+    bench.assert_few_twice();
 }
 
 #[test]
@@ -207,11 +207,11 @@ fn a_read_only_file_system_is_told_and_the_job_goes_on_when_it_is_writable() {
         assert!(told(&run).contains("make it writable"), "{}", told(&run));
         mount.remount("rw");
         assert_exit(&mount.run(&bench), 3);
-        bench.list(20);
+        bench.more(20);
     }
     assert_exit(&mount.run(&bench), 3);
     mount.take_out(&bench);
-    bench.assert_exactly_once();
+    bench.assert_few_twice();
 }
 
 /// `ulimit -f`: a write is cut short where the limit is, and the next one fails.
@@ -252,23 +252,19 @@ fn a_full_stderr_stops_no_run_and_a_full_stdout_is_told() {
         let bench = Bench::new("out.ndjson", 40, "400/s");
         for format in [["--log-format", "json"], ["--progress", "bar"]] {
             let run = bench
-                .command()
-                .args(["--log-level", level])
+                .command(&["--log-level", level])
                 .args(format)
                 .stderr(full())
                 .status()
                 .unwrap();
             assert_eq!(run.code(), Some(3));
         }
-        bench.assert_exactly_once();
+        bench.assert_few_twice();
     }
     let bench = Bench::new("out.ndjson", 40, "400/s");
     for arguments in [&["--output", "-"][..], &["--help"]] {
-        let mut command = bench.command();
-        let run = command
-            .args(arguments)
-            .stdout(full())
-            .stderr(Stdio::piped());
+        let mut command = bench.command(arguments);
+        let run = command.stdout(full()).stderr(Stdio::piped());
         let run = run.spawn().unwrap().wait_with_output().unwrap();
         assert_clean(&run);
         if arguments[0] == "--output" {
@@ -308,7 +304,7 @@ fn files_have_the_user_s_umask() {
             assert_eq!(found, mode, "{}: {found:o}", path.display());
             let text = String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
             assert!(!text.contains(SECRET));
-            for seen in bench.api.seen() {
+            for seen in bench.seen() {
                 if let Some(token) = seen.issued {
                     assert!(!text.contains(&token));
                 }

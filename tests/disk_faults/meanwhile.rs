@@ -11,7 +11,7 @@ use std::process::Child;
 /// A run that has committed something, and has work left.
 fn under_way() -> (Bench, Child) {
     let bench = Bench::new("out.ndjson", 200, "50/s");
-    let run = bench.start();
+    let run = bench.start(&[]);
     let length = |ending: &str| fs::metadata(bench.file(ending)).map_or(0, |m| m.len());
     wait_for("a failure", || length(".failed.ndjson") > 0);
     // A commit may be under way: the one after the next covers the failure.
@@ -59,16 +59,16 @@ fn a_file_that_is_removed_or_replaced_stops_the_run_and_the_next_one_refuses() {
             stopped(run, &path);
             if replaced {
                 // The copy may be an earlier state of the file: taken as it is, or refused.
-                let next = bench.run_with(FAST);
+                let next = bench.limited(FAST);
                 match next.status.code() {
                     Some(3) => bench.assert_each_once(),
                     _ => assert_told(&next, &bench.file("")),
                 }
             } else {
                 // What is gone can't be made up for: nothing passes for done.
-                assert_told(&bench.run(), &bench.file(""));
+                assert_told(&bench.limited(&[]), &bench.file(""));
                 assert_exit(
-                    &bench.run_with(&["--fresh", "--yes", "--rate", "unlimited"]),
+                    &bench.limited(&["--fresh", "--yes", "--rate", "unlimited"]),
                     3,
                 );
                 bench.assert_each_once();
@@ -93,7 +93,7 @@ fn a_file_that_another_program_writes_to_or_empties_stops_the_run() {
             stopped(run, &path);
             bench.broken(0);
             if emptied {
-                assert_told(&bench.run(), &bench.file(""));
+                assert_told(&bench.limited(&[]), &bench.file(""));
             } else {
                 // No commit covers it: cut off.
                 bench.finish_fast();
@@ -107,7 +107,7 @@ fn a_file_that_another_program_writes_to_or_empties_stops_the_run() {
 fn two_runs_never_write_one_output_even_when_the_lock_file_was_removed() {
     let (bench, first) = under_way();
     fs::remove_file(bench.file(".lock")).unwrap();
-    let second = bench.run();
+    let second = bench.limited(&[]);
     assert_exit(&second, 1);
     assert!(told(&second).contains("another run"), "{}", told(&second));
     // The first was not disturbed: it fetched each item once.
@@ -119,22 +119,17 @@ fn two_runs_never_write_one_output_even_when_the_lock_file_was_removed() {
 #[test]
 fn a_folder_that_is_moved_away_stops_the_run() {
     let bench = Bench::new("out.ndjson", 400, "100/s");
-    let job = fs::read_to_string(&bench.job).unwrap();
-    fs::write(
-        &bench.job,
-        job.replace("path = \"out.ndjson\"", "path = \"here/out.ndjson\""),
-    )
-    .unwrap();
+    bench.edit("\"out.ndjson\"", "\"here/out.ndjson\"");
     let (here, there) = (bench.file("/").join("here"), bench.file("/").join("there"));
     fs::create_dir(&here).unwrap();
-    let run = bench.start();
+    let run = bench.start(&[]);
     wait_for("a commit", || {
         fs::metadata(here.join("out.ndjson")).is_ok_and(|m| m.len() > 0)
     });
     fs::rename(&here, &there).unwrap();
     stopped(run, &here.join("out.ndjson"));
     fs::rename(&there, &here).unwrap();
-    assert_exit(&bench.run_with(FAST), 3);
+    assert_exit(&bench.limited(FAST), 3);
     for ending in ["", ".failed.ndjson"] {
         let name = format!("out.ndjson{ending}");
         fs::copy(here.join(&name), bench.file(ending)).unwrap();

@@ -11,14 +11,14 @@
     clippy::unwrap_used
 )]
 
-#[path = "../support/child.rs"]
-mod child;
 #[path = "../support/late.rs"]
 mod late;
 #[path = "../support/raw.rs"]
 mod raw;
 #[path = "../support/mod.rs"]
 mod support;
+
+use support::child;
 
 mod auto_pace;
 mod quotas;

@@ -168,3 +168,39 @@ fn an_item_that_is_told_to_wait_for_ever_fails_at_last() {
     assert_eq!(failed.len(), 1);
     assert_eq!(failed[0]["reason"], "rate_limited");
 }
+
+/// One body of a night is large enough to make a tree of it a gigabyte.
+#[test]
+fn a_body_that_is_too_much_for_a_path_is_its_items_failure_and_check_says_so_before() {
+    let api = Raw::start(|request, _| match request.last() {
+        "bad" => ok(format!("[{}1]", "{\"b\":1},".repeat(400_000))),
+        _ => ok("[{\"b\":2}]"),
+    });
+    let place = Place::new();
+    let list = ["a".to_owned(), "bad".to_owned(), "c".to_owned()];
+    let job = job(
+        &place,
+        &api,
+        &list,
+        "[output.columns]\nb = \"$..b\"\nwhole = \"$\"",
+    );
+    let text = place.read("job.toml").replace("out.ndjson", "out.csv");
+    place.write("job.toml", &text);
+    let output = harvest().arg("check").arg(&job).output().unwrap();
+    assert_exit(&output, 0);
+    let words = ["b = $..b", "needs a tree"];
+    assert!(
+        words.iter().all(|word| told(&output).contains(word)),
+        "{}",
+        told(&output)
+    );
+    assert!(!told(&output).contains("whole"), "{}", told(&output));
+
+    assert_exit(&run(&job), 3);
+    assert_eq!(place.lines("out.csv").len(), 3);
+    let failures = place.json_lines("out.csv.failed.ndjson");
+    assert_eq!(failures.len(), 1);
+    assert_eq!(failures[0]["id"], "bad");
+    let message = failures[0]["message"].as_str().unwrap();
+    assert!(message.contains("$..b"), "{message}");
+}

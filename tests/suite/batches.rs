@@ -145,36 +145,68 @@ fn an_answer_is_shared_out_by_key_whatever_its_order() {
     assert_eq!(api.seen().len(), 1);
 }
 
+/// Each record's ID and the key that its element has, sorted.
+fn ids_and_keys(place: &Place) -> Vec<(String, String)> {
+    let text = |v: &serde_json::Value| v.as_str().unwrap().to_owned();
+    let mut seen: Vec<(String, String)> = place
+        .json_lines("out.ndjson")
+        .iter()
+        .map(|r| (text(&r["id"]), text(&r["body"]["id"])))
+        .collect();
+    seen.sort();
+    seen
+}
+
 #[test]
 fn a_relinked_element_belongs_to_the_item_that_asked_for_it() {
-    // `b` is known by another key; `d` is null.
+    // `b` is known by another key.
     let api = Raw::start(|request, _| {
         let elements: Vec<String> = asked(request)
             .iter()
             .map(|id| match id.as_str() {
                 "b" => element("relinked"),
-                "d" => "null".to_owned(),
                 id => element(id),
             })
             .collect();
         ok(format!("{{\"items\":[{}]}}", elements.join(",")))
     });
     let place = Place::new();
-    let job = scripted(&api, &["a", "b", "c", "d"], BY_KEY)
+    let job = scripted(&api, &["a", "b", "c"], BY_KEY)
         .replace("[output]\n", "[output]\nrecord = \"envelope\"\n");
-    assert_exit(&run(&place.write("job.toml", &job)), 3);
-    let mut seen: Vec<(String, String)> = place
-        .json_lines("out.ndjson")
-        .iter()
-        .map(|r| {
-            let text = |v: &serde_json::Value| v.as_str().unwrap().to_owned();
-            (text(&r["id"]), text(&r["body"]["id"]))
-        })
-        .collect();
-    seen.sort();
+    assert_exit(&run(&place.write("job.toml", &job)), 0);
+    let seen = ids_and_keys(&place);
     let expected = [("a", "a"), ("b", "relinked"), ("c", "c")];
     assert_eq!(seen, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
     assert_eq!(api.seen().len(), 1);
+}
+
+/// The same element for both; both by other keys, in another order.
+#[test]
+fn keys_that_come_twice_or_are_all_foreign_give_nobody_anothers_element() {
+    for (many, records, requests) in [
+        (["a", "a"], [("a", "a"), ("b", "rb")], 2),
+        (["rb", "ra"], [("a", "ra"), ("b", "rb")], 3),
+    ] {
+        let api = Raw::start(move |request, _| {
+            let keys = match asked(request).as_slice() {
+                [_, _] => many.map(str::to_owned).to_vec(),
+                [id] if many.contains(&id.as_str()) => vec![id.clone()],
+                [id] => vec![format!("r{id}")],
+                other => panic!("{other:?}"),
+            };
+            whole(&keys)
+        });
+        let place = Place::new();
+        let job = scripted(&api, &["a", "b"], BY_KEY)
+            .replace("[output]\n", "[output]\nrecord = \"envelope\"\n");
+        let output = run(&place.write("job.toml", &job));
+        assert_exit(&output, 0);
+        let all_foreign = told(&output).contains("no element has one of the IDs at $.id");
+        assert_eq!(all_foreign, many[0] == "rb", "{}", told(&output));
+        let expected = records.map(|(id, key)| (id.to_owned(), key.to_owned()));
+        assert_eq!(ids_and_keys(&place), expected, "{many:?}");
+        assert_eq!(api.seen().len(), requests, "{many:?}");
+    }
 }
 
 #[test]

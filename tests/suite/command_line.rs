@@ -471,6 +471,42 @@ fn a_closed_stdout_ends_the_run() {
     assert!(api.seen().len() < 400);
 }
 
+/// Closed before it began: nothing is sent for records that would go nowhere.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_stdout_that_was_closed_is_told_before_anything_is_sent() {
+    let api = api();
+    let place = Place::new();
+    let list = "list = [\"a\", \"b\"]";
+    let job_file = place.write("job.toml", &job(&api, list, "path = \"-\"", FAST));
+    let shell = |line: &str| {
+        let harvest = harvest();
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", line, "sh"]).arg(harvest.get_program());
+        shell.arg(&job_file);
+        shell.output().unwrap()
+    };
+    for line in ["\"$1\" \"$2\" >&-", "\"$1\" \"$2\" <&- >&-"] {
+        let output = shell(line);
+        assert_exit(&output, 1);
+        says(&stderr(&output), &["stdout", "closed"]);
+        assert_eq!(api.seen().len(), 0, "{line}");
+    }
+    // Who throws the records away does so.
+    for line in [
+        "\"$1\" \"$2\" >/dev/null",
+        "\"$1\" \"$2\" 1<>/dev/null",
+        "\"$1\" \"$2\" | cat",
+    ] {
+        assert_exit(&shell(line), 0);
+    }
+    assert_eq!(api.seen().len(), 6);
+    // A file does not need it.
+    let to_file = place.write("file.toml", &job(&api, list, OUT, FAST));
+    let line = format!("\"$1\" '{}' >&-", to_file.display());
+    assert_exit(&shell(&line), 0);
+}
+
 #[test]
 fn ids_come_from_stdin() {
     let api = api();

@@ -13,8 +13,6 @@
 
 #[path = "../support/browser.rs"]
 mod browser;
-#[path = "../support/child.rs"]
-mod child;
 #[path = "../support/oauth_server.rs"]
 mod oauth_server;
 #[path = "../support/paged.rs"]
@@ -30,6 +28,8 @@ mod support;
 #[path = "../support/tools.rs"]
 mod tools;
 
+use support::child;
+
 mod bad_items;
 mod batches;
 mod bodies;
@@ -40,7 +40,10 @@ mod documents;
 mod exactly_once;
 mod examples;
 mod fates;
+#[cfg(unix)]
+mod files_of_others;
 mod grants;
+mod layers;
 mod login_browser;
 mod memory;
 mod network_faults;
@@ -49,6 +52,7 @@ mod open_files;
 mod pages;
 mod pages_resumed;
 mod pages_updated;
+mod proxies;
 mod quarantine;
 mod real_data;
 mod redirects;

@@ -2,10 +2,10 @@
 #![cfg(target_os = "linux")]
 
 use crate::support::{Api, Place, harvest, track_id};
+use ::harvest::checkpoint::Shape;
 use ::harvest::job::{LoadOptions, OutputTarget, load};
 use ::harvest::outcome::{Outcome, Record, Validators};
 use ::harvest::pace::Note;
-use ::harvest::run::shape;
 use ::harvest::write::{self, Closing, OpenOptions};
 use std::fs;
 use std::io::{BufWriter, Write};
@@ -101,7 +101,7 @@ fn write_records(job: &Path, count: usize, commits: usize, closing: Closing) {
         format: job.output.format,
         record: job.output.record,
         columns: job.output.columns.clone(),
-        shape: shape(&job),
+        shape: Shape::of(&job),
         fresh: false,
         retry: false,
     })

@@ -1,19 +1,17 @@
 //! `--update` of items that come in pages: asked whole, replaced together, in
 //! each form of records, in parts, and wherever it is killed.
 
-use crate::child;
+use crate::child::{kill, until};
 use crate::paged::{Asked, SIZE};
 use crate::raw::{Raw, Reply, answer};
-use crate::support::{Place, assert_exit, harvest, told};
+use crate::support::{self, assert_says, names};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What the server has of an item.
 #[derive(Debug, Clone, Default)]
@@ -24,20 +22,15 @@ struct Now {
     fails: Option<(u64, &'static str)>,
 }
 
-type Items = Arc<Mutex<BTreeMap<String, Now>>>;
+#[derive(Default)]
+struct Items {
+    now: Mutex<BTreeMap<String, Now>>,
+    /// What the server takes for a page, in ms.
+    delay: AtomicU64,
+}
 
 /// An API of items with as many elements as they have, five a page.
-struct Bench {
-    place: Place,
-    server: Raw,
-    items: Items,
-    /// What the server takes for a page, in ms.
-    delay: Arc<AtomicU64>,
-    job: PathBuf,
-    output: &'static str,
-    /// The limit of pages in memory is lowered: longer items come in parts.
-    parts: bool,
-}
+type Bench = support::Bench<Raw<Items>>;
 
 const ITEMS: &str = "items = \"$.items\"";
 const MERGE: &str = "merge = \"$.items\"";
@@ -75,43 +68,31 @@ fn page(asked: &Asked, now: &Now) -> Reply {
 
 impl Bench {
     fn new(ids: &[&str], records: &str, output: &'static str, more: &str) -> Bench {
-        let items = Items::default();
-        let delay: Arc<AtomicU64> = Arc::default();
-        let server = {
-            let (items, delay) = (Arc::clone(&items), Arc::clone(&delay));
-            Raw::start(move |request, _| {
-                sleep(Duration::from_millis(delay.load(Ordering::SeqCst)));
-                let asked = Asked::of(request);
-                let now = items.lock().unwrap().get(&asked.id).cloned();
-                page(&asked, &now.unwrap_or_default())
-            })
-        };
-        let place = Place::new();
-        let job = place.write(
-            "job.toml",
-            &format!(
-                "[ids]\nfile = \"ids.txt\"\n[request]\nurl = \"{}/items/{{id}}\"\n\
-                 [request.pages]\nnext = \"$.next\"\n{records}\n[limits]\nrate = \"unlimited\"\n\
-                 [retry]\nattempts = 1\n[checkpoint]\nevery = \"100ms\"\n\
-                 [output]\npath = \"{output}\"\n{more}\n",
-                server.base()
-            ),
-        );
-        let bench = Bench {
-            place,
-            server,
-            items,
-            delay,
-            job,
-            output,
-            parts: false,
-        };
-        bench.list(ids);
+        let server = Raw::sharing(Items::default(), |items, request, _| {
+            sleep(Duration::from_millis(items.delay.load(Ordering::SeqCst)));
+            let asked = Asked::of(request);
+            let now = items.now.lock().unwrap().get(&asked.id).cloned();
+            page(&asked, &now.unwrap_or_default())
+        });
+        let bench = Bench::of(server, "/items/{id}")
+            .ids(ids.iter().copied())
+            .output(output)
+            .with("request.pages", &format!("next = \"$.next\"\n{records}"))
+            .with("limits", "rate = \"unlimited\"")
+            .with("retry", "attempts = 1")
+            .with("checkpoint", "every = \"100ms\"");
+        let path = format!("path = \"{output}\"\n");
+        bench.edit(&path, &format!("{path}{more}\n"));
         bench
     }
 
-    fn list(&self, ids: &[&str]) {
-        self.place.write("ids.txt", &(ids.join("\n") + "\n"));
+    /// The limit of pages in memory is lowered: longer items come in parts.
+    fn in_parts(self) -> Bench {
+        self.env("HARVEST_LIMIT_PAGES", "2")
+    }
+
+    fn delay(&self, millis: u64) {
+        self.server.state.delay.store(millis, Ordering::SeqCst);
     }
 
     fn has(&self, id: &str, elements: &[u32]) {
@@ -119,50 +100,43 @@ impl Bench {
             elements: elements.to_vec(),
             fails: None,
         };
-        self.items.lock().unwrap().insert(id.to_owned(), now);
+        self.server
+            .state
+            .now
+            .lock()
+            .unwrap()
+            .insert(id.to_owned(), now);
     }
 
     fn fails(&self, id: &str, page: u64, status: &'static str) {
-        let mut items = self.items.lock().unwrap();
+        let mut items = self.server.state.now.lock().unwrap();
         items.entry(id.to_owned()).or_default().fails = Some((page, status));
     }
 
     fn heals(&self, id: &str) {
-        self.items.lock().unwrap().get_mut(id).unwrap().fails = None;
+        self.server
+            .state
+            .now
+            .lock()
+            .unwrap()
+            .get_mut(id)
+            .unwrap()
+            .fails = None;
     }
 
     /// Of each item, as it is now.
     fn elements(&self, id: &str) -> Vec<String> {
-        let items = self.items.lock().unwrap();
+        let items = self.server.state.now.lock().unwrap();
         let versions = items[id].elements.iter().enumerate();
         versions
             .map(|(n, version)| element(id, n, *version))
             .collect()
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = harvest();
-        match arguments.first() {
-            Some(&"retry") => command.arg("retry").arg(&self.job),
-            _ => command.arg(&self.job).args(arguments),
-        };
-        if self.parts {
-            command.env("HARVEST_LIMIT_PAGES", "2");
-        }
-        command
-    }
-
-    #[track_caller]
-    fn run(&self, arguments: &[&str], code: i32) -> Output {
-        let output = self.command(arguments).output().unwrap();
-        assert_exit(&output, code);
-        output
-    }
-
     /// The elements in the output, by item, in their order; and how many lines those are.
     fn found(&self) -> BTreeMap<String, (Vec<String>, usize)> {
         let mut found: BTreeMap<String, (Vec<String>, usize)> = BTreeMap::new();
-        for line in self.place.lines(self.output) {
+        for line in self.lines() {
             let value: Value = serde_json::from_str(&line).unwrap();
             let (id, elements) = match value["of"].as_str() {
                 Some(id) => {
@@ -185,9 +159,7 @@ impl Bench {
     }
 
     fn failed(&self) -> Vec<(String, String)> {
-        let lines = self
-            .place
-            .json_lines(&format!("{}.failed.ndjson", self.output));
+        let lines = self.failures();
         let text = |line: &Value, key: &str| line[key].as_str().unwrap().to_owned();
         let mut failed: Vec<_> = lines
             .iter()
@@ -197,26 +169,8 @@ impl Bench {
         failed
     }
 
-    fn litter(&self) {
-        for entry in fs::read_dir(self.place.path(".")).unwrap() {
-            let name = entry.unwrap().file_name().into_string().unwrap();
-            let known = ["", ".checkpoint", ".failed.ndjson", ".versions"]
-                .map(|ending| format!("{}{ending}", self.output));
-            let left = name.starts_with(self.output) && !known.contains(&name);
-            assert!(!left, "{name} is left over");
-        }
-    }
-
     fn asked(&self) -> Vec<Asked> {
         self.server.seen().iter().map(Asked::of).collect()
-    }
-}
-
-#[track_caller]
-fn assert_says(output: &Output, words: &[&str]) {
-    let text = String::from_utf8_lossy(&output.stderr);
-    for word in words {
-        assert!(text.contains(word), "no {word:?} in\n{}", told(output));
     }
 }
 
@@ -232,7 +186,9 @@ fn all_records_of_an_item_are_replaced_together_in_each_form() {
         (EACH, true),
     ] {
         let mut bench = Bench::new(&NINE, records, "out.ndjson", "");
-        bench.parts = parts;
+        if parts {
+            bench = bench.in_parts();
+        }
         for id in NINE {
             bench.has(id, &[1; 23]);
         }
@@ -302,7 +258,7 @@ fn all_records_of_an_item_are_replaced_together_in_each_form() {
         assert_eq!(bench.failed(), [("g".to_owned(), "not_found".to_owned())]);
         let conditional = |r: &crate::raw::Req| r.head.to_ascii_lowercase().contains("\r\nif-");
         assert!(!bench.server.seen().iter().any(conditional));
-        bench.litter();
+        bench.assert_no_litter();
 
         // It goes on from there, and a plain run sends nothing.
         let seen = bench.asked().len();
@@ -321,13 +277,13 @@ fn all_records_of_an_item_are_replaced_together_in_each_form() {
 
 #[test]
 fn only_items_that_are_old_enough_are_asked_and_all_of_each() {
-    let mut bench = Bench::new(
+    let bench = Bench::new(
         &["a", "b"],
         ITEMS,
         "out.ndjson",
         "[update]\nolder_than = \"1h\"",
-    );
-    bench.parts = true;
+    )
+    .in_parts();
     bench.has("a", &[1; 23]);
     bench.has("b", &[]);
     bench.run(&[], 0);
@@ -341,18 +297,14 @@ fn only_items_that_are_old_enough_are_asked_and_all_of_each() {
     let job = bench.place.read("job.toml").replace("\"1h\"", "\"1s\"");
     bench.place.write("job.toml", &job);
     sleep(Duration::from_millis(1_100));
-    let status = harvest().arg("status").arg(&bench.job).output().unwrap();
-    let said = String::from_utf8_lossy(&status.stdout).into_owned();
-    assert!(
-        said.contains("23 of 23 records are older than 1s"),
-        "{said}"
-    );
+    let status = bench.run(&["status"], 0);
+    assert_says(&status, &["23 of 23 records are older than 1s"]);
     bench.has("a", &[2; 3]);
     // A run of the finished job is the update.
     let output = bench.run(&[], 0);
     assert_says(&output, &["3 changed, 0 unchanged, 20 gone", "its records"]);
     assert_eq!(bench.asked().len() - asked, 2);
-    assert_eq!(bench.place.lines("out.ndjson"), bench.elements("a"));
+    assert_eq!(bench.lines(), bench.elements("a"));
 }
 
 /// The header row is written by the first record, which may be the second item's, or an update's.
@@ -362,7 +314,9 @@ fn csv_rows_are_replaced_also_where_the_first_item_has_none() {
         let mut bench = Bench::new(&["a", "b", "c"], ITEMS, "out.csv", columns);
         let header = if columns.is_empty() { "id,v" } else { "v,id" };
         for parts in [false, true] {
-            bench.parts = parts;
+            if parts {
+                bench = bench.in_parts();
+            }
             let rows = |ids: &[(&str, usize, u32)]| -> Vec<String> {
                 let rows = ids.iter().flat_map(|&(id, count, v)| {
                     (0..count).map(move |n| match columns {
@@ -399,7 +353,7 @@ fn csv_rows_are_replaced_also_where_the_first_item_has_none() {
             bench.has("c", &[1]);
             bench.run(&["--update"], 0);
             assert_eq!(bench.place.lines("out.csv"), rows(&[("c", 1, 1)]));
-            bench.litter();
+            bench.assert_no_litter();
         }
     }
 }
@@ -408,8 +362,7 @@ fn csv_rows_are_replaced_also_where_the_first_item_has_none() {
 #[test]
 fn an_item_that_failed_in_its_midst_keeps_a_trail_that_retry_goes_on_with() {
     for (page, from, versions) in [(1, 7, 1), (4, 4, 2)] {
-        let mut bench = Bench::new(&["a", "b"], ITEMS, "out.ndjson", "");
-        bench.parts = true;
+        let bench = Bench::new(&["a", "b"], ITEMS, "out.ndjson", "").in_parts();
         bench.has("a", &[1; 50]);
         bench.has("b", &[1; 8]);
         bench.fails("a", 7, DOWN);
@@ -431,11 +384,10 @@ fn an_item_that_failed_in_its_midst_keeps_a_trail_that_retry_goes_on_with() {
             bench.failed(),
             [("a".to_owned(), "server_error".to_owned())]
         );
-        let status = harvest().arg("status").arg(&bench.job).output().unwrap();
-        let said = String::from_utf8_lossy(&status.stdout).into_owned();
-        let told = format!("in part    1 items, with {} records so far", from * 5);
-        assert!(said.contains(&told), "{said}");
-        bench.litter();
+        let status = bench.run(&["status"], 0);
+        let part = format!("in part    1 items, with {} records so far", from * 5);
+        assert_says(&status, &[&part]);
+        bench.assert_no_litter();
 
         bench.has("a", &[versions; 50]);
         let asked = bench.asked().len();
@@ -446,24 +398,22 @@ fn an_item_that_failed_in_its_midst_keeps_a_trail_that_retry_goes_on_with() {
         bench.has("a", &[3; 7]);
         bench.run(&["--update"], 0);
         assert_eq!(bench.found()["a"].0, bench.elements("a"));
-        assert_eq!(bench.place.lines("out.ndjson").len(), 15);
+        assert_eq!(bench.lines().len(), 15);
     }
 }
 
 /// What is there only in part is told each time, also by updates.
 #[test]
 fn a_part_of_an_item_that_left_the_list_stays_and_is_told() {
-    let mut bench = Bench::new(&["a", "b"], ITEMS, "out.ndjson", "");
-    bench.parts = true;
+    let bench = Bench::new(&["a", "b"], ITEMS, "out.ndjson", "").in_parts();
     bench.has("a", &[1; 25_000]);
     bench.has("b", &[1; 8]);
-    let mut child = bench.command(&[]).stderr(Stdio::null()).spawn().unwrap();
-    child::until(|| {
-        let status = harvest().arg("status").arg(&bench.job).output().unwrap();
+    let run = bench.start(&[]);
+    until(|| {
+        let status = bench.run(&["status"], 0);
         String::from_utf8_lossy(&status.stdout).contains("in part    1 items")
     });
-    child.kill().unwrap();
-    child.wait().unwrap();
+    kill(run);
     bench.list(&["b", "c"]);
     bench.has("b", &[2; 9]);
     bench.has("c", &[1; 2]);
@@ -490,7 +440,7 @@ fn a_part_of_an_item_that_left_the_list_stays_and_is_told() {
 /// Pages that are not there any more, of nearly every item: no record is at stake, and none leaves.
 #[test]
 fn later_pages_that_are_gone_take_no_record_away_and_first_ones_stop_the_update() {
-    let ids: Vec<String> = (0..150).map(|n| format!("i{n}")).collect();
+    let ids = names(150);
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let bench = Bench::new(&ids, ITEMS, "out.ndjson", "");
     for id in &ids {
@@ -574,8 +524,7 @@ fn a_kill_at_each_step_leaves_the_old_output_or_the_new_one() {
         ("update: in place", 0),
     ];
     for (step, passes) in steps {
-        let mut bench = Bench::new(&["a", "b", "c", "d", "e", "f"], ITEMS, "out.ndjson", "");
-        bench.parts = true;
+        let bench = Bench::new(&["a", "b", "c", "d", "e", "f"], ITEMS, "out.ndjson", "").in_parts();
         for id in ["a", "b", "c", "d", "e"] {
             bench.has(id, &[1; 33]);
         }
@@ -583,7 +532,7 @@ fn a_kill_at_each_step_leaves_the_old_output_or_the_new_one() {
         // Of this one, a part is there.
         bench.fails("e", 5, DOWN);
         bench.run(&[], 3);
-        let old = bench.place.lines("out.ndjson");
+        let old = bench.lines();
         bench.has("b", &[2; 12]);
         bench.has("c", &[1; 40]);
         bench.fails("d", 0, GONE);
@@ -600,14 +549,13 @@ fn a_kill_at_each_step_leaves_the_old_output_or_the_new_one() {
             id != "e" || n.parse::<u32>().unwrap() < 20
         });
         let whole = |when: &str| {
-            let found = bench.place.lines("out.ndjson");
+            let found = bench.lines();
             assert!(
                 found == old || found == new,
                 "{step}, {when}: neither the old output nor the new one:\n{found:#?}"
             );
         };
-        let sign = bench.place.path("sign");
-        let killed = child::killed_at(bench.command(&["--update"]), step, passes, &sign);
+        let killed = bench.killed_at(&["--update"], step, passes);
         assert!(killed, "{step} is never reached");
         whole("killed");
         // A run finds the files as the kill left them. It would fetch what the
@@ -617,11 +565,11 @@ fn a_kill_at_each_step_leaves_the_old_output_or_the_new_one() {
         whole("run again");
         bench.list(&["a", "b", "c", "d", "e", "f", "g"]);
         bench.run(&["--update"], 3);
-        assert_eq!(bench.place.lines("out.ndjson"), new, "{step}");
+        assert_eq!(bench.lines(), new, "{step}");
         let failed = bench.failed();
         let failed: Vec<&str> = failed.iter().map(|(id, _)| id.as_str()).collect();
         assert_eq!(failed, ["d", "e"], "{step}");
-        bench.litter();
+        bench.assert_no_litter();
         // Everything is known of everything, and the trail goes on.
         for id in ["d", "e", "f"] {
             bench.heals(id);
@@ -645,16 +593,15 @@ fn kills_at_random_leave_each_element_once() {
     let mut midst = 0;
     for seed in 0..3u64 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let ids: Vec<String> = (0..40).map(|n| format!("i{n}")).collect();
+        let ids = names(40);
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-        let mut bench = Bench::new(&ids, ITEMS, "out.ndjson", "");
-        bench.parts = true;
+        let bench = Bench::new(&ids, ITEMS, "out.ndjson", "").in_parts();
         let length = |n: usize| [0, 3, 11, 38, 120][n % 5];
         for (n, id) in ids.iter().enumerate() {
             bench.has(id, &vec![1; length(n)]);
         }
         bench.run(&[], 0);
-        bench.delay.store(15, Ordering::SeqCst);
+        bench.delay(15);
         let old = bench.place.read("out.ndjson");
         // Each has another length now, and another version.
         for (n, id) in ids.iter().enumerate() {
@@ -663,20 +610,14 @@ fn kills_at_random_leave_each_element_once() {
         let mut ended = false;
         for _ in 0..10 {
             let before = bench.asked().len();
-            let mut child = bench
-                .command(&["--update", "--concurrency", "3"])
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            let deadline = Instant::now() + Duration::from_secs(30);
-            while bench.asked().len() < before + 5 && child.try_wait().unwrap().is_none() {
-                assert!(Instant::now() < deadline, "it sends nothing");
-                sleep(Duration::from_millis(1));
-            }
+            let mut child = bench.start(&["--update", "--concurrency", "3"]);
+            until(|| {
+                ended = child.try_wait().unwrap().is_some();
+                ended || bench.asked().len() >= before + 5
+            });
             sleep(Duration::from_micros(random.u64(0..250_000)));
             ended = child.try_wait().unwrap().is_some();
-            child.kill().unwrap();
-            child.wait().unwrap();
+            kill(child);
             if ended {
                 break;
             }
@@ -685,7 +626,7 @@ fn kills_at_random_leave_each_element_once() {
             let again = bench.asked()[before..].iter().any(|asked| asked.page > 0);
             midst += u32::from(again);
         }
-        bench.delay.store(0, Ordering::SeqCst);
+        bench.delay(0);
         if !ended {
             bench.run(&["--update"], 0);
         }
@@ -695,7 +636,7 @@ fn kills_at_random_leave_each_element_once() {
             assert_eq!(elements, bench.elements(id), "seed {seed}: {id}");
         }
         assert!(found.is_empty(), "{found:?}");
-        bench.litter();
+        bench.assert_no_litter();
         // And once more: nothing of it is unknown.
         bench.has("i0", &[3; 2]);
         bench.run(&["--update"], 0);
@@ -707,27 +648,21 @@ fn kills_at_random_leave_each_element_once() {
 /// A long item's update that is killed goes on after the last part that was committed.
 #[test]
 fn an_update_goes_on_in_the_midst_of_a_long_item() {
-    let mut bench = Bench::new(&["a"], ITEMS, "out.ndjson", "");
-    bench.parts = true;
+    let bench = Bench::new(&["a"], ITEMS, "out.ndjson", "").in_parts();
     bench.has("a", &[1; 1_000]);
     bench.run(&[], 0);
     bench.has("a", &[2; 900]);
-    bench.delay.store(8, Ordering::SeqCst);
+    bench.delay(8);
     let before = bench.asked().len();
-    let mut child = bench
-        .command(&["--update"])
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    child::until(|| bench.asked().len() > before + 60);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    bench.delay.store(0, Ordering::SeqCst);
+    let run = bench.start(&["--update"]);
+    until(|| bench.asked().len() > before + 60);
+    kill(run);
+    bench.delay(0);
     let again = bench.asked().len();
     bench.run(&["--update"], 0);
     assert!(bench.asked()[again].page > 20, "it began anew");
     assert!(bench.asked().len() - before < 180 + 60);
-    assert_eq!(bench.place.lines("out.ndjson"), bench.elements("a"));
+    assert_eq!(bench.lines(), bench.elements("a"));
 }
 
 /// The same answers again are no news, though they are asked for whole.
@@ -740,9 +675,9 @@ fn pages_that_have_not_changed_leave_the_output_as_it_is() {
     bench.has("b", &[1; 3]);
     bench.run(&[], 0);
     let file = || fs::metadata(bench.place.path("out.ndjson")).unwrap().ino();
-    let (before, lines) = (file(), bench.place.lines("out.ndjson"));
+    let (before, lines) = (file(), bench.lines());
     bench.run(&["--update"], 0);
-    assert_eq!((file(), bench.place.lines("out.ndjson")), (before, lines));
+    assert_eq!((file(), bench.lines()), (before, lines));
     bench.has("b", &[1, 2, 1]);
     bench.run(&["--update"], 0);
     assert_ne!(file(), before);
@@ -753,19 +688,16 @@ fn pages_that_have_not_changed_leave_the_output_as_it_is() {
 /// It is the API's trouble then, and the listing is all that there is.
 #[test]
 fn a_plain_listing_that_is_not_found_keeps_its_records() {
-    let mut bench = Bench::new(&["only"], ITEMS, "out.ndjson", "");
-    let text = fs::read_to_string(&bench.job).unwrap();
-    let text = text.replace("[ids]\nfile = \"ids.txt\"\n", "");
-    bench.job = bench
-        .place
-        .write("listing.toml", &text.replace("{id}", "only"));
+    let bench = Bench::new(&["only"], ITEMS, "out.ndjson", "");
+    bench.edit("[ids]\nfile = \"ids.txt\"\n", "");
+    bench.edit("{id}", "only");
     bench.has("only", &[1; 12]);
     bench.run(&[], 0);
-    let lines = bench.place.lines("out.ndjson");
+    let lines = bench.lines();
     assert_eq!(lines.len(), 12);
     bench.fails("only", 0, GONE);
     bench.run(&["--update"], 3);
-    assert_eq!(bench.place.lines("out.ndjson"), lines);
+    assert_eq!(bench.lines(), lines);
     bench.has("only", &[2; 3]);
     bench.run(&["--update"], 0);
     assert_eq!(bench.found()["only"].0, bench.elements("only"));

@@ -739,3 +739,113 @@ fn a_diagnostic_does_not_show_the_secret_beside_it() {
     );
     assert_hidden(&output, &place, ["credential-of-the-test"]);
 }
+
+/// A URL that is none is a mistake like any other: user and password in it are not shown.
+#[test]
+fn a_url_that_does_not_parse_shows_no_password() {
+    const WRONG: [&str; 12] = [
+        "https://user:hunt/er2pass9@api.example.invalid/v1",
+        "https://user:hunt er2pass9@api.example.invalid/v1",
+        "https://us er:hunt?er2pass9@api.example.invalid/v1",
+        "https://user:hunt#er2pass9@api.example.invalid/v1",
+        "https://user:hunt@er2pass9@api.example.invalid/v1",
+        "https//user:hunter2pass9@api.example.invalid/v1",
+        "https:/user:hunter2pass9@api.example.invalid/v1",
+        "https:user:hunter2pass9@api.example.invalid/v1",
+        "https:\\\\user:hunter2pass9@api.example.invalid/v1",
+        "user:hunter2pass9@api.example.invalid/v1",
+        "//user:hunter2pass9@api.example.invalid/v1",
+        "htps://user:hunter2pass9@api.example.invalid/v1",
+    ];
+    let grant = "type = \"client_credentials\"\nclient_id = \"i\"\nclient_secret = \"s3cr3t\"\n";
+    let login = "type = \"login\"\njson = { a = \"b\" }\ntoken_path = \"$.t\"\n";
+    let code = "type = \"authorization_code\"\nclient_id = \"i\"\nredirect_port = 1\n";
+    let device = "type = \"device_code\"\nclient_id = \"i\"\n";
+    let good = "https://api.example.invalid";
+    for wrong in WRONG {
+        for (request, auth) in [
+            (format!("url = \"{wrong}/{{id}}\""), String::new()),
+            (
+                format!("url = \"{good}/{{id}}\""),
+                format!("{grant}token_url = \"{wrong}\""),
+            ),
+            (
+                format!("url = \"{good}/{{id}}\""),
+                format!("{grant}issuer = \"{wrong}\""),
+            ),
+            (
+                format!("url = \"{good}/{{id}}\""),
+                format!("{login}login_url = \"{wrong}\""),
+            ),
+            (
+                format!("url = \"{good}/{{id}}\""),
+                format!("{code}token_url = \"{good}\"\nauthorization_url = \"{wrong}\""),
+            ),
+            (
+                format!("url = \"{good}/{{id}}\""),
+                format!("{device}token_url = \"{good}\"\ndevice_authorization_url = \"{wrong}\""),
+            ),
+            // Beside another mistake, and in a file that is no TOML.
+            (
+                format!("url = \"{wrong}/{{id}}\"\nmethod = \"PUT\""),
+                String::new(),
+            ),
+            (
+                format!("url = \"{wrong}/{{id}}\"\nmethod = PUT"),
+                String::new(),
+            ),
+            (
+                format!(
+                    "url = \"{good}/?ids={{ids}}\"\n[request.batch]\nsize = 2\nitems = \"$\"\n\
+                     match = \"position\"\nsingle = \"{wrong}/{{id}}\""
+                ),
+                String::new(),
+            ),
+        ] {
+            let place = Place::new();
+            let auth = match auth.as_str() {
+                "" => String::new(),
+                auth => format!("[auth]\n{auth}\n"),
+            };
+            let job = place.write(
+                "job.toml",
+                &format!(
+                    "[ids]\nlist = [\"a\"]\n[request]\n{request}\n{auth}[output]\npath = \"out.ndjson\"\n"
+                ),
+            );
+            for words in [&["run"][..], &["check"]] {
+                let output = harvest().args(words).arg(&job).output().unwrap();
+                assert_exit(&output, 2);
+                assert_hidden(&output, &place, ["hunter", "er2pass"]);
+            }
+        }
+    }
+}
+
+/// A server that makes its ETag of the key: it is not kept.
+#[test]
+fn a_validator_that_has_a_credential_is_kept_in_no_file() {
+    let key = "credential-of-the-test";
+    let encoded: String = key.bytes().map(|b| format!("%{b:02x}")).collect();
+    let base64 = BASE64_STANDARD.encode(key);
+    let pair = BASE64_STANDARD.encode(format!("user:{key}"));
+    for tag in [key, &encoded, &base64, &pair] {
+        for name in ["ETag", "Last-Modified"] {
+            let header = format!("{name}: \"{tag}\"\r\n");
+            let api = Raw::start(move |_, _| answer("200 OK", &header, "{\"id\":\"a\"}"));
+            let place = Place::new();
+            let job = place.write(
+                "job.toml",
+                &format!(
+                    "[ids]\nlist = [\"a\"]\n[request]\nurl = \"{}/{{id}}\"\n[auth]\ntype = \"bearer\"\n\
+                     token = \"{key}\"\n[output]\npath = \"out.ndjson\"\n",
+                    api.base()
+                ),
+            );
+            let output = harvest().arg(&job).output().unwrap();
+            assert_exit(&output, 0);
+            assert!(place.path("out.ndjson.versions").exists());
+            assert_hidden(&output, &place, [tag]);
+        }
+    }
+}

@@ -3,10 +3,8 @@
 //! a job for ever.
 
 use crate::raw::{Raw, Reply, answer, ok};
-use crate::support::{Place, assert_exit, harvest, told, track_id};
+use crate::support::{Bench, assert_says, told, track_id};
 use std::collections::HashSet;
-use std::path::PathBuf;
-use std::process::Output;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,86 +12,34 @@ use std::time::Duration;
 type Rule = dyn Fn(usize) -> Reply + Send + Sync;
 
 /// A server that answers by a rule, which can be changed, and a job of many items.
-struct Scene {
-    place: Place,
-    server: Raw,
-    rule: Arc<Mutex<Arc<Rule>>>,
-    job: PathBuf,
-}
+type Scene = Bench<Raw<Mutex<Arc<Rule>>>>;
 
-const BEARER: &str = "[auth]\ntype = \"bearer\"\ntoken = \"k3y\"";
+const BEARER: &str = "type = \"bearer\"\ntoken = \"k3y\"";
 
 impl Scene {
-    fn new(count: usize, limits: &str, more: &str) -> Scene {
-        let rule: Arc<Mutex<Arc<Rule>>> = Arc::new(Mutex::new(Arc::new(good)));
-        let ruled = Arc::clone(&rule);
-        let server = Raw::start(move |request, _| {
-            let rule = Arc::clone(&ruled.lock().unwrap());
+    fn new(count: usize, limits: &str) -> Scene {
+        let rule: Arc<Rule> = Arc::new(good);
+        let server = Raw::sharing(Mutex::new(rule), |rule, request, _| {
+            let rule = Arc::clone(&rule.lock().unwrap());
             rule(number(request.last()))
         });
-        let place = Place::new();
-        let retry = if more.contains("[retry]") {
-            ""
-        } else {
-            "[retry]\nattempts = 3\nbackoff = \"1ms..20ms\"\n"
-        };
-        let job = place.write(
-            "job.toml",
-            &format!(
-                "[ids]\nfile = \"ids.txt\"\n[request]\nurl = \"{}/items/{{id}}\"\n\
-                 [limits]\nrate = \"unlimited\"\n{limits}\n{more}\n{retry}\
-                 [output]\npath = \"out.ndjson\"\n",
-                server.base()
-            ),
-        );
-        let scene = Scene {
-            place,
-            server,
-            rule,
-            job,
-        };
-        scene.list(count);
-        scene
+        Bench::of(server, "/items/{id}")
+            .ids((0..count).map(track_id))
+            .with("limits", &format!("rate = \"unlimited\"\n{limits}"))
+            .with("retry", "attempts = 3\nbackoff = \"1ms..20ms\"")
     }
 
-    fn list(&self, count: usize) {
-        let ids: Vec<String> = (0..count).map(track_id).collect();
-        self.place.write("ids.txt", &(ids.join("\n") + "\n"));
+    /// Another list, of the first so many.
+    fn lists(self, count: usize) -> Scene {
+        self.ids((0..count).map(track_id))
     }
 
     fn answers(&self, rule: impl Fn(usize) -> Reply + Send + Sync + 'static) {
-        *self.rule.lock().unwrap() = Arc::new(rule);
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        harvest().arg(&self.job).args(arguments).output().unwrap()
-    }
-
-    fn retry(&self, arguments: &[&str]) -> Output {
-        harvest()
-            .arg("retry")
-            .arg(&self.job)
-            .args(arguments)
-            .output()
-            .unwrap()
+        *self.server.state.lock().unwrap() = Arc::new(rule);
     }
 
     fn asked(&self) -> usize {
         self.server.seen().len()
-    }
-
-    /// Lines of the output, and of the failures file.
-    fn fates(&self) -> (usize, usize) {
-        (
-            self.place.lines("out.ndjson").len(),
-            self.place.lines("out.ndjson.failed.ndjson").len(),
-        )
-    }
-
-    fn assert_exactly_once(&self, count: usize) {
-        let ids: Vec<String> = (0..count).map(track_id).collect();
-        self.place
-            .assert_exactly_once("out.ndjson", ids.iter().map(String::as_str));
     }
 }
 
@@ -116,18 +62,10 @@ fn late(mut reply: Reply, millis: u64) -> Reply {
     reply
 }
 
-#[track_caller]
-fn assert_says(output: &Output, words: &[&str]) {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    for word in words {
-        assert!(stderr.contains(word), "no {word:?} in:\n{}", told(output));
-    }
-}
-
 /// What was let through before the key was revoked says nothing about it afterwards.
 #[test]
 fn answers_that_were_on_their_way_release_no_refusals() {
-    let scene = Scene::new(100, "concurrency = 8", BEARER);
+    let scene = Scene::new(100, "concurrency = 8").with("auth", BEARER);
     let revoked = AtomicBool::new(false);
     scene.answers(move |n| {
         revoked.fetch_or(n >= 50, Ordering::SeqCst);
@@ -137,16 +75,15 @@ fn answers_that_were_on_their_way_release_no_refusals() {
             _ => good(n),
         }
     });
-    let output = scene.run(&[]);
-    assert_exit(&output, 1);
+    let output = scene.run(&[], 1);
     assert_says(
         &output,
         &["the API refused the credentials", "correct [auth]"],
     );
-    assert_eq!(scene.fates(), (50, 0), "{}", told(&output));
+    assert_eq!(scene.counts(), (50, 0), "{}", told(&output));
     scene.answers(good);
-    assert_exit(&scene.run(&[]), 0);
-    scene.assert_exactly_once(100);
+    scene.run(&[], 0);
+    scene.assert_exactly_once();
 }
 
 /// What failed before for reasons of its own may fail so again: the healed ones behind it have their turn.
@@ -157,25 +94,22 @@ fn a_retry_is_not_stopped_by_the_items_own_old_failures() {
         ("422 Unprocessable", "quarantine = \"off\""),
         ("401 Unauthorized", "quarantine = \"off\""),
     ] {
-        let scene = Scene::new(160, limits, BEARER);
+        let scene = Scene::new(160, limits).with("auth", BEARER);
         // One that is well comes now and then, so that none of it is the key's fault.
         scene.answers(move |n| if n % 2 == 0 { good(n) } else { no(status) });
-        let first = scene.run(&["--concurrency", "1"]);
-        assert_exit(&first, 3);
-        assert_eq!(scene.fates(), (80, 80), "{}", told(&first));
+        let first = scene.run(&["--concurrency", "1"], 3);
+        assert_eq!(scene.counts(), (80, 80), "{}", told(&first));
         // From here on with a quarantine, which is not part of what the records depend on.
-        let job = std::fs::read_to_string(&scene.job).unwrap();
-        std::fs::write(&scene.job, job.replace("\"off\"", "\"20/22\"")).unwrap();
+        scene.edit("\"off\"", "\"20/22\"");
         scene.answers(move |n| match n {
             0..100 if n % 2 == 1 => no(status),
             _ => good(n),
         });
         let asked = scene.asked();
-        let output = scene.retry(&[]);
-        assert_exit(&output, 3);
-        assert_eq!(scene.fates(), (110, 50), "{}", told(&output));
+        let output = scene.run(&["retry"], 3);
+        assert_eq!(scene.counts(), (110, 50), "{}", told(&output));
         assert_eq!(scene.asked() - asked, 80);
-        scene.assert_exactly_once(160);
+        scene.assert_exactly_once();
     }
 }
 
@@ -188,22 +122,17 @@ fn a_resumed_run_passes_items_that_are_forbidden() {
     };
     // Once with an item that is known to be good, once without quarantine (and with POST: nothing to ask for).
     for (limits, method) in [("", "GET"), ("quarantine = \"off\"", "POST")] {
-        let scene = Scene::new(50, limits, BEARER);
-        let job = std::fs::read_to_string(&scene.job).unwrap();
-        std::fs::write(
-            &scene.job,
-            job.replace("[limits]", &format!("method = \"{method}\"\n[limits]")),
-        )
-        .unwrap();
+        let scene = Scene::new(50, limits)
+            .with("auth", BEARER)
+            .with("request", &format!("method = \"{method}\""));
         scene.answers(rule);
-        assert_exit(&scene.run(&[]), 0);
-        scene.list(150);
+        scene.run(&[], 0);
+        let scene = scene.lists(150);
         let asked = scene.asked();
-        let output = scene.run(&[]);
-        assert_exit(&output, 3);
-        assert_eq!(scene.fates(), (90, 60), "{}", told(&output));
+        let output = scene.run(&[], 3);
+        assert_eq!(scene.counts(), (90, 60), "{}", told(&output));
         assert!(scene.asked() - asked <= 100 + 1);
-        scene.assert_exactly_once(150);
+        scene.assert_exactly_once();
     }
 }
 
@@ -217,24 +146,19 @@ fn credentials_that_die_between_runs_burn_no_item() {
         ("403 Forbidden", 15, "POST"),
         ("403 Forbidden", 40, "GET"),
     ] {
-        let scene = Scene::new(100 - left, "", BEARER);
-        let job = std::fs::read_to_string(&scene.job).unwrap();
-        std::fs::write(
-            &scene.job,
-            job.replace("[limits]", &format!("method = \"{method}\"\n[limits]")),
-        )
-        .unwrap();
-        assert_exit(&scene.run(&[]), 0);
-        scene.list(100);
+        let scene = Scene::new(100 - left, "")
+            .with("auth", BEARER)
+            .with("request", &format!("method = \"{method}\""));
+        scene.run(&[], 0);
+        let scene = scene.lists(100);
         scene.answers(move |_| no(status));
-        let output = scene.run(&[]);
-        assert_exit(&output, 1);
+        let output = scene.run(&[], 1);
         let code = status.split(' ').next().unwrap();
         assert_says(&output, &["the API refused the credentials", code]);
-        assert_eq!(scene.fates(), (100 - left, 0), "{}", told(&output));
+        assert_eq!(scene.counts(), (100 - left, 0), "{}", told(&output));
         scene.answers(good);
-        assert_exit(&scene.run(&[]), 0);
-        scene.assert_exactly_once(100);
+        scene.run(&[], 0);
+        scene.assert_exactly_once();
     }
 }
 
@@ -245,21 +169,19 @@ fn an_outage_at_the_end_burns_nothing_though_an_item_failed_before() {
         7 => no("404 Not Found"),
         _ => good(n),
     };
-    let scene = Scene::new(100, "max_wait = \"2s\"", "");
+    let scene = Scene::new(100, "max_wait = \"2s\"");
     scene.answers(sick);
-    assert_exit(&scene.run(&["--limit", "95"]), 3);
+    scene.run(&["--limit", "95"], 3);
     scene.answers(|_| no("503 Service Unavailable"));
-    let output = scene.run(&[]);
-    assert_exit(&output, 75);
-    assert_eq!(scene.fates(), (94, 1), "{}", told(&output));
+    let output = scene.run(&[], 75);
+    assert_eq!(scene.counts(), (94, 1), "{}", told(&output));
     // And what failed before is not burnt anew by a retry, when it gets what all get.
     let lines = scene.place.read("out.ndjson.failed.ndjson");
-    let output = scene.retry(&[]);
-    assert_exit(&output, 75);
+    scene.run(&["retry"], 75);
     assert_eq!(scene.place.read("out.ndjson.failed.ndjson"), lines);
     scene.answers(sick);
-    assert_exit(&scene.run(&[]), 3);
-    scene.assert_exactly_once(100);
+    scene.run(&[], 3);
+    scene.assert_exactly_once();
 }
 
 /// The item that is known to be good is kept with what is done, and no list has to have it: not one
@@ -271,27 +193,24 @@ fn what_was_good_in_an_earlier_run_is_asked_whatever_is_listed_now() {
         _ => good(n),
     };
     for (status, code) in [("503 Service Unavailable", 75), ("403 Forbidden", 1)] {
-        let scene = Scene::new(95, "max_wait = \"2s\"", BEARER);
+        let scene = Scene::new(95, "max_wait = \"2s\"").with("auth", BEARER);
         scene.answers(sick);
-        assert_exit(&scene.run(&[]), 3);
-        let new: Vec<String> = (95..100).map(track_id).collect();
-        scene.place.write("ids.txt", &(new.join("\n") + "\n"));
+        scene.run(&[], 3);
+        scene.list((95..100).map(track_id));
         scene.answers(move |_| no(status));
         let asked = scene.asked();
-        let output = scene.run(&[]);
-        assert_exit(&output, code);
-        assert_eq!(scene.fates(), (94, 1), "{}", told(&output));
+        let output = scene.run(&[], code);
+        assert_eq!(scene.counts(), (94, 1), "{}", told(&output));
         // One of those that have their record, and always the same.
-        let old: HashSet<String> = scene.server.seen()[asked..]
+        let old: HashSet<usize> = scene.server.seen()[asked..]
             .iter()
-            .map(|request| request.last().to_owned())
-            .filter(|id| number(id) < 95)
+            .map(|request| number(request.last()))
+            .filter(|&id| id < 95)
             .collect();
         assert_eq!(old.len(), 1, "{old:?}");
-        assert_ne!(number(old.iter().next().unwrap()), 7);
+        assert!(!old.contains(&7));
         scene.answers(sick);
-        assert_exit(&scene.run(&[]), 3);
-        scene.list(100);
-        scene.assert_exactly_once(100);
+        scene.run(&[], 3);
+        scene.lists(100).assert_exactly_once();
     }
 }

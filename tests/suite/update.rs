@@ -1,18 +1,18 @@
 //! `--update` and `[update]`: asking again for what is there, with the
 //! validators of before, and a new output in the old one's place.
 
-use crate::child;
-use crate::raw;
-use crate::raw::{Raw, Reply, answer, ok};
-use crate::support::{Api, Place, assert_exit, harvest, told, track_id};
+use crate::child::{end, kill, until};
+use crate::raw::{self, Raw, Reply, answer, ok};
+use crate::support::{self, assert_says, told, track_id};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::path::Path;
+use std::process::Output;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What the server has to say of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,17 +22,16 @@ enum Now {
     Down,
 }
 
+#[derive(Default)]
+struct Items {
+    now: Mutex<BTreeMap<String, Now>>,
+    /// Bodies of records that were sent.
+    bodies: AtomicU64,
+}
+
 /// A server whose items have versions, with an ETag for each and, for every
 /// second one, a date.
-struct Bench {
-    place: Place,
-    server: Raw,
-    items: Arc<Mutex<BTreeMap<String, Now>>>,
-    /// Bodies of records that were sent.
-    bodies: Arc<Mutex<u64>>,
-    job: PathBuf,
-    ids: Vec<String>,
-}
+type Bench = support::Bench<Raw<Items>>;
 
 fn etag(id: &str, version: u32) -> String {
     format!("W/\"{id}-{version}\"")
@@ -60,111 +59,70 @@ fn validators(id: &str, version: u32) -> String {
 }
 
 impl Bench {
-    fn new(count: usize, output: &str, more: &str) -> Bench {
-        let items: Arc<Mutex<BTreeMap<String, Now>>> = Arc::default();
-        let bodies: Arc<Mutex<u64>> = Arc::default();
-        let server = {
-            let (items, bodies) = (Arc::clone(&items), Arc::clone(&bodies));
-            Raw::start(move |request, _| {
-                let id = request.last();
-                let now = items.lock().unwrap().get(id).copied();
-                match now.unwrap_or(Now::Version(1)) {
-                    Now::Gone => answer("404 Not Found", "", "{}"),
-                    Now::Down => answer("500 Internal Server Error", "", "{}"),
-                    Now::Version(version) => {
-                        let headers = validators(id, version);
-                        let known = request.header("if-none-match") == Some(&etag(id, version))
-                            || request.header("if-modified-since") == Some(&date(version));
-                        if known && !headers.is_empty() && request.method == "GET" {
-                            return answer("304 Not Modified", &headers, "");
-                        }
-                        *bodies.lock().unwrap() += 1;
-                        versioned(id, version, &headers)
+    fn new(count: usize, output: &'static str, more: &str) -> Bench {
+        let server = Raw::sharing(Items::default(), |items, request, _| {
+            let id = request.last();
+            let now = items.now.lock().unwrap().get(id).copied();
+            match now.unwrap_or(Now::Version(1)) {
+                Now::Gone => answer("404 Not Found", "", "{}"),
+                Now::Down => answer("500 Internal Server Error", "", "{}"),
+                Now::Version(version) => {
+                    let headers = validators(id, version);
+                    let known = request.header("if-none-match") == Some(&etag(id, version))
+                        || request.header("if-modified-since") == Some(&date(version));
+                    if known && !headers.is_empty() && request.method == "GET" {
+                        return answer("304 Not Modified", &headers, "");
                     }
+                    items.bodies.fetch_add(1, Ordering::SeqCst);
+                    versioned(id, version, &headers)
                 }
-            })
-        };
-        let place = Place::new();
-        let ids: Vec<String> = (0..count).map(track_id).collect();
-        let bench = Bench {
-            job: place.path("job.toml"),
-            place,
-            server,
-            items,
-            bodies,
-            ids,
-        };
-        bench.list(&bench.ids);
-        bench.write_job(output, more);
+            }
+        });
+        let bench = Bench::of(server, "/items/{id}")
+            .ids((0..count).map(track_id))
+            .output(output)
+            .with("limits", "rate = \"unlimited\"\nconcurrency = 4")
+            .with("retry", "attempts = 1")
+            .with("checkpoint", "every = \"100ms\"");
+        let path = format!("path = \"{output}\"\n");
+        bench.edit(&path, &format!("{path}{more}"));
         bench
     }
 
-    fn write_job(&self, output: &str, more: &str) {
-        let base = self.server.base();
-        self.place.write(
-            "job.toml",
-            &format!(
-                "[ids]\nfile = \"ids.txt\"\n[request]\nurl = \"{base}/items/{{id}}\"\n\
-                 [limits]\nrate = \"unlimited\"\nconcurrency = 4\n[retry]\nattempts = 1\n\
-                 [checkpoint]\nevery = \"100ms\"\n[output]\npath = \"{output}\"\n{more}\n",
-            ),
-        );
-    }
-
-    fn list(&self, ids: &[String]) {
-        self.place.write("ids.txt", &(ids.join("\n") + "\n"));
-    }
-
     fn set(&self, id: &str, now: Now) {
-        self.items.lock().unwrap().insert(id.to_owned(), now);
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = harvest();
-        command.arg(&self.job).args(arguments);
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
+        self.server
+            .state
+            .now
+            .lock()
+            .unwrap()
+            .insert(id.to_owned(), now);
     }
 
     /// Requests and bodies since the last time.
     fn sent(&self) -> (usize, u64) {
         let requests = self.server.seen().len();
-        let bodies = *self.bodies.lock().unwrap();
-        (requests, bodies)
+        (requests, self.server.state.bodies.load(Ordering::SeqCst))
     }
 
     /// What the run sends, and how many bodies come.
+    #[track_caller]
     fn cost(&self, arguments: &[&str], code: i32) -> (usize, u64, Output) {
         let before = self.sent();
-        let output = self.run(arguments);
-        assert_exit(&output, code);
+        let output = self.run(arguments, code);
         let after = self.sent();
         (after.0 - before.0, after.1 - before.1, output)
     }
 
-    fn records(&self, output: &str) -> BTreeMap<String, String> {
-        let lines = self.place.json_lines(output);
-        let count = lines.len();
-        let name = |line: &Value, key: &str| line[key].as_str().unwrap().to_owned();
-        let records: BTreeMap<String, String> = lines
+    /// The name of each item.
+    fn names(&self) -> BTreeMap<String, String> {
+        let lines = self.records();
+        let text = |line: &Value, key: &str| line[key].as_str().unwrap().to_owned();
+        let names: BTreeMap<String, String> = lines
             .iter()
-            .map(|line| (name(line, "id"), name(line, "name")))
+            .map(|line| (text(line, "id"), text(line, "name")))
             .collect();
-        assert_eq!(records.len(), count, "an ID is there twice");
-        records
-    }
-
-    fn litter(&self, output: &str) {
-        for entry in fs::read_dir(self.place.path(".")).unwrap() {
-            let name = entry.unwrap().file_name().into_string().unwrap();
-            let known = ["", ".checkpoint", ".failed.ndjson", ".versions"]
-                .map(|ending| format!("{output}{ending}"));
-            let left = name.starts_with(output) && !known.contains(&name);
-            assert!(!left, "{name} is left over");
-        }
+        assert_eq!(names.len(), lines.len(), "an ID is there twice");
+        names
     }
 }
 
@@ -176,14 +134,6 @@ fn versioned(id: &str, version: u32, headers: &str) -> Reply {
             &format!("Content-Type: application/json\r\n{headers}"),
             body(id, version),
         ),
-    }
-}
-
-#[track_caller]
-fn assert_says(output: &Output, words: &[&str]) {
-    let text = String::from_utf8_lossy(&output.stderr);
-    for word in words {
-        assert!(text.contains(word), "no {word:?} in\n{}", told(output));
     }
 }
 
@@ -210,7 +160,7 @@ fn what_has_not_changed_costs_no_body_and_changes_no_byte() {
         ],
     );
     assert_eq!(bench.place.read("out.ndjson"), before);
-    bench.litter("out.ndjson");
+    bench.assert_no_litter();
 
     // With only those that answer 304, nothing at all is written into the output.
     let conditional: Vec<String> = bench
@@ -248,8 +198,8 @@ fn each_record_is_the_new_one_the_old_one_or_gone() {
     let bench = Bench::new(30, "out.ndjson", "");
     bench.set(&track_id(3), Now::Gone);
     bench.set(&track_id(4), Now::Down);
-    assert_exit(&bench.run(&[]), 3);
-    let before = bench.place.lines("out.ndjson");
+    bench.run(&[], 3);
+    let before = bench.lines();
     assert_eq!(before.len(), 28);
 
     // Found now: 3. Changed: 5, 6, 9 (which has no validators). Gone: 7. Down: 8. New: 30. Not listed: 10.
@@ -276,18 +226,15 @@ fn each_record_is_the_new_one_the_old_one_or_gone() {
     );
     let mut ids = bench.ids.clone();
     ids.push(track_id(30));
-    bench
-        .place
-        .assert_exactly_once("out.ndjson", ids.iter().map(String::as_str));
+    bench.place.assert_exactly_once("out.ndjson", &ids);
     let failed: BTreeSet<String> = bench
-        .place
-        .json_lines("out.ndjson.failed.ndjson")
+        .failures()
         .iter()
         .map(|line| line["id"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(failed, BTreeSet::from([track_id(4), track_id(7)]));
     // The old lines in their places, then the new ones.
-    let after = bench.place.lines("out.ndjson");
+    let after = bench.lines();
     let expected: Vec<String> = before
         .iter()
         .filter(|line| !line.contains(&track_id(7)))
@@ -308,42 +255,34 @@ fn each_record_is_the_new_one_the_old_one_or_gone() {
     assert_eq!(requests, 30);
     // 9, 14, 19, 24, 29 have no validators; 4 and 7 have no body at all.
     assert_eq!(bodies, 5);
-    assert_eq!(bench.place.lines("out.ndjson"), after);
-    let retried = harvest().arg("retry").arg(&bench.job).output().unwrap();
-    assert_exit(&retried, 3);
-    bench.litter("out.ndjson");
+    assert_eq!(bench.lines(), after);
+    bench.run(&["retry"], 3);
+    bench.assert_no_litter();
 }
 
 /// What nearly every item gets is the server's; after it, all are asked as before it.
 #[test]
 fn after_an_outage_the_validators_are_still_known() {
     let bench = Bench::new(80, "out.ndjson", "");
-    let job = bench.place.read("job.toml");
-    let job = job
-        .replace("concurrency = 4", "concurrency = 4\nquarantine = \"20/25\"")
-        .replace("attempts = 1", "attempts = 1\nbackoff = \"10ms..100ms\"");
-    bench.place.write("job.toml", &job);
-    assert_exit(&bench.run(&[]), 0);
+    let patience = "concurrency = 4\nquarantine = \"20/25\"";
+    bench.edit("concurrency = 4", patience);
+    bench.edit("attempts = 1", "attempts = 1\nbackoff = \"10ms..100ms\"");
+    bench.run(&[], 0);
     let before = bench.place.read("out.ndjson");
     for id in &bench.ids {
         bench.set(id, Now::Down);
     }
     let bodies = bench.sent().1;
-    let mut update = bench.command(&["--update"]);
-    let child = update.stderr(Stdio::piped()).spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let update = bench.start(&["--update"]);
     // The row is full, and some probes were sent.
-    while bench.sent().0 < 80 + 25 {
-        assert!(Instant::now() < deadline, "it sends nothing");
-        sleep(Duration::from_millis(2));
-    }
+    until(|| bench.sent().0 >= 80 + 25);
     sleep(Duration::from_millis(300));
     for id in &bench.ids {
         bench.set(id, Now::Version(1));
     }
-    let output = child.wait_with_output().unwrap();
+    let output = end(update);
     // With one try each, those in flight have used theirs up.
-    let failed = bench.place.lines("out.ndjson.failed.ndjson").len() as u64;
+    let failed = bench.failures().len();
     assert!(failed <= 4, "{}", told(&output));
     assert_says(&output, &["the server is down", "0 changed"]);
     assert_eq!(bench.place.read("out.ndjson"), before);
@@ -359,7 +298,7 @@ fn an_update_and_a_retry_open_no_file_to_others() {
 
     let bench = Bench::new(10, "out.ndjson", "");
     bench.set(&track_id(3), Now::Down);
-    assert_exit(&bench.run(&[]), 3);
+    bench.run(&[], 3);
     let modes = [
         ("", 0o600),
         (".failed.ndjson", 0o640),
@@ -377,24 +316,23 @@ fn an_update_and_a_retry_open_no_file_to_others() {
     // One half of it: what it has brought so far is closed, too.
     bench.set(&track_id(1), Now::Version(2));
     bench.set(&track_id(2), Now::Down);
-    assert_exit(&bench.run(&["--update", "--limit", "4"]), 3);
+    bench.run(&["--update", "--limit", "4"], 3);
     for ending in ["", ".failed.ndjson", ".versions", ".checkpoint"] {
         let mode = mode(&format!(".updating{ending}"));
         assert_eq!(mode, 0o600, ".updating{ending}: {mode:o}");
     }
-    assert_exit(&bench.run(&["--update"]), 3);
+    bench.run(&["--update"], 3);
     assert_eq!(
-        bench.records("out.ndjson")[&track_id(1)],
+        bench.names()[&track_id(1)],
         format!("version 2 of {}", track_id(1))
     );
-    bench.litter("out.ndjson");
+    bench.assert_no_litter();
     for (ending, wanted) in modes {
         assert_eq!(mode(ending), wanted, "{ending}: {:o}", mode(ending));
     }
     // The failures file is written anew.
     bench.set(&track_id(5), Now::Gone);
-    let retried = harvest().arg("retry").arg(&bench.job).output().unwrap();
-    assert_exit(&retried, 3);
+    bench.run(&["retry"], 3);
     for (ending, wanted) in modes {
         assert_eq!(mode(ending), wanted, "{ending}: {:o}", mode(ending));
     }
@@ -407,7 +345,7 @@ fn an_update_opens_no_file_to_others_wherever_it_is_killed() {
     use std::os::unix::fs::PermissionsExt;
 
     let bench = Bench::new(10, "out.ndjson", "");
-    assert_exit(&bench.run(&[]), 0);
+    bench.run(&[], 0);
     let folder = || {
         fs::read_dir(bench.place.path("."))
             .unwrap()
@@ -438,7 +376,7 @@ fn an_update_opens_no_file_to_others_wherever_it_is_killed() {
             files += 1;
         }
         assert!(files > 3, "{place}");
-        assert_exit(&bench.run(&["--update"]), 0);
+        bench.run(&["--update"], 0);
     }
 }
 
@@ -446,7 +384,7 @@ fn an_update_opens_no_file_to_others_wherever_it_is_killed() {
 fn only_what_is_older_is_asked_again() {
     let bench = Bench::new(10, "out.ndjson", "[update]\nolder_than = \"1h\"\n");
     bench.list(&bench.ids[..6]);
-    assert_exit(&bench.run(&[]), 0);
+    bench.run(&[], 0);
     // Nothing is an hour old.
     for arguments in [&[][..], &["--update"]] {
         let (requests, _, output) = bench.cost(arguments, 0);
@@ -455,20 +393,18 @@ fn only_what_is_older_is_asked_again() {
             &output,
             &["0 of 6 records are older than 1h", "nothing to update"],
         );
-        bench.litter("out.ndjson");
+        bench.assert_no_litter();
     }
     sleep(Duration::from_millis(1_500));
     // A job that keeps itself fresh takes in new items just so.
     bench.list(&bench.ids);
     let (requests, _, _) = bench.cost(&[], 0);
     assert_eq!(requests, 4);
-    bench
-        .place
-        .assert_exactly_once("out.ndjson", bench.ids.iter().map(String::as_str));
+    bench.assert_exactly_once();
 
-    bench.write_job("out.ndjson", "[update]\nolder_than = \"1400ms\"\n");
-    let status = harvest().arg("status").arg(&bench.job).output().unwrap();
-    let check = harvest().arg("check").arg(&bench.job).output().unwrap();
+    bench.edit("\"1h\"", "\"1400ms\"");
+    let status = bench.run(&["status"], 0);
+    let check = bench.run(&["check"], 0);
     let asked = bench.server.seen().len();
     let (requests, _, output) = bench.cost(&[], 0);
     // On a busy machine the later four may have got old, too.
@@ -479,11 +415,7 @@ fn only_what_is_older_is_asked_again() {
         .collect();
     assert!(bench.ids[..6].iter().all(|id| first.contains(id)));
     for output in [status, check] {
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(
-            text.contains("of 10 records are older than 1s 400ms"),
-            "{text}"
-        );
+        assert_says(&output, &["of 10 records are older than 1s 400ms"]);
     }
 }
 
@@ -499,13 +431,13 @@ fn csv_and_envelope_lines_are_replaced_too() {
         ("out.ndjson", "record = \"envelope\"\n"),
     ] {
         let bench = Bench::new(20, output, more);
-        assert_exit(&bench.run(&[]), 0);
-        let before = bench.place.lines(output);
+        bench.run(&[], 0);
+        let before = bench.lines();
         bench.set(&track_id(5), Now::Version(2));
         bench.set(&track_id(6), Now::Gone);
         let (_, _, said) = bench.cost(&["--update"], 3);
         assert_says(&said, &["1 gone"]);
-        let after = bench.place.lines(output);
+        let after = bench.lines();
         assert_eq!(after.len(), before.len() - 1);
         // Those without validators came whole, and an envelope says when.
         let stays = |id: &str| {
@@ -522,10 +454,10 @@ fn csv_and_envelope_lines_are_replaced_too() {
             let mut rows = csv::Reader::from_path(bench.place.path(output)).unwrap();
             assert_eq!(rows.records().map(Result::unwrap).count(), 19);
         }
-        bench.litter(output);
+        bench.assert_no_litter();
         // And it goes on from there.
-        let (_, _, _) = bench.cost(&["--update"], 3);
-        assert_eq!(bench.place.lines(output).len(), after.len());
+        bench.run(&["--update"], 3);
+        assert_eq!(bench.lines().len(), after.len());
     }
 }
 
@@ -533,16 +465,16 @@ fn csv_and_envelope_lines_are_replaced_too() {
 #[test]
 fn an_update_after_a_kill_in_the_first_commit_asks_for_everything() {
     let bench = Bench::new(10, "out.ndjson", "[update]\nolder_than = \"1h\"\n");
-    assert!(killed_in(&bench, &[], "commit: versions durable", 0));
+    assert!(bench.killed_at(&[], "commit: versions durable", 0));
     assert!(
         fs::metadata(bench.place.path("out.ndjson.versions"))
             .unwrap()
             .len()
             > 17
     );
-    assert_exit(&bench.run(&["--update"]), 0);
-    assert_eq!(bench.records("out.ndjson").len(), 10);
-    bench.litter("out.ndjson");
+    bench.run(&["--update"], 0);
+    assert_eq!(bench.names().len(), 10);
+    bench.assert_no_litter();
     let (requests, _, _) = bench.cost(&["--update"], 0);
     assert_eq!(requests, 0, "all are young, and known to be");
 }
@@ -566,13 +498,7 @@ impl Whole {
 
 /// Stopped in an update at a fail point and killed there. False when it never came by.
 fn killed_at(bench: &Bench, name: &str, passes: u32) -> bool {
-    killed_in(bench, &["--update"], name, passes)
-}
-
-/// The same, in any run.
-fn killed_in(bench: &Bench, arguments: &[&str], name: &str, passes: u32) -> bool {
-    let sign = bench.place.path("sign");
-    child::killed_at(bench.command(arguments), name, passes, &sign)
+    bench.killed_at(&["--update"], name, passes)
 }
 
 #[test]
@@ -606,8 +532,8 @@ fn a_kill_at_each_step_leaves_the_old_output_or_the_new_one_and_the_same_command
     for (step, passes) in steps {
         let bench = Bench::new(40, "out.ndjson", "");
         bench.set(&track_id(3), Now::Gone);
-        assert_exit(&bench.run(&[]), 3);
-        let old = bench.place.lines("out.ndjson");
+        bench.run(&[], 3);
+        let old = bench.lines();
         change(&bench);
         let expected: Vec<String> = old
             .iter()
@@ -628,38 +554,28 @@ fn a_kill_at_each_step_leaves_the_old_output_or_the_new_one_and_the_same_command
         };
         assert!(killed_at(&bench, step, passes), "{step} is never reached");
         whole.assert(&bench.place.path("out.ndjson"), step);
-        let status = harvest().arg("status").arg(&bench.job).output().unwrap();
-        assert_exit(&status, 0);
+        bench.run(&["status"], 0);
         // A run or a retry finds the files as the kill left them; both leave a whole output.
-        assert_exit(&bench.run(&[]), 3);
+        bench.run(&[], 3);
         whole.assert(&bench.place.path("out.ndjson"), step);
-        bench
-            .place
-            .assert_exactly_once("out.ndjson", bench.ids.iter().map(String::as_str));
-        let again = bench.run(&["--update"]);
-        assert_exit(&again, 3);
-        assert_eq!(bench.place.lines("out.ndjson"), expected, "{step}");
-        bench
-            .place
-            .assert_exactly_once("out.ndjson", bench.ids.iter().map(String::as_str));
-        bench.litter("out.ndjson");
+        bench.assert_exactly_once();
+        bench.run(&["--update"], 3);
+        assert_eq!(bench.lines(), expected, "{step}");
+        bench.assert_exactly_once();
+        bench.assert_no_litter();
         // The failures file is the item that is gone, and nothing else.
-        assert_eq!(
-            bench.place.lines("out.ndjson.failed.ndjson").len(),
-            1,
-            "{step}"
-        );
+        assert_eq!(bench.failures().len(), 1, "{step}");
         // Everything is known of everything.
         let (requests, bodies, _) = bench.cost(&["--update"], 3);
         assert_eq!((requests, bodies), (40, 8), "{step}");
-        assert_eq!(bench.place.lines("out.ndjson"), expected, "{step}");
+        assert_eq!(bench.lines(), expected, "{step}");
     }
 }
 
 #[test]
 fn kills_at_random_lose_no_answer_that_was_committed() {
     let bench = Bench::new(400, "out.ndjson", "");
-    assert_exit(&bench.run(&[]), 0);
+    bench.run(&[], 0);
     let old = fs::read(bench.place.path("out.ndjson")).unwrap();
     for n in (0..400).step_by(3) {
         bench.set(&track_id(n), Now::Version(2));
@@ -669,43 +585,37 @@ fn kills_at_random_lose_no_answer_that_was_committed() {
     let mut ended = false;
     for _ in 0..12 {
         let before = bench.server.seen().len();
-        let mut child = bench
-            .command(&["--update", "--rate", "100/s"])
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while bench.server.seen().len() < before + 5 && child.try_wait().unwrap().is_none() {
-            assert!(Instant::now() < deadline, "it sends nothing");
-            sleep(Duration::from_millis(1));
-        }
+        let mut child = bench.start(&["--update", "--rate", "100/s"]);
+        until(|| {
+            ended = child.try_wait().unwrap().is_some();
+            ended || bench.server.seen().len() >= before + 5
+        });
         sleep(Duration::from_micros(random.u64(0..300_000)));
         ended = child.try_wait().unwrap().is_some();
-        child.kill().unwrap();
-        child.wait().unwrap();
+        kill(child);
         if ended {
             break;
         }
         assert_eq!(fs::read(bench.place.path("out.ndjson")).unwrap(), old);
     }
     if !ended {
-        assert_exit(&bench.run(&["--update"]), 0);
+        bench.run(&["--update"], 0);
     }
     // A kill costs a commit's interval and what is in flight, not what was asked before.
     let requests = bench.server.seen().len() - asked;
     assert!((400..800).contains(&requests), "{requests}");
-    let records = bench.records("out.ndjson");
+    let records = bench.names();
     assert_eq!(records.len(), 400);
     for (n, id) in bench.ids.iter().enumerate() {
         assert_eq!(records[id].starts_with("version 2"), n % 3 == 0, "{id}");
     }
-    bench.litter("out.ndjson");
+    bench.assert_no_litter();
 }
 
 #[test]
 fn a_limited_update_goes_on_and_ends_with_the_next() {
     let bench = Bench::new(20, "out.ndjson", "");
-    assert_exit(&bench.run(&[]), 0);
+    bench.run(&[], 0);
     bench.set(&track_id(0), Now::Version(2));
     let old = bench.place.read("out.ndjson");
     let (requests, _, output) = bench.cost(&["--update", "--limit", "8"], 0);
@@ -722,13 +632,12 @@ fn a_limited_update_goes_on_and_ends_with_the_next() {
             "--update",
         ],
     );
-    let status = harvest().arg("status").arg(&bench.job).output().unwrap();
-    let text = String::from_utf8_lossy(&status.stdout).into_owned();
-    assert!(text.contains("under way: 8 items asked"), "{text}");
+    let status = bench.run(&["status"], 0);
+    assert_says(&status, &["under way: 8 items asked"]);
     let (requests, _, _) = bench.cost(&["--update"], 0);
     assert_eq!(requests, 12);
-    assert!(bench.records("out.ndjson")[&track_id(0)].starts_with("version 2"));
-    bench.litter("out.ndjson");
+    assert!(bench.names()[&track_id(0)].starts_with("version 2"));
+    bench.assert_no_litter();
 }
 
 #[test]
@@ -736,22 +645,18 @@ fn a_retry_between_two_halves_of_an_update_keeps_every_item_once() {
     let bench = Bench::new(20, "out.ndjson", "");
     bench.set(&track_id(2), Now::Down);
     bench.set(&track_id(12), Now::Down);
-    assert_exit(&bench.run(&[]), 3);
+    bench.run(&[], 3);
     // The update asks 2 in vain; the retry gets both.
-    let (_, _, _) = bench.cost(&["--update", "--limit", "8"], 3);
+    bench.run(&["--update", "--limit", "8"], 3);
     bench.set(&track_id(2), Now::Version(1));
     bench.set(&track_id(12), Now::Version(1));
-    assert_exit(&harvest().arg("retry").arg(&bench.job).output().unwrap(), 0);
-    bench
-        .place
-        .assert_exactly_once("out.ndjson", bench.ids.iter().map(String::as_str));
+    bench.run(&["retry"], 0);
+    bench.assert_exactly_once();
     let (requests, _, _) = bench.cost(&["--update"], 0);
     assert_eq!(requests, 12);
-    bench
-        .place
-        .assert_exactly_once("out.ndjson", bench.ids.iter().map(String::as_str));
-    assert_eq!(bench.records("out.ndjson").len(), 20);
-    bench.litter("out.ndjson");
+    bench.assert_exactly_once();
+    assert_eq!(bench.names().len(), 20);
+    bench.assert_no_litter();
 }
 
 #[test]
@@ -765,19 +670,19 @@ fn an_update_of_nothing_is_a_first_run_and_fresh_forgets_an_update() {
     assert!(bench.place.path("out.ndjson.updating").exists());
     let (requests, _, _) = bench.cost(&["--fresh", "--yes"], 0);
     assert_eq!(requests, 10);
-    bench.litter("out.ndjson");
-    assert_exit(&bench.run(&["--fresh", "--update"]), 2);
+    bench.assert_no_litter();
+    bench.run(&["--fresh", "--update"], 2);
 }
 
 #[test]
 fn what_keeps_no_checkpoint_can_t_be_updated() {
     let bench = Bench::new(3, "out.ndjson", "[update]\nolder_than = \"7d\"\n");
-    let output = bench.run(&["--update", "--output", "-"]);
-    assert_exit(&output, 1);
+    let output = bench.run(&["--update", "--output", "-"], 1);
     assert_says(&output, &["stdout", "nothing to update"]);
     // A job that keeps itself fresh may still be looked at.
-    assert_exit(&bench.run(&["--output", "-"]), 0);
-    for (more, words) in [
+    bench.run(&["--output", "-"], 0);
+    let mut job = "[update]\nolder_than = \"7d\"\n";
+    for (wrong, words) in [
         ("[update]\n", "`older_than` is missing in [update]"),
         (
             "[update]\nolder_than = \"soon\"\n",
@@ -789,21 +694,21 @@ fn what_keeps_no_checkpoint_can_t_be_updated() {
         ),
         ("[update]\nolder = \"7d\"\n", "did you mean `older_than`?"),
     ] {
-        bench.write_job("out.ndjson", more);
-        let output = bench.run(&[]);
-        assert_exit(&output, 2);
+        bench.edit(job, wrong);
+        job = wrong;
+        let output = bench.run(&[], 2);
         assert_says(&output, &[words, "job.toml:"]);
     }
-    bench.write_job("-", "[update]\nolder_than = \"7d\"\n");
-    let output = bench.run(&[]);
-    assert_exit(&output, 2);
+    bench.edit(job, "[update]\nolder_than = \"7d\"\n");
+    bench.edit("out.ndjson", "-");
+    let output = bench.run(&[], 2);
     assert_says(&output, &["[update] needs an output that is kept"]);
 }
 
 #[test]
 fn an_output_of_unknown_places_is_refused_and_left_alone() {
     let bench = Bench::new(10, "out.ndjson", "");
-    assert_exit(&bench.run(&[]), 0);
+    bench.run(&[], 0);
     let before = bench.place.read("out.ndjson");
     fs::remove_file(bench.place.path("out.ndjson.versions")).unwrap();
     let (requests, _, output) = bench.cost(&["--update"], 1);
@@ -825,77 +730,55 @@ fn an_output_of_unknown_places_is_refused_and_left_alone() {
 #[test]
 fn an_api_that_finds_nothing_any_more_takes_no_record_away() {
     let bench = Bench::new(150, "out.ndjson", "");
-    assert_exit(&bench.run(&[]), 0);
+    bench.run(&[], 0);
     let before = bench.place.read("out.ndjson");
     // The first few are there still: it is not the URL.
     for n in 5..150 {
         bench.set(&track_id(n), Now::Gone);
     }
-    let output = bench.run(&["--update"]);
-    assert_exit(&output, 1);
+    let output = bench.run(&["--update"], 1);
     assert_says(&output, &["items failed in the same way: not_found"]);
     assert_eq!(bench.place.read("out.ndjson"), before);
     // It was the API's fault; the same command goes on.
-    bench.items.lock().unwrap().clear();
-    assert_exit(&bench.run(&["--update"]), 0);
+    bench.server.state.now.lock().unwrap().clear();
+    bench.run(&["--update"], 0);
     assert_eq!(bench.place.read("out.ndjson"), before);
 }
 
 #[test]
 fn listings_of_one_id_are_updated_each() {
     let bench = Bench::new(3, "out.ndjson", "");
-    let job = fs::read_to_string(&bench.job).unwrap();
-    fs::write(
-        &bench.job,
-        job.replace("[request]", "repeats = \"each\"\n[request]"),
-    )
-    .unwrap();
+    bench.edit("[request]", "repeats = \"each\"\n[request]");
     let id = track_id(1);
     bench.list(&[id.clone(), id.clone(), id.clone()]);
-    assert_exit(&bench.run(&[]), 0);
+    bench.run(&[], 0);
     let (requests, bodies, _) = bench.cost(&["--update"], 0);
     assert_eq!((requests, bodies), (3, 0));
     bench.set(&id, Now::Version(2));
     let (requests, bodies, _) = bench.cost(&["--update"], 0);
     assert_eq!((requests, bodies), (3, 3));
-    assert_eq!(bench.place.lines("out.ndjson"), vec![body(&id, 2); 3]);
+    assert_eq!(bench.lines(), vec![body(&id, 2); 3]);
 }
 
 #[test]
 fn a_post_is_asked_whole_and_a_304_that_nobody_asked_for_is_no_record() {
-    let bench = Bench::new(4, "out.ndjson", "");
-    let job = fs::read_to_string(&bench.job).unwrap();
-    fs::write(
-        &bench.job,
-        job.replace("[limits]", "method = \"POST\"\n[limits]"),
-    )
-    .unwrap();
-    assert_exit(&bench.run(&[]), 0);
+    let bench = Bench::new(4, "out.ndjson", "").with("request", "method = \"POST\"");
+    bench.run(&[], 0);
     let (requests, bodies, _) = bench.cost(&["--update"], 0);
     assert_eq!((requests, bodies), (4, 4));
     let conditional = |r: &raw::Req| r.head.to_ascii_lowercase().contains("\r\nif-");
     assert!(!bench.server.seen().iter().any(conditional));
 
     let server = Raw::start(|_, _| answer("304 Not Modified", "", ""));
-    let place = Place::new();
-    let job = place.write(
-        "job.toml",
-        &format!(
-            "[ids]\nlist = [\"a\"]\n[request]\nurl = \"{}/{{id}}\"\n[output]\npath = \"out.ndjson\"\n",
-            server.base()
-        ),
-    );
-    assert_exit(&harvest().arg(&job).output().unwrap(), 3);
-    let failed = place.json_lines("out.ndjson.failed.ndjson");
-    assert_eq!(failed[0]["reason"], "unexpected_status");
+    let bench = support::Bench::of(server, "/{id}").ids(["a"]);
+    bench.run(&[], 3);
+    assert_eq!(bench.failures()[0]["reason"], "unexpected_status");
 }
 
 #[test]
 fn items_of_a_batch_are_asked_whole_and_replaced_one_by_one() {
-    let version = Arc::new(Mutex::new(1));
-    let now = Arc::clone(&version);
-    let server = Raw::start(move |request, _| {
-        let version = *now.lock().unwrap();
+    let server = Raw::sharing(AtomicU32::new(1), |version, request, _| {
+        let version = version.load(Ordering::SeqCst);
         let ids = request.target.split_once("ids=").unwrap().1;
         let elements: Vec<String> = ids
             .split(',')
@@ -909,36 +792,26 @@ fn items_of_a_batch_are_asked_whole_and_replaced_one_by_one() {
         let list = format!("{{\"items\":[{}]}}", elements.join(","));
         answer("200 OK", "ETag: \"all\"\r\n", list)
     });
-    let place = Place::new();
-    let ids: Vec<String> = (0..20).map(track_id).collect();
-    place.write("ids.txt", &(ids.join("\n") + "\n"));
-    let job = place.write(
-        "job.toml",
-        &format!(
-            "[ids]\nfile = \"ids.txt\"\n[request]\nurl = \"{}/items?ids={{ids}}\"\n\
-             [request.batch]\nsize = 10\nitems = \"$.items\"\nkey = \"$.id\"\n\
-             [limits]\nrate = \"unlimited\"\n[output]\npath = \"out.ndjson\"\n",
-            server.base()
-        ),
-    );
-    assert_exit(&harvest().arg(&job).output().unwrap(), 0);
-    let before = place.read("out.ndjson");
+    let bench = support::Bench::of(server, "/items?ids={ids}")
+        .ids((0..20).map(track_id))
+        .with(
+            "request.batch",
+            "size = 10\nitems = \"$.items\"\nkey = \"$.id\"",
+        )
+        .with("limits", "rate = \"unlimited\"");
+    bench.run(&[], 0);
+    let before = bench.lines();
     // Nothing has changed; that has to be seen in the bodies.
-    assert_exit(&harvest().arg(&job).arg("--update").output().unwrap(), 0);
-    assert_eq!(place.read("out.ndjson"), before);
-    *version.lock().unwrap() = 2;
-    let output = harvest().arg(&job).arg("--update").output().unwrap();
-    assert_exit(&output, 3);
+    bench.run(&["--update"], 0);
+    assert_eq!(bench.lines(), before);
+    bench.server.state.store(2, Ordering::SeqCst);
+    let output = bench.run(&["--update"], 3);
     assert_says(&output, &["2 changed, 17 unchanged", "1 gone"]);
-    place.assert_exactly_once("out.ndjson", ids.iter().map(String::as_str));
-    assert_eq!(place.lines("out.ndjson").len(), 19);
-    assert_eq!(server.seen().len(), 6);
-    assert!(
-        server
-            .seen()
-            .iter()
-            .all(|r| r.header("if-none-match").is_none())
-    );
+    bench.assert_exactly_once();
+    assert_eq!(bench.lines().len(), 19);
+    let seen = bench.server.seen();
+    assert_eq!(seen.len(), 6);
+    assert!(seen.iter().all(|r| r.header("if-none-match").is_none()));
 }
 
 #[test]
@@ -951,47 +824,26 @@ fn behind_a_redirect_nothing_is_conditional() {
         ),
         false => answer("200 OK", "ETag: \"there\"\r\n", body(request.last(), 1)),
     });
-    let place = Place::new();
-    let job = place.write(
-        "job.toml",
-        &format!(
-            "[ids]\nlist = [\"{}\"]\n[request]\nurl = \"{}/old/{{id}}\"\n[output]\npath = \"out.ndjson\"\n",
-            track_id(1),
-            server.base()
-        ),
-    );
-    assert_exit(&harvest().arg(&job).output().unwrap(), 0);
-    assert_exit(&harvest().arg(&job).arg("--update").output().unwrap(), 0);
-    let seen = server.seen();
+    let bench = support::Bench::of(server, "/old/{id}").ids([track_id(1)]);
+    bench.run(&[], 0);
+    bench.run(&["--update"], 0);
+    let seen = bench.server.seen();
     assert_eq!(seen.len(), 4);
     assert!(seen.iter().all(|r| r.header("if-none-match").is_none()));
 }
 
 #[test]
 fn the_embedded_api_answers_304() {
-    let place = Place::new();
-    let api = Api::start(&[]);
-    let ids: Vec<String> = (0..10).map(track_id).collect();
-    place.write("ids.txt", &(ids.join("\n") + "\n"));
-    let job = place.write(
-        "job.toml",
-        &api.job(
-            "file = \"ids.txt\"",
-            "rate = \"unlimited\"",
-            "path = \"out.ndjson\"",
-            "",
-        ),
-    );
-    assert_exit(&harvest().arg(&job).output().unwrap(), 0);
-    let before = place.read("out.ndjson");
-    assert_exit(&harvest().arg(&job).arg("--update").output().unwrap(), 0);
-    let answers: Vec<_> = api
-        .items()
-        .iter()
-        .map(|seen| seen.status.unwrap())
-        .collect();
+    let bench = support::Bench::sandbox(&[])
+        .ids((0..10).map(track_id))
+        .with("limits", "rate = \"unlimited\"");
+    bench.run(&[], 0);
+    let before = bench.lines();
+    bench.run(&["--update"], 0);
+    let items = bench.server.items();
+    let answers: Vec<_> = items.iter().map(|seen| seen.status.unwrap()).collect();
     assert_eq!(answers[..10], [200; 10]);
     assert_eq!(answers[10..], [304; 10]);
-    assert_eq!(place.read("out.ndjson"), before);
-    place.assert_exactly_once("out.ndjson", ids.iter().map(String::as_str));
+    assert_eq!(bench.lines(), before);
+    bench.assert_exactly_once();
 }

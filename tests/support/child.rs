@@ -13,13 +13,36 @@ use std::time::{Duration, Instant};
 
 /// Starts `command` on this job, its output kept for later.
 pub fn spawn(mut command: Command, job: &Path) -> Child {
+    command.arg(job);
+    piped(command)
+}
+
+/// Starts `command`, its output kept for later.
+pub fn piped(mut command: Command) -> Child {
     command
-        .arg(job)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap()
+}
+
+/// Kills a run, if it has not ended by itself.
+pub fn kill(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Kills a run once `enough` holds. False when it ended before.
+#[track_caller]
+pub fn kill_when(mut child: Child, enough: impl Fn() -> bool) -> bool {
+    let mut ended = false;
+    until(|| {
+        ended = child.try_wait().unwrap().is_some();
+        ended || enough()
+    });
+    kill(child);
+    !ended
 }
 
 /// Sends a signal, `-STOP` say.
@@ -67,7 +90,7 @@ fn read(mut from: impl std::io::Read) -> Vec<u8> {
 
 /// Until `true`, for a minute at most.
 #[track_caller]
-pub fn until(what: impl Fn() -> bool) {
+pub fn until(mut what: impl FnMut() -> bool) {
     let began = Instant::now();
     while !what() {
         assert!(began.elapsed() < Duration::from_secs(60), "waited in vain");

@@ -2,6 +2,7 @@
 //! its own with its request log, job files in a temporary folder.
 #![allow(
     dead_code,
+    unused_imports,
     missing_docs,
     unreachable_pub,
     clippy::unwrap_used,
@@ -22,8 +23,11 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 use tempfile::TempDir;
 
+mod bench;
+pub mod child;
 mod watchdog;
 
+pub use bench::{Bench, Server};
 pub use watchdog::watched;
 
 /// The binary under test, with no credentials and no proxies in its environment.
@@ -38,6 +42,9 @@ pub fn harvest() -> Command {
         "https_proxy",
         "HTTPS_PROXY",
         "ALL_PROXY",
+        "all_proxy",
+        "NO_PROXY",
+        "no_proxy",
     ] {
         command.env_remove(name);
     }
@@ -148,9 +155,15 @@ impl Place {
     }
 
     /// Every one of `ids` exactly once, in the output or in the failures file, and nothing else.
-    pub fn assert_exactly_once<'a>(&self, output: &str, ids: impl IntoIterator<Item = &'a str>) {
+    #[track_caller]
+    pub fn assert_exactly_once(
+        &self,
+        output: &str,
+        ids: impl IntoIterator<Item = impl AsRef<str>>,
+    ) {
         let mut fates = self.fates(output);
         for id in ids {
+            let id = id.as_ref();
             let (records, failures) = fates.remove(id).unwrap_or_default();
             assert_eq!(
                 records + failures,
@@ -257,12 +270,26 @@ impl Api {
     /// A job file for this API: client credentials, tracks. `more` is appended.
     pub fn job(&self, ids: &str, limits: &str, output: &str, more: &str) -> String {
         format!(
-            "[ids]\n{ids}\n[request]\nurl = \"{base}/v1/tracks/{{id}}\"\n\
-             [auth]\ntype = \"client_credentials\"\ntoken_url = \"{base}/api/token\"\n\
-             client_id = \"test-client\"\nclient_secret = \"s3cr3t-of-the-test\"\n\
+            "[ids]\n{ids}\n[request]\nurl = \"{}/v1/tracks/{{id}}\"\n[auth]\n{}\n\
              [limits]\n{limits}\n[output]\n{output}\n{more}\n",
-            base = self.base
+            self.base,
+            self.auth()
         )
+    }
+
+    /// What a job says in `[auth]` for this API.
+    pub fn auth(&self) -> String {
+        format!(
+            "type = \"client_credentials\"\ntoken_url = \"{}/api/token\"\n\
+             client_id = \"test-client\"\nclient_secret = \"s3cr3t-of-the-test\"",
+            self.base
+        )
+    }
+}
+
+impl Server for Api {
+    fn base(&self) -> String {
+        self.base.clone()
     }
 }
 
@@ -276,6 +303,11 @@ impl Drop for Api {
 /// A made-up track ID: 22 base-62 characters, never ending in 404.
 pub fn track_id(number: usize) -> String {
     format!("{number:021}x")
+}
+
+/// So many IDs for a scripted server: `i0`, `i1` …
+pub fn names(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("i{n}")).collect()
 }
 
 /// The output of a command, for people who read a failed test.
@@ -292,6 +324,15 @@ pub fn told(output: &Output) -> String {
 #[track_caller]
 pub fn assert_exit(output: &Output, code: i32) {
     assert_eq!(output.status.code(), Some(code), "{}", told(output));
+}
+
+/// Fails unless the command said all of these words.
+#[track_caller]
+pub fn assert_says(output: &Output, words: &[&str]) {
+    let told = told(output);
+    for word in words {
+        assert!(told.contains(word), "no {word:?} in:\n{told}");
+    }
 }
 
 /// The most events in any half-open window of `seconds`.

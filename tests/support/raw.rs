@@ -2,6 +2,7 @@
 //! server can be made to send.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
+use crate::support::Server;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -72,6 +73,11 @@ pub fn answer(status: &str, headers: &str, body: impl AsRef<[u8]>) -> Reply {
     bytes(all, Then::Keep)
 }
 
+/// The record of the item that is asked for.
+pub fn good(request: &Req) -> Reply {
+    ok(format!("{{\"id\":\"{}\"}}", request.last()))
+}
+
 /// A 200 with a JSON body.
 pub fn ok(body: impl AsRef<[u8]>) -> Reply {
     answer("200 OK", "Content-Type: application/json\r\n", body)
@@ -79,7 +85,9 @@ pub fn ok(body: impl AsRef<[u8]>) -> Reply {
 
 type Handler = dyn Fn(&Req, usize) -> Reply + Send + Sync;
 
-pub struct Raw {
+pub struct Raw<T = ()> {
+    /// What a test changes of the server while it serves.
+    pub state: Arc<T>,
     address: SocketAddr,
     log: Arc<Mutex<Vec<Req>>>,
     ended: Arc<AtomicBool>,
@@ -96,6 +104,30 @@ impl Raw {
         listener: TcpListener,
         handler: impl Fn(&Req, usize) -> Reply + Send + Sync + 'static,
     ) -> Raw {
+        Raw::serving(listener, Arc::new(()), handler)
+    }
+}
+
+impl<T: Send + Sync + 'static> Raw<T> {
+    /// The same, with a state that the handler sees.
+    pub fn sharing(
+        state: T,
+        handler: impl Fn(&T, &Req, usize) -> Reply + Send + Sync + 'static,
+    ) -> Raw<T> {
+        let (state, listener) = (Arc::new(state), TcpListener::bind("127.0.0.1:0").unwrap());
+        let shared = Arc::clone(&state);
+        Raw::serving(listener, state, move |request, times| {
+            handler(&shared, request, times)
+        })
+    }
+}
+
+impl<T> Raw<T> {
+    fn serving(
+        listener: TcpListener,
+        state: Arc<T>,
+        handler: impl Fn(&Req, usize) -> Reply + Send + Sync + 'static,
+    ) -> Raw<T> {
         let address = listener.local_addr().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let ended = Arc::new(AtomicBool::new(false));
@@ -116,6 +148,7 @@ impl Raw {
             });
         }
         Raw {
+            state,
             address,
             log,
             ended,
@@ -137,7 +170,13 @@ impl Raw {
     }
 }
 
-impl Drop for Raw {
+impl<T> Server for Raw<T> {
+    fn base(&self) -> String {
+        Raw::base(self)
+    }
+}
+
+impl<T> Drop for Raw<T> {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(self.address);

@@ -13,7 +13,7 @@ use harvest::job::{Environment, Job, LoadOptions, OutputTarget, load};
 use harvest::json::compact_json;
 use harvest::outcome::{Outcome, Record};
 use harvest::pace::{Note, Now, Pacer, Signal, Turn};
-use harvest::run::shape;
+use harvest::checkpoint::Shape;
 use harvest::write::{self, Closing, OpenOptions, Writer};
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -242,7 +242,7 @@ fn open(job: &Job) -> Result<Writer> {
         record: job.output.record,
         id_form: job.request.id_form(),
         columns: job.output.columns.clone(),
-        shape: shape(job),
+        shape: Shape::of(job),
         fresh: false,
         retry: false,
     };

@@ -44,12 +44,7 @@ impl Fetcher {
                         (signal, Verdict::Again(Trouble::new(None, reason, message)))
                     }
                 };
-                let answer = Answer {
-                    signal,
-                    verdict,
-                    bytes: 0,
-                };
-                return Step::Answer(answer, Vec::new());
+                return Step::Answer(Answer::new(signal, verdict), Vec::new());
             }
         };
         let status = response.status().as_u16();
@@ -80,11 +75,8 @@ impl Fetcher {
             }
             answer
         } else if status == 304 && asked == Asked::ForNews {
-            Answer {
-                signal: Signal::Fine,
-                verdict: Verdict::NotModified(conditional::validators(response.headers())),
-                bytes: 0,
-            }
+            let validators = conditional::validators(response.headers());
+            Answer::new(Signal::Fine, Verdict::NotModified(validators))
         } else {
             let after = retry_after(response.headers(), now).or_else(|| announced?.refuses(status));
             if let Some(leave) =
@@ -124,63 +116,51 @@ impl Fetcher {
     ) -> Answer {
         let trouble = |reason, message: String| Trouble::new(Some(status), reason, message);
         if matches!(status, 204 | 205) {
-            return Answer {
-                signal: Signal::Fine,
-                verdict: Verdict::Failed(trouble(
-                    Reason::NoContent,
-                    format!("HTTP {status} has no body to record"),
-                )),
-                bytes: 0,
-            };
+            let message = format!("HTTP {status} has no body to record");
+            let verdict = Verdict::Failed(trouble(Reason::NoContent, message));
+            return Answer::new(Signal::Fine, verdict);
         }
         let body = match body::read(response, self.max_body).await {
             Ok(body) => body,
             Err(cut) => {
                 let trouble = trouble(cut.reason, cut.message);
-                let (signal, verdict) = match cut.reason {
-                    Reason::BodyTooLarge => (Signal::Fine, Verdict::Failed(trouble)),
-                    reason => (classify::connection_signal(reason), Verdict::Again(trouble)),
-                };
-                return Answer {
-                    signal,
-                    verdict,
-                    bytes: 0,
+                return match cut.reason {
+                    Reason::BodyTooLarge => Answer::new(Signal::Fine, Verdict::Failed(trouble)),
+                    reason => {
+                        let signal = classify::connection_signal(reason);
+                        Answer::new(signal, Verdict::Again(trouble))
+                    }
                 };
             }
         };
         let bytes = body.len() as u64;
-        let again = |reason, message| Answer {
-            signal: Signal::Neutral,
-            verdict: Verdict::Again(trouble(reason, message)),
-            bytes,
-        };
-        if body.is_empty() {
-            return again(
-                Reason::EmptyBody,
-                format!("HTTP {status} with an empty body"),
-            );
-        }
-        match compact_json(body) {
-            Err(error) => again(Reason::MalformedBody, error.to_string()),
-            Ok(body) if let Some(error) = self.error_rule.find(&body) => {
-                let after = || retry_after(response.headers(), SystemTime::now());
-                let (verdict, signal) = error.judge(status, after);
-                Answer {
-                    signal,
-                    verdict,
-                    bytes,
+        let again = |reason, message| (Signal::Neutral, Verdict::Again(trouble(reason, message)));
+        let (signal, verdict) = if body.is_empty() {
+            let message = format!("HTTP {status} with an empty body");
+            again(Reason::EmptyBody, message)
+        } else {
+            match compact_json(body) {
+                Err(error) => again(Reason::MalformedBody, error.to_string()),
+                Ok(body) if let Some(error) = self.error_rule.find(&body) => {
+                    let after = || retry_after(response.headers(), SystemTime::now());
+                    let (verdict, signal) = error.judge(status, after);
+                    (signal, verdict)
+                }
+                Ok(body) => {
+                    let record = Record {
+                        status,
+                        fetched_at: SystemTime::now(),
+                        body,
+                        validators,
+                    };
+                    (Signal::Fine, Verdict::Record(record))
                 }
             }
-            Ok(body) => Answer {
-                signal: Signal::Fine,
-                verdict: Verdict::Record(Record {
-                    status,
-                    fetched_at: SystemTime::now(),
-                    body,
-                    validators,
-                }),
-                bytes,
-            },
+        };
+        Answer {
+            signal,
+            verdict,
+            bytes,
         }
     }
 }

@@ -41,10 +41,9 @@ impl<'a> Paging<'a> {
     ) -> Result<(Paging<'a>, Url, bool), Answer> {
         let slots = Slots::new(home, &target.url, &target.query, presented);
         let place = place.cloned().unwrap_or_default();
-        let (url, trusted) = pages.url(home, &place, &slots).map_err(|message| Answer {
-            signal: Signal::NotSent,
-            verdict: Verdict::Failed(Trouble::new(None, Reason::NextPage, message)),
-            bytes: 0,
+        let (url, trusted) = pages.url(home, &place, &slots).map_err(|message| {
+            let trouble = Trouble::new(None, Reason::NextPage, message);
+            Answer::new(Signal::NotSent, Verdict::Failed(trouble))
         })?;
         let paging = Paging {
             pages,

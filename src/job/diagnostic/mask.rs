@@ -57,7 +57,8 @@ pub(in crate::job) fn mask_source(source: &str, root: Option<&DeTable<'_>>) -> S
         Some(root) => collect_table(&mut Vec::new(), root, source, &mut secrets),
         None => collect_lines(source, &mut secrets),
     }
-    collect_urls(source, &mut secrets);
+    collect_users(source, &mut secrets);
+    collect_queries(source, &mut secrets);
     let mut masked = source.to_owned();
     for span in secrets {
         if let Some(text) = masked.get(span.clone()) {
@@ -205,17 +206,62 @@ fn is_table_header(text: &str) -> bool {
     text.starts_with('[') && !text.contains(['"', '\'', ',', '='])
 }
 
-/// In URLs: user and password, and the values of the query.
-fn collect_urls(source: &str, secrets: &mut Vec<Range<usize>>) {
+/// In what may be meant for a URL: all from its beginning to the last `@` of the line.
+/// It need not be one: `https//user:pass@host`, `user:pa/ss@host`.
+fn collect_users(source: &str, secrets: &mut Vec<Range<usize>>) {
+    let mut start = 0;
+    for line in source.split_inclusive('\n') {
+        let value = line.split_once('=').filter(|(key, _)| is_key(key));
+        let value = value.map_or(line, |(_, value)| value);
+        let value = value.trim_start_matches(|c: char| c.is_whitespace() || "\"'".contains(c));
+        let value = value.trim_start_matches(is_slash);
+        if let Some((users, _)) = value.rsplit_once('@')
+            && users.contains(is_slash)
+            && !["$.", "$["].iter().any(|path| users.starts_with(path))
+        {
+            let from = start + line.len() - value.len();
+            secrets.push(from + scheme(users)..from + users.len());
+        }
+        start += line.len();
+    }
+}
+
+/// What is before a `=` and is no part of a URL.
+fn is_key(text: &str) -> bool {
+    text.chars()
+        .all(|c| c.is_alphanumeric() || c.is_whitespace() || "_-.\"'{,".contains(c))
+}
+
+fn is_slash(c: char) -> bool {
+    matches!(c, ':' | '/' | '\\')
+}
+
+/// Bytes of a scheme or what looks like one, with what ends it: `https://`, `https//`, `htp:/`.
+/// A word before a single `:` may be a user.
+fn scheme(text: &str) -> usize {
+    let word = text.len()
+        - text
+            .trim_start_matches(|c: char| c.is_ascii_alphabetic())
+            .len();
+    let (name, rest) = text.split_at_checked(word).unwrap_or((text, ""));
+    let end = rest.len() - rest.trim_start_matches(is_slash).len();
+    let known = ["http", "https"]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known));
+    match end {
+        0 => 0,
+        1 if !known => 0,
+        _ => word + end,
+    }
+}
+
+/// In URLs: the values of the query.
+fn collect_queries(source: &str, secrets: &mut Vec<Range<usize>>) {
     let ends_url = |c: char| c.is_whitespace() || c == '"' || c == '\'';
     let (mut rest, mut from) = (source, 0);
     while let Some((before, after)) = rest.split_once("://") {
         let start = from + before.len() + 3;
         let url = after.split(ends_url).next().unwrap_or(after);
-        let authority = url.split(['/', '?']).next().unwrap_or(url);
-        if let Some((user, _)) = authority.rsplit_once('@') {
-            secrets.push(start..start + user.len());
-        }
         if let Some((path, query)) = url.split_once('?') {
             let mut at = start + path.len() + 1;
             for pair in query.split('&') {
@@ -281,6 +327,40 @@ list = ["hunter2", "${NAME}"]
         ] {
             assert!(masked.contains(kept), "{kept} in {masked}");
         }
+    }
+
+    #[test]
+    fn what_stands_before_an_at_sign_goes_whether_it_is_a_url_or_not() {
+        for (typed, shown) in [
+            ("https://us:hun/ter2@h/{id}", "https://***********@h/{id}"),
+            ("https://us:hun ter2@h/{id}", "https://***********@h/{id}"),
+            ("https://us:hun'ter2@h", "https://***********@h"),
+            ("https://us:h=u?n#ter2@h", "https://*************@h"),
+            ("https://us:p@ss@h/@x", "https://**********@x"),
+            ("https//us:hunter2@h", "https//**********@h"),
+            ("HTTPS:us:hunter2@h", "HTTPS:**********@h"),
+            ("htp:/us:hunter2@h", "htp:/**********@h"),
+            ("us:hunter2@h", "**********@h"),
+            ("//us:hunter2@h", "//**********@h"),
+            ("https://us:${PASS}@h", "https://***${PASS}@h"),
+            ("$.errors[?@.a == 'b:c']", "$.errors[?@.a == 'b:c']"),
+            ("me@example.com", "me@example.com"),
+        ] {
+            for key in ["url", "\turl ", "request.url", "\"url\""] {
+                let (source, kept) = (format!("{key}= \"{typed}\""), format!("{key}= \"{shown}\""));
+                assert_eq!(mask_users(&source), kept);
+            }
+            assert_eq!(mask_users(&format!("  {typed}\n")), format!("  {shown}\n"));
+        }
+    }
+
+    fn mask_users(source: &str) -> String {
+        let (mut secrets, mut masked) = (Vec::new(), source.to_owned());
+        collect_users(source, &mut secrets);
+        for span in secrets {
+            masked.replace_range(span.clone(), &stars(&source[span]));
+        }
+        masked
     }
 
     #[test]

@@ -4,8 +4,9 @@
 use super::auth::AuthPart;
 use super::reader::Reader;
 use super::request::RequestPart;
+use crate::job::credentials::{have_credentials, is_authorization};
 use crate::job::diagnostic::Diagnostic;
-use crate::job::{ApiKeyPlace, Auth, Body, TokenUse, UrlTemplate, in_clear};
+use crate::job::{ApiKeyPlace, Auth, TokenUse, in_clear};
 use reqwest::Url;
 use std::ops::Range;
 
@@ -21,7 +22,8 @@ pub(super) fn check(reader: &mut Reader, request: &RequestPart, auth: &AuthPart)
         tell_exposed(reader, address.key, &address.span);
     }
     let origin = Url::parse(&request.value.url.origin());
-    if origin.is_ok_and(|origin| in_clear(&origin)) && has_credentials(request, auth) {
+    if origin.is_ok_and(|origin| in_clear(&origin)) && have_credentials(&request.value, &auth.value)
+    {
         tell_exposed(reader, "url", &request.url);
     }
 }
@@ -34,21 +36,6 @@ fn tell_exposed(reader: &mut Reader, name: &str, span: &Range<usize>) {
             .label("everybody on the way can read them")
             .help(ALLOW),
     );
-}
-
-fn has_credentials(request: &RequestPart, auth: &AuthPart) -> bool {
-    let request = &request.value;
-    let mut values = request.headers.iter().chain(&request.query);
-    let single = request.batch.as_ref().and_then(|b| b.single.as_ref());
-    !matches!(auth.value, Auth::None)
-        || request.url.is_secret()
-        || request.body.as_ref().is_some_and(Body::is_secret)
-        || single.is_some_and(UrlTemplate::is_secret)
-        || values.any(|(name, value)| value.is_secret() || is_authorization(name))
-}
-
-fn is_authorization(name: &str) -> bool {
-    name.eq_ignore_ascii_case("authorization")
 }
 
 fn check_doubles(reader: &mut Reader, request: &RequestPart, auth: &AuthPart) {

@@ -143,6 +143,29 @@ fn a_deep_body_ends_no_stack() {
 }
 
 #[test]
+fn what_costs_too_much_on_a_tree_is_refused_by_its_path() {
+    let wide = |elements: usize| format!("[{}1]", r#"{"b":1},"#.repeat(elements));
+    for (path_text, few, many) in [
+        ("$..b", 100_000, 300_000),
+        ("$[?count($[*])>0]", 1_000, 20_000),
+        ("$..*..*..*", 20_000, 60_000),
+        ("$[0,1:,*][0,*]", 10_000, 60_000),
+        ("$[?match(@.b,'x')]", 1_000, 20_000),
+    ] {
+        let query = Query::new(&path(path_text));
+        assert!(query.select(wide(few).as_bytes()).is_ok(), "{path_text}");
+        let error = query.select(wide(many).as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("needs a tree"), "{error}");
+        assert!(
+            error.to_string().contains(&shown(&path(path_text))),
+            "{error}"
+        );
+    }
+    // Without a tree there is no such bound.
+    assert_eq!(select("$[*].b", &wide(300_000)).len(), 300_000);
+}
+
+#[test]
 fn names_that_come_twice_on_every_level_do_not_take_for_ever() {
     let paths: Vec<_> = (0..100)
         .flat_map(|n| {

@@ -52,8 +52,8 @@ impl Writer {
                 sink.sync()?;
             }
             fail_point!("commit: failures durable");
-            // What is closed is not looked at again while its time of change is the same.
-            if closing == Closing::Finished {
+            // The last look: a closed file is not read again while its time of change stays.
+            if closing != Closing::No {
                 self.output.verify()?;
                 if let Failures::Open(sink) = &self.failures {
                     sink.verify()?;

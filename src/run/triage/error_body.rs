@@ -2,7 +2,7 @@
 //!
 //! Owns what such a body looks like. One of them is a record like any other (an
 //! item may well be called an error); only when nearly every item gets one does
-//! [`super::suspicion`] stop the run.
+//! [`super::quarantine`] stop the run.
 
 use crate::fetch::Trouble;
 use crate::outcome::{Reason, Record};

@@ -1,6 +1,7 @@
 //! An item's progress, page by page.
 
 use super::*;
+use crate::outcome::Record;
 use std::time::UNIX_EPOCH;
 
 fn url(n: u64) -> Next {
@@ -42,7 +43,7 @@ fn lines(pages: &Pages) -> Vec<String> {
 
 #[test]
 fn a_short_item_is_handed_on_together() {
-    let mut progress = Progress::default();
+    let mut progress = PageProgress::default();
     let first = progress.take(page(0, &["1", "2"], Some(url(1))), None);
     assert!(matches!(first, Ok(Step::GoOn(None))));
     assert_eq!((progress.place.pages, progress.place.elements), (1, 2));
@@ -55,7 +56,7 @@ fn a_short_item_is_handed_on_together() {
 
 #[test]
 fn a_long_item_is_handed_on_page_by_page_and_goes_on_from_its_trail() {
-    let mut progress = Progress::default();
+    let mut progress = PageProgress::default();
     let total = PAGES as u64 + 5;
     let mut written = Vec::new();
     let mut trail = None;
@@ -71,7 +72,7 @@ fn a_long_item_is_handed_on_page_by_page_and_goes_on_from_its_trail() {
                 written.extend(lines(&pages));
                 trail = pages.trail;
                 // As after a kill.
-                progress = Progress::resume(trail.as_ref().unwrap(), &Memory::default());
+                progress = PageProgress::resume(trail.as_ref().unwrap(), &PageMemory::default());
                 assert_eq!(progress.place.next, Some(url(at)));
             }
             Step::Done(pages) => written.extend(lines(&pages)),
@@ -86,7 +87,9 @@ fn a_long_item_is_handed_on_page_by_page_and_goes_on_from_its_trail() {
         (trail.pages, trail.records, trail.elements),
         (total - 1, total - 1, total - 1)
     );
-    let note = Progress::resume(&trail, &Memory::default()).note().unwrap();
+    let note = PageProgress::resume(&trail, &PageMemory::default())
+        .note()
+        .unwrap();
     assert!(
         note.contains("1004 records") && note.contains("1004 pages"),
         "{note}"
@@ -96,7 +99,7 @@ fn a_long_item_is_handed_on_page_by_page_and_goes_on_from_its_trail() {
 #[test]
 fn a_large_item_is_handed_on_before_it_fills_the_memory() {
     let big = format!("\"{}\"", "x".repeat(BYTES / 3));
-    let mut progress = Progress::default();
+    let mut progress = PageProgress::default();
     for n in 0..2 {
         let step = progress.take(page(n, &[&big], Some(url(n + 1))), None);
         assert!(matches!(step, Ok(Step::GoOn(None))));
@@ -111,11 +114,11 @@ fn a_large_item_is_handed_on_before_it_fills_the_memory() {
 /// Many items that wait for another try can't fill it together.
 #[test]
 fn the_items_of_a_run_have_one_memory() {
-    let memory = Memory::default();
+    let memory = PageMemory::default();
     let big = format!("\"{}\"", "x".repeat(BYTES - 1_000));
     let mut held = Vec::new();
     while held.len() < 20 {
-        let mut progress = Progress::new(&memory);
+        let mut progress = PageProgress::new(&memory);
         match progress.take(page(0, &[&big], Some(url(1))), None) {
             Ok(Step::GoOn(None)) => held.push(progress),
             Ok(Step::GoOn(Some(pages))) => {
@@ -127,13 +130,13 @@ fn the_items_of_a_run_have_one_memory() {
     }
     assert_eq!(held.len(), ALL_BYTES / BYTES);
     drop(held);
-    assert_eq!(memory.0.get(), 0);
+    assert_eq!(memory.0.load(Ordering::Relaxed), 0);
 }
 
 #[test]
 fn pages_are_merged_byte_for_byte() {
     let merge = |parts: &[&[&str]]| {
-        let mut progress = Progress::default();
+        let mut progress = PageProgress::default();
         for (n, elements) in (0..).zip(parts) {
             let next = (n + 1 < parts.len() as u64).then(|| url(n + 1));
             match progress
@@ -158,7 +161,7 @@ fn pages_are_merged_byte_for_byte() {
 
 #[test]
 fn what_is_merged_has_a_limit() {
-    let mut progress = Progress::default();
+    let mut progress = PageProgress::default();
     let trouble = progress
         .take(page(0, &["1"], Some(url(1))), Some(10))
         .err()
@@ -170,7 +173,7 @@ fn what_is_merged_has_a_limit() {
 #[test]
 fn a_loop_is_seen_at_once() {
     for (back_to, pages) in [(0, 1), (0, 5), (3, 5)] {
-        let mut progress = Progress::default();
+        let mut progress = PageProgress::default();
         for n in 0..pages {
             let next = if n + 1 < pages { n + 1 } else { back_to };
             let taken = progress.take(page(n, &["1"], Some(url(next))), None);
@@ -192,7 +195,7 @@ fn a_long_loop_is_seen_across_restarts() {
         };
         let mut at = 0;
         let found = (0..20_000).find(|_| {
-            let mut progress = Progress::resume(&trail, &Memory::default());
+            let mut progress = PageProgress::resume(&trail, &PageMemory::default());
             at = (at + 1) % length;
             match progress.take(page(at + 5, &["1"], Some(url(at))), None) {
                 Err(trouble) => {
@@ -212,7 +215,7 @@ fn a_long_loop_is_seen_across_restarts() {
 
 #[test]
 fn a_server_that_ignores_the_number_is_found_out() {
-    let mut progress = Progress::default();
+    let mut progress = PageProgress::default();
     let same = |n| page(n, &["{\"id\":1}"], Some(Next::Number(n)));
     assert!(progress.take(same(1), None).is_ok());
     let trouble = progress.take(same(2), None).err().unwrap();
@@ -223,7 +226,7 @@ fn a_server_that_ignores_the_number_is_found_out() {
         trouble.message
     );
     // Numbers may well be the same again.
-    let mut progress = Progress::default();
+    let mut progress = PageProgress::default();
     for n in 1..=8 {
         assert!(
             progress

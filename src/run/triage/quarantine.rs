@@ -1,20 +1,20 @@
-//! Whether it is the items that fail, or something that they have in common.
+//! Whether the items fail, or something that they have in common.
 //!
 //! Owns the outcomes that are under suspicion: a row of failures of one kind, or
-//! of records that are errors, is held back until the row is broken (then they were the items' own) or is
-//! so long that the run should stop (then none of them is recorded, and the
-//! same command tries them again). Holds the row's, `items` at most, and beside
-//! them failures of its kind whose item was weighed before the row began. Must
-//! never send, wait, or write.
+//! of records that are errors, is held back until the row is broken (then the
+//! items were at fault) or is so long that the run should stop (then none of
+//! them is recorded, and the same command tries them again). It holds at most
+//! `items` outcomes of a row, and beside them failures of its kind whose item
+//! was weighed before the row began.
 //!
 //! The test is sequential: a row begins with a failure, counts the items that
 //! fail in the same way (same reason, same status), and is broken by more
 //! others than `items` − `failures`; so it is decided after `items` items.
 
-use super::work::Anew;
 use crate::fetch::Trouble;
 use crate::job::Quarantine as Threshold;
 use crate::outcome::{Outcome, Reason};
+use crate::run::item::RetrySeed;
 
 /// What failures have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +37,19 @@ impl Kind {
 #[derive(Debug)]
 pub(super) struct Suspect {
     pub(super) outcome: Outcome,
-    /// How the item begins again, when it turns out to be the server.
-    pub(super) anew: Anew,
+    /// How the item begins again, when the server turns out to be at fault.
+    pub(super) seed: RetrySeed,
+}
+
+/// What an item's first trouble shows.
+#[derive(Debug)]
+pub(super) enum Weighed {
+    /// Nothing of the others.
+    Own,
+    /// The server is down: those that were held begin again.
+    ServerDown(Vec<Suspect>),
+    /// So many of so many items in a row fail in this way: the run should stop.
+    Row(u32, u32),
 }
 
 /// The judgement, from one item to the next.
@@ -65,8 +76,23 @@ impl Quarantine {
         }
     }
 
-    /// One more item failed in this way. True when it is not the items.
-    pub(super) fn failure(&mut self, kind: Kind) -> bool {
+    /// Weighs an item's first trouble. `own`: it is the item's own in any case.
+    /// Returns what need not be held any longer, and what the trouble shows.
+    pub(super) fn weigh(&mut self, kind: Kind, own: bool) -> (Vec<Outcome>, Weighed) {
+        let released = self.other((!own).then_some(kind));
+        let weighed = if own || !self.failure(kind) {
+            Weighed::Own
+        } else if kind.reason == Reason::ServerError {
+            Weighed::ServerDown(self.release())
+        } else {
+            let (failures, items) = self.row().unwrap_or_default();
+            Weighed::Row(failures, items)
+        };
+        (released, weighed)
+    }
+
+    /// One more item failed in this way. True when so many did that the items are not at fault.
+    fn failure(&mut self, kind: Kind) -> bool {
         let Some(threshold) = self.threshold else {
             return false;
         };
@@ -100,10 +126,15 @@ impl Quarantine {
     }
 
     /// Holds a failure that belongs to the row; gives back one that does not.
-    pub(super) fn hold(&mut self, kind: Kind, outcome: Outcome, anew: Anew) -> Option<Outcome> {
+    pub(super) fn hold(
+        &mut self,
+        kind: Kind,
+        outcome: Outcome,
+        seed: RetrySeed,
+    ) -> Option<Outcome> {
         match &mut self.row {
             Some(row) if row.kind == kind => {
-                row.held.push(Suspect { outcome, anew });
+                row.held.push(Suspect { outcome, seed });
                 None
             }
             _ => Some(outcome),
@@ -111,18 +142,18 @@ impl Quarantine {
     }
 
     /// Gives up the suspicion, and everything that was held.
-    pub(super) fn release(&mut self) -> Vec<Suspect> {
+    fn release(&mut self) -> Vec<Suspect> {
         self.row.take().map_or_else(Vec::new, |row| row.held)
     }
 
-    /// The same, where it was the items.
+    /// The same, where the items were at fault.
     pub(super) fn acquit(&mut self) -> Vec<Outcome> {
         let held = self.release().into_iter();
         held.map(|suspect| suspect.outcome).collect()
     }
 
     /// Items of the row so far: those of its kind, and all.
-    pub(super) fn row(&self) -> Option<(u32, u32)> {
+    fn row(&self) -> Option<(u32, u32)> {
         self.row
             .as_ref()
             .map(|row| (row.failures, row.failures + row.others))
@@ -171,7 +202,7 @@ mod tests {
         assert!(!quarantine.failure(FORBIDDEN));
         assert!(
             quarantine
-                .hold(FORBIDDEN, outcome(1, FORBIDDEN), Anew::default())
+                .hold(FORBIDDEN, outcome(1, FORBIDDEN), RetrySeed::default())
                 .is_none()
         );
         assert!(quarantine.other(None).is_empty());
@@ -184,12 +215,12 @@ mod tests {
     fn a_broken_row_gives_back_what_it_held() {
         let mut quarantine = quarantine(3, 4);
         quarantine.failure(FORBIDDEN);
-        quarantine.hold(FORBIDDEN, outcome(1, FORBIDDEN), Anew::default());
+        quarantine.hold(FORBIDDEN, outcome(1, FORBIDDEN), RetrySeed::default());
         // Another kind is not held, and counts against the row.
         assert!(!quarantine.failure(PAGE));
         assert!(
             quarantine
-                .hold(PAGE, outcome(2, PAGE), Anew::default())
+                .hold(PAGE, outcome(2, PAGE), RetrySeed::default())
                 .is_some()
         );
         assert!(quarantine.other(Some(PAGE)).is_empty());
@@ -206,7 +237,7 @@ mod tests {
             assert!(!quarantine.failure(FORBIDDEN));
             assert!(
                 quarantine
-                    .hold(FORBIDDEN, outcome(id, FORBIDDEN), Anew::default())
+                    .hold(FORBIDDEN, outcome(id, FORBIDDEN), RetrySeed::default())
                     .is_some()
             );
         }
@@ -233,7 +264,7 @@ mod tests {
                     if tripped {
                         return Ok(());
                     }
-                    out += usize::from(quarantine.hold(FORBIDDEN, outcome(id, FORBIDDEN), Anew::default()).is_some());
+                    out += usize::from(quarantine.hold(FORBIDDEN, outcome(id, FORBIDDEN), RetrySeed::default()).is_some());
                 } else {
                     row = 0;
                     out += quarantine.other(None).len();

@@ -1,31 +1,22 @@
 //! An item in its midst: its pages so far, and what the next one changes.
 //!
-//! Owns an item's progress from page to page. Its pages are kept in memory and
-//! handed on together at its end; an item that is too long for that hands them
-//! on page by page, each with the trail that says where to go on. Must never
-//! send or write.
+//! Its pages are kept in memory and written together at its end; an item that
+//! is too long for that is written in parts, each with the point where to
+//! resume after it. A state machine: it sends and writes nothing.
 
-use super::error::RunError;
-use super::error_body::error_body;
-use super::state::Driver;
-use super::work::Work;
-use super::writer_stage::Unwritten;
-use crate::checkpoint::ItemKey;
 use crate::fail_point::limit;
 use crate::fetch::{Next, PageAnswer, Place, Trouble};
-use crate::job::PageRecords;
-use crate::outcome::{Outcome, Page, Pages, Reason, Record, Trail};
-use crate::pace::{Now, Signal};
+use crate::outcome::{Page, Pages, Reason, Trail};
 use bytes::Bytes;
-use std::cell::Cell;
 use std::collections::HashSet;
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// An item with more pages than this is handed on page by page …
 const PAGES: usize = 1_000;
 /// … and one whose bodies are longer than this together.
-const BYTES: usize = 32 << 20;
+pub(super) const BYTES: usize = 32 << 20;
 /// When the items of the run together have more in memory than this, each is handed on so.
 const ALL_BYTES: usize = 256 << 20;
 /// So often may a page that tells no element from another be the same as the one before.
@@ -33,7 +24,7 @@ const SAME: u32 = 8;
 
 /// An item that goes on.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
+pub(super) struct PageProgress {
     pub(super) place: Place,
     /// Not handed on yet.
     pages: Vec<Page>,
@@ -53,24 +44,23 @@ pub(super) struct Progress {
 
 /// The bytes of pages that all items of the run hold together.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Memory(Rc<Cell<usize>>);
+pub(super) struct PageMemory(Arc<AtomicUsize>);
 
 /// One item's share of it; given back when the item is dropped.
 #[derive(Debug, Default)]
 struct Held {
     bytes: usize,
-    all: Memory,
+    all: PageMemory,
 }
 
 impl Held {
     fn add(&mut self, bytes: usize) {
         self.bytes += bytes;
-        self.all.0.set(self.all.0.get() + bytes);
+        self.all.0.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn give_back(&mut self) {
-        let left = self.all.0.get().saturating_sub(self.bytes);
-        self.all.0.set(left);
+        self.all.0.fetch_sub(self.bytes, Ordering::Relaxed);
         self.bytes = 0;
     }
 }
@@ -82,23 +72,23 @@ impl Drop for Held {
 }
 
 /// What a page means for its item.
-enum Step {
+pub(super) enum Step {
     /// It goes on; what is to be handed on before that.
     GoOn(Option<Pages>),
     /// That was the last page.
     Done(Pages),
 }
 
-impl Progress {
-    fn new(all: &Memory) -> Progress {
-        let mut progress = Progress::default();
+impl PageProgress {
+    pub(super) fn new(all: &PageMemory) -> PageProgress {
+        let mut progress = PageProgress::default();
         progress.bytes.all = all.clone();
         progress
     }
 
     /// Goes on after what is in the output.
-    fn resume(trail: &Trail, all: &Memory) -> Progress {
-        Progress {
+    pub(super) fn resume(trail: &Trail, all: &PageMemory) -> PageProgress {
+        PageProgress {
             place: Place {
                 // What is not ours fits no way of asking, and is told there.
                 next: Next::from_kept(&trail.next).or(Some(Next::Cursor(String::new()))),
@@ -108,7 +98,7 @@ impl Progress {
             records: trail.records,
             handed_on: trail.pages,
             marker: trail.marker,
-            ..Progress::new(all)
+            ..PageProgress::new(all)
         }
     }
 
@@ -118,7 +108,7 @@ impl Progress {
     }
 
     /// Takes a page in; `merge`: the longest record that may come of them.
-    fn take(&mut self, page: PageAnswer, merge: Option<usize>) -> Result<Step, Trouble> {
+    pub(super) fn take(&mut self, page: PageAnswer, merge: Option<usize>) -> Result<Step, Trouble> {
         let status = Some(page.record.status);
         let trouble = |reason, message: String| Trouble {
             status,
@@ -151,7 +141,7 @@ impl Progress {
         let long = self.handed_on > 0
             || self.pages.len() >= limit!("PAGES", PAGES)
             || self.bytes.bytes >= BYTES
-            || self.bytes.all.0.get() >= ALL_BYTES;
+            || self.bytes.all.0.load(Ordering::Relaxed) >= ALL_BYTES;
         if merge.is_some() || !long {
             return Ok(Step::GoOn(None));
         }
@@ -249,135 +239,6 @@ fn merged(pages: Vec<Page>, arrays: &[Option<Range<usize>>]) -> Option<Page> {
     first.elements = None;
     first.fetched_at = last;
     Some(first)
-}
-
-impl Driver<'_> {
-    /// The item's work, where it stands: at its start, or after the part of it
-    /// that is in the output.
-    pub(super) fn on_its_trail(&self, mut work: Work) -> Work {
-        if !self.trails.is_empty()
-            && let Some(trail) = self.trails.get(&ItemKey::of(&work.id, work.occurrence))
-        {
-            work.pages = Some(Box::new(Progress::resume(trail, &self.memory)));
-        }
-        work
-    }
-
-    /// A page of the item has come.
-    pub(super) async fn page(
-        &mut self,
-        mut work: Work,
-        page: PageAnswer,
-        now: Now,
-    ) -> Result<(), RunError> {
-        self.stats.pages += 1;
-        if self.is_given_up(&work) {
-            return Ok(());
-        }
-        let later = work.pages.as_ref().is_some_and(|p| p.place.pages > 0);
-        // An error in the place of the last page would pass for the end.
-        if later
-            && page.next.is_none()
-            && let Some(trouble) = error_body(&page.record)
-        {
-            return self.again(work, Signal::Neutral, trouble, now).await;
-        }
-        // Its first page tells whether it is a later one that is bad, or the server.
-        self.remember_good(&work.id);
-        let record = page.record.clone();
-        let merge = self.longest_merge();
-        let begun = work.pages.take();
-        let mut progress = begun.unwrap_or_else(|| Box::new(Progress::new(&self.memory)));
-        let step = progress.take(page, merge);
-        work.pages = Some(progress);
-        match step {
-            Err(trouble) => self.fail(work, trouble, 1, now).await,
-            Ok(Step::Done(pages)) => {
-                self.record_of(work, record, Some(Box::new(pages)), now)
-                    .await
-            }
-            Ok(Step::GoOn(part)) => {
-                if let Some(pages) = part {
-                    self.part(&work, record, pages).await?;
-                }
-                // Each page has tries of its own.
-                let next = Work {
-                    pages: work.pages,
-                    weighed: work.weighed,
-                    before: work.before,
-                    known: work.known,
-                    ..Work::new(work.id, work.occurrence)
-                };
-                self.queue.push_at(now.instant, next);
-                Ok(())
-            }
-        }
-    }
-
-    /// Hands on what there is of a long item.
-    async fn part(&mut self, work: &Work, record: Record, pages: Pages) -> Result<(), RunError> {
-        if let Some(trail) = &pages.trail {
-            let key = ItemKey::of(&work.id, work.occurrence);
-            self.trails.insert(key, trail.clone());
-        }
-        self.hand_on(Outcome {
-            id: work.id.clone(),
-            occurrence: work.occurrence,
-            fate: Ok(record),
-            pages: Some(Box::new(pages)),
-        })
-        .await
-    }
-
-    /// The writer could not write these as they were handed on.
-    pub(super) fn unwritten(&mut self, unwritten: Vec<Unwritten>) {
-        for Unwritten {
-            id,
-            key,
-            counted,
-            failure,
-            goes_on,
-        } in unwritten
-        {
-            self.stats.take_back(counted);
-            let Some(failure) = failure else {
-                // Nothing more of it comes.
-                if !goes_on {
-                    self.given_up.remove(&key);
-                }
-                continue;
-            };
-            self.stats.failure(failure.reason, &failure.message);
-            tracing::info!(id, reason = %failure.reason, "failed: {}", failure.message);
-            if goes_on && !self.queue.forget(key) {
-                self.given_up.insert(key);
-            }
-        }
-    }
-
-    /// Whether the item has failed in the writer, so that this answer is for nothing.
-    pub(super) fn is_given_up(&mut self, work: &Work) -> bool {
-        !self.given_up.is_empty()
-            && self
-                .given_up
-                .remove(&ItemKey::of(&work.id, work.occurrence))
-    }
-
-    /// Items of which a part is in the output, and that are not in the list: at the list's end.
-    pub(super) fn left_in_part(&self) -> u64 {
-        let unlisted = |key: &&ItemKey| !self.done.contains(**key);
-        self.trails.keys().filter(unlisted).count() as u64
-    }
-
-    /// The longest record that may be merged; `None` when nothing is.
-    fn longest_merge(&self) -> Option<usize> {
-        let request = &self.job.request;
-        let merges = request
-            .pages
-            .as_ref()
-            .is_some_and(|pages| matches!(pages.records, PageRecords::Merge(_)));
-        merges.then(|| usize::try_from(request.max_body).map_or(BYTES, |most| most.max(BYTES)))
-    }
 }
 
 #[cfg(test)]
