@@ -143,7 +143,7 @@ pub enum CheckpointError {
     /// The bytes are others than those that were committed.
     #[error(
         "{}: the file was changed since harvest wrote it, somewhere in bytes {from} to {to}; \
-         restore the file, choose another output, or start over with --fresh",
+         restore the file, choose another output, or start over with --fresh, which asks for everything again",
         path.display()
     )]
     Changed {

@@ -244,7 +244,7 @@ fn a_long_checkpoint_becomes_short_and_says_the_same() {
     assert_eq!(after.notes.len() as u64, N / 2 + 1);
     assert_eq!(after.notes.last(), before.notes.last());
     assert_eq!((after.output.length, after.output.ranges.len()), (N, 1));
-    verify(&output, &after.output.ranges).unwrap();
+    verify(&output, 0, &after.output.ranges).unwrap();
     // It is appended to as before, and is not compacted again.
     journal.commit(&commit(N), &[key(N)]).unwrap();
     let (mut state, done) = load();

@@ -15,17 +15,18 @@ const MOST: u64 = 1 << 30;
 /// Of these, how many from the start: 64 MiB.
 const FIRST: u64 = 64 << 20;
 
-/// Compares the file's bytes with the ranges, which cover it from its start:
+/// Compares the file's bytes with the ranges, which cover it from the byte `begin` on:
 /// all when they are at most 1 GiB, else the first 64 MiB and the newest ranges.
 ///
 /// # Errors
 /// [`CheckpointError::Changed`] with the range; [`CheckpointError::Io`].
-pub(crate) fn verify(path: &Path, ranges: &[Range]) -> Result<(), CheckpointError> {
-    verify_at_most(path, ranges, MOST, FIRST)
+pub(crate) fn verify(path: &Path, begin: u64, ranges: &[Range]) -> Result<(), CheckpointError> {
+    verify_at_most(path, begin, ranges, MOST, FIRST)
 }
 
 fn verify_at_most(
     path: &Path,
+    begin: u64,
     ranges: &[Range],
     most: u64,
     first: u64,
@@ -35,16 +36,15 @@ fn verify_at_most(
     if total == 0 {
         return Ok(());
     }
-    let newest = if total <= most {
-        0
-    } else {
-        total - most.saturating_sub(first)
+    let newest = match total <= most {
+        true => begin,
+        false => begin + total - most.saturating_sub(first),
     };
     let mut file = BufReader::with_capacity(1 << 18, File::open(path).map_err(io)?);
-    let mut from = 0;
+    let mut from = begin;
     for range in ranges {
         let to = from + range.length;
-        let skipped = from >= first && to <= newest;
+        let skipped = from >= begin + first && to <= newest;
         if !skipped && crc(&mut file, from, range.length).map_err(io)? != Some(range.crc) {
             return Err(CheckpointError::Changed {
                 path: path.to_path_buf(),
@@ -110,20 +110,27 @@ mod tests {
             let mut edited = bytes.clone();
             edited[changed] ^= 1;
             std::fs::write(&path, &edited).unwrap();
-            let error = verify_at_most(&path, &ranges, 100, 10).unwrap_err();
+            let error = verify_at_most(&path, 0, &ranges, 100, 10).unwrap_err();
             assert!(matches!(error, CheckpointError::Changed { from, to, .. }
                     if from == changed as u64 / 10 * 10 && to == from + 10));
             // 30 bytes at most: the first 10 and the newest 20.
             let looked_at = !(10..80).contains(&changed);
             assert_eq!(
-                verify_at_most(&path, &ranges, 30, 10).is_err(),
+                verify_at_most(&path, 0, &ranges, 30, 10).is_err(),
+                looked_at,
+                "{changed}"
+            );
+            // Of the last 60 bytes: the first 10 of them, and the newest 20.
+            let looked_at = (40..50).contains(&changed) || changed >= 80;
+            assert_eq!(
+                verify_at_most(&path, 40, &ranges[4..], 30, 10).is_err(),
                 looked_at,
                 "{changed}"
             );
         }
         std::fs::write(&path, &bytes).unwrap();
-        verify(&path, &ranges).unwrap();
+        verify(&path, 0, &ranges).unwrap();
         std::fs::write(&path, &bytes[..99]).unwrap();
-        assert!(verify(&path, &ranges).is_err());
+        assert!(verify(&path, 0, &ranges).is_err());
     }
 }

@@ -62,7 +62,7 @@ pub(super) fn check(path: &Path, known: &Known, closed: bool) -> Result<(), Writ
     if closed && known.mtime_ns != 0 && known.mtime_ns == mtime_ns(&metadata) {
         return Ok(());
     }
-    Ok(verify(path, &known.ranges)?)
+    Ok(verify(path, 0, &known.ranges)?)
 }
 
 /// Opens a file and cuts it to its committed length; tells how many bytes that took.

@@ -153,7 +153,7 @@ pub(super) fn place(path: &Path, known: &Known, rewriting: bool) -> Result<PathB
         let io = |cause| WriteError::io(&draft, "look at the new failures file")(cause);
         match fs::metadata(&draft) {
             Ok(metadata) => {
-                if metadata.len() == known.length && verify(&draft, &known.ranges).is_ok() {
+                if metadata.len() == known.length && verify(&draft, 0, &known.ranges).is_ok() {
                     return Ok(draft);
                 }
             }

@@ -5,7 +5,7 @@
 //! buffered, so nothing reaches a disk after an error.
 
 use super::error::WriteError;
-use crate::checkpoint::{Extent, Range, is_at, mtime_ns};
+use crate::checkpoint::{Extent, Range, is_at, mtime_ns, verify};
 use crate::fail_point::{fail_point, limit};
 use std::fs::File;
 use std::io::{self, Write};
@@ -39,6 +39,10 @@ pub(super) struct Sink {
     committed: u64,
     /// Of the bytes after `committed`.
     crc: crc32fast::Hasher,
+    /// Where this run's bytes begin.
+    begin: u64,
+    /// What this run has committed, commit by commit.
+    ranges: Vec<Range>,
 }
 
 impl Sink {
@@ -51,6 +55,8 @@ impl Sink {
             length,
             committed: length,
             crc: crc32fast::Hasher::new(),
+            begin: length,
+            ranges: Vec::new(),
         }
     }
 
@@ -161,13 +167,7 @@ impl Sink {
             length: self.length,
             ..Extent::default()
         };
-        if self.has_news() {
-            let crc = self.crc.clone().finalize();
-            extent.ranges.push(Range {
-                length: self.length - self.committed,
-                crc,
-            });
-        }
+        extent.ranges.extend(self.news());
         if let (true, Target::File(file)) = (closing, &self.target) {
             let metadata = file
                 .metadata()
@@ -177,8 +177,29 @@ impl Sink {
         Ok(extent)
     }
 
+    /// What was appended since the last commit.
+    fn news(&self) -> Option<Range> {
+        self.has_news().then(|| Range {
+            length: self.length - self.committed,
+            crc: self.crc.clone().finalize(),
+        })
+    }
+
+    /// Refuses a file in which somebody has written over what this run has
+    /// appended: all of it is read, up to 1 GiB.
+    pub(super) fn verify(&self) -> Result<(), WriteError> {
+        match &self.target {
+            Target::Stdout(_) => Ok(()),
+            Target::File(_) => {
+                let ranges: Vec<Range> = self.ranges.iter().copied().chain(self.news()).collect();
+                Ok(verify(&self.path, self.begin, &ranges)?)
+            }
+        }
+    }
+
     /// The commit is durable.
     pub(super) fn committed(&mut self) {
+        self.ranges.extend(self.news());
         self.committed = self.length;
         self.crc.reset();
     }

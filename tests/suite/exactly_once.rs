@@ -1,11 +1,12 @@
 //! "Exactly once" and "The list may change between runs": exactly once, also when the list changes between runs: "done"
 //! belongs to an ID, not to its place in the list. Kills are tests/torture's.
 
-use crate::child::{kill, until};
+use crate::child::{end, kill, signal, until};
 use crate::raw::{Raw, ok};
 use crate::support::{self, Api, Place, assert_exit, assert_says, harvest, told, track_id};
 use std::collections::HashSet;
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::sync::Once;
 
 /// An ID that the API answers with a 404.
@@ -178,6 +179,34 @@ fn assert_refused(bench: &Bench, words: &[&str]) {
     assert_says(&bench.run(&[], 1), words);
     assert_eq!(bench.server.seen().len(), lines, "it sent something");
     assert!(files(bench) == before, "a file was changed");
+}
+
+/// Written over in place while the run is on: length and name are what they were.
+#[test]
+fn an_output_that_is_written_over_during_the_run_is_told_at_its_end() {
+    for interrupted in [false, true] {
+        let bench = bench(&some_ids(150), "50/s");
+        let path = bench.place.path("out.ndjson");
+        let run = bench.start(&[]);
+        until(|| fs::metadata(&path).is_ok_and(|there| there.len() > 1_000));
+        let mut options = fs::OpenOptions::new();
+        let file = options.read(true).write(true).open(&path).unwrap();
+        let mut was = [0];
+        file.read_exact_at(&mut was, 500).unwrap();
+        file.write_all_at(&[was[0] ^ 1], 500).unwrap();
+        if interrupted {
+            signal(run.id(), "-INT");
+        }
+        let output = end(run);
+        assert_exit(&output, 1);
+        let words = ["out.ndjson", "bytes 0 to ", "restore", "--fresh"];
+        assert_says(&output, &words);
+        assert_refused(&bench, &words);
+        // As it was: the same command finishes it.
+        file.write_all_at(&was, 500).unwrap();
+        bench.run(&[], 0);
+        bench.assert_all_recorded();
+    }
 }
 
 #[test]

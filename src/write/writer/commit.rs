@@ -52,6 +52,13 @@ impl Writer {
                 sink.sync()?;
             }
             fail_point!("commit: failures durable");
+            // The last look: a closed file is not read again while its time of change stays.
+            if closing != Closing::No {
+                self.output.verify()?;
+                if let Failures::Open(sink) = &self.failures {
+                    sink.verify()?;
+                }
+            }
             self.commit_durable(note, known_good, closing)?;
         }
         self.output.committed();
