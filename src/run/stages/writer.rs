@@ -149,13 +149,15 @@ impl WriterStage {
         self.commit = Some(commit);
     }
 
-    /// Hands the outbox over when it is worth a wake-up of the thread, or when
-    /// somebody looks (`now`), and at a commit at the latest. Waits while the
-    /// disk is behind.
-    pub(in crate::run) async fn flush(&mut self, now: bool) -> Result<(), RunError> {
+    /// Hands the outbox over when it is worth a wake-up of the thread, and at a
+    /// commit at the latest; when somebody `looks`, as soon as the thread has
+    /// nothing to do. Waits while the disk is behind: what is handed over for a
+    /// look must not fill the queue, or requests that have their permit wait, too.
+    pub(in crate::run) async fn flush(&mut self, looks: bool) -> Result<(), RunError> {
         let full = self.outcomes.len() >= BATCH || self.bytes >= BATCH_BYTES;
-        let asked = now || self.commit.is_some();
-        if full || (asked && !self.outcomes.is_empty()) {
+        let idle = self.messages.capacity() == QUEUE;
+        let due = self.commit.is_some() || (looks && idle);
+        if full || (due && !self.outcomes.is_empty()) {
             self.bytes = 0;
             let outcomes = std::mem::take(&mut self.outcomes);
             self.send(Message::Outcomes(outcomes)).await?;
