@@ -189,11 +189,8 @@ pub(super) fn signal(verdict: &Verdict, signal: Signal) -> Signal {
 
 /// Nothing was sent, and nothing ever will be for this ID.
 pub(super) fn invalid(message: String) -> Answer {
-    Answer {
-        signal: Signal::NotSent,
-        verdict: Verdict::Failed(Trouble::new(None, Reason::InvalidId, message)),
-        bytes: 0,
-    }
+    let trouble = Trouble::new(None, Reason::InvalidId, message);
+    Answer::new(Signal::NotSent, Verdict::Failed(trouble))
 }
 
 fn absent(status: u16) -> Share {

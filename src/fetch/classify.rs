@@ -63,15 +63,12 @@ impl Verdict {
     /// The trouble, where there is one, to be changed.
     pub(super) fn trouble_mut(&mut self) -> Option<&mut Trouble> {
         match self {
-            Verdict::Record(_)
-            | Verdict::Page(_)
-            | Verdict::NotModified(_)
-            | Verdict::Shares(_) => None,
             Verdict::Failed(trouble)
             | Verdict::Forbidden(trouble)
             | Verdict::Again(trouble)
             | Verdict::Untrusted(trouble)
             | Verdict::Unauthorized(_, trouble) => Some(trouble),
+            _ => None,
         }
     }
 }

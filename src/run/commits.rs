@@ -9,24 +9,13 @@ use tokio::time::Instant;
 pub(super) struct Commits {
     every: Duration,
     last: Instant,
-    under_way: bool,
+    pub(super) under_way: bool,
     /// An outcome was pushed since the last commit.
-    dirty: bool,
+    pub(super) dirty: bool,
     /// The pacer needs a lease now.
-    wanted: bool,
+    pub(super) wanted: bool,
     /// The end of the pause that the last commit holds.
     pause_kept: Option<Instant>,
-}
-
-/// Whether it is time.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Due {
-    /// It is, and the commit counts as under way.
-    Now,
-    /// It will be then.
-    At(Instant),
-    /// Only when something happens.
-    Unknown,
 }
 
 impl Commits {
@@ -41,30 +30,17 @@ impl Commits {
         }
     }
 
-    /// An outcome was pushed.
-    pub(super) fn pushed(&mut self) {
-        self.dirty = true;
-    }
-
-    /// The pacer needs a lease.
-    pub(super) fn wants_lease(&mut self) {
-        self.wanted = true;
-    }
-
-    /// A commit is durable.
-    pub(super) fn committed(&mut self) {
-        self.under_way = false;
-    }
-
-    pub(super) fn is_under_way(&self) -> bool {
-        self.under_way
-    }
-
-    /// Begins a commit if one is due. `sends`: requests are to be sent, so the
+    /// Begins a commit if one is due; else returns when one will be, if that is
+    /// known. `sends`: requests are to be sent, so the
     /// pacer's lease is to be renewed before it is used up.
-    pub(super) fn begin_if_due(&mut self, now: Now, pacer: &Pacer, sends: bool) -> Due {
+    pub(super) fn begin_if_due(
+        &mut self,
+        now: Now,
+        pacer: &Pacer,
+        sends: bool,
+    ) -> Result<(), Option<Instant>> {
         if self.under_way {
-            return Due::Unknown;
+            return Err(None);
         }
         // A pause should outlive the process from its beginning on.
         let pause = pacer
@@ -78,16 +54,13 @@ impl Commits {
         let by_time = self.dirty && now.instant >= due;
         let lease_low = sends && pacer.lease_low(now);
         if !(self.wanted || pause_news || lease_low || by_time) {
-            return match self.dirty {
-                true => Due::At(due),
-                false => Due::Unknown,
-            };
+            return Err(self.dirty.then_some(due));
         }
         self.pause_kept = pause.map(|p| p.ends);
         self.wanted = false;
         self.dirty = false;
         self.last = now.instant;
         self.under_way = true;
-        Due::Now
+        Ok(())
     }
 }

@@ -8,13 +8,12 @@
 
 mod begin;
 
-use super::commits::{Commits, Due};
+use super::commits::Commits;
 use super::error::{Cause, RunError};
-use super::finish::{Remains, RunPlan};
 use super::in_flight::InFlight;
 use super::intake::{Arrival, Intake};
-use super::item::{Attempt, Item};
-use super::options::{Ended, Stop};
+use super::item::Attempt;
+use super::options::{Ended, RunOptions, Stop};
 use super::queue::Queue;
 use super::side_permits::SidePermitQueue;
 use super::stages::tokens::TokenStage;
@@ -23,9 +22,10 @@ use super::tally::Tally;
 use super::triage::{Decision, Facts, Triage};
 use super::uptime;
 use crate::fetch::Verdict;
+use crate::job::Job;
 use crate::pace::{GiveUp, Now, Pacer, Permit};
 use crate::report::{Event, Reporter, Snapshot};
-use crate::write::Closing;
+use crate::write::{Closing, Update};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -36,6 +36,16 @@ const TICK: Duration = Duration::from_millis(200);
 const GRACE: Duration = Duration::from_secs(4);
 /// Items that wait for another try at most; beyond that no new ones are begun.
 const MOST_WAITING: usize = 2_000;
+
+/// What a run is about.
+pub(super) struct RunPlan<'j> {
+    pub(super) job: &'j Job,
+    pub(super) options: RunOptions,
+    /// An earlier run had reached the list's end.
+    pub(super) finished_before: bool,
+    /// This run is an update: what it goes to until it has its end.
+    pub(super) update: Option<Update>,
+}
 
 /// A run under way.
 pub(super) struct Engine<'j> {
@@ -87,18 +97,7 @@ impl Engine<'_> {
         let broken = self.cycle(reporter, stops).await.err();
         self.side_permits.close();
         self.tokens.end().await;
-        let remains = Remains {
-            token_requests: self.tokens.requests(),
-            cause: self.stopping.map(|(cause, _)| cause),
-            plan: self.plan,
-            pacer: self.pacer,
-            triage: self.triage,
-            intake: self.intake,
-            writer: self.writer,
-            commits: self.commits,
-            tally: self.tally,
-        };
-        remains.finish(broken, reporter).await
+        self.finish(broken, reporter).await
     }
 
     async fn cycle(
@@ -140,7 +139,7 @@ impl Engine<'_> {
                 attempt = self.in_flight.next() => Input::Answer(Box::new(attempt)),
                 request = self.side_permits.next() => Input::SidePermit(request),
                 arrival = self.intake.next(wants_items) => Input::Arrival(arrival),
-                () = self.tokens.changed(), if self.tokens.is_waited_for() => Input::Time,
+                () = self.tokens.changed() => Input::Time,
                 () = &mut sleep => Input::Time,
             };
             self.take_in(input)?;
@@ -156,26 +155,26 @@ impl Engine<'_> {
             Input::Writer(reply) => match reply? {
                 Some(news) => self.written(news),
                 None => {
-                    self.commits.committed();
+                    self.commits.under_way = false;
                     self.pacer.committed(now);
                 }
             },
             Input::Answer(attempt) => self.answered(*attempt, now),
             Input::SidePermit(request) => self.side_permits.push(request),
             Input::Arrival(arrival) => match self.intake.take(arrival) {
-                Ok(items) => items.into_iter().for_each(|item| self.arrived(item)),
+                Ok(items) => {
+                    for item in items {
+                        // It has a record, which an update asks for again.
+                        if item.known.is_some() {
+                            self.triage.remember_good(&item.id);
+                        }
+                        self.queue.push(item);
+                    }
+                }
                 Err(error) => self.stop(Cause::Broken(error), now),
             },
         }
         Ok(())
-    }
-
-    fn arrived(&mut self, item: Item) {
-        // It has a record, which an update asks for again.
-        if item.known.is_some() {
-            self.triage.remember_good(&item.id);
-        }
-        self.queue.push(item);
     }
 
     fn answered(&mut self, attempt: Attempt, now: Now) {
@@ -189,13 +188,7 @@ impl Engine<'_> {
         self.tally.pages += u64::from(is_page && !request.probe);
         let was_down = self.pacer.in_outage();
         let finished = self.pacer.finish(permit, answer.signal, request.tag(), now);
-        let facts = Facts {
-            at: now.wall,
-            outage: self.pacer.in_outage(),
-            nothing_fresh: self.nothing_fresh(),
-            begun: self.tally.starts,
-            stopping: self.stopping.is_some(),
-        };
+        let facts = self.facts(now);
         for decision in self.triage.settle(request, answer, facts) {
             self.act(decision, now);
         }
@@ -215,12 +208,23 @@ impl Engine<'_> {
         }
     }
 
+    /// What the triage is told beside an answer.
+    pub(super) fn facts(&self, now: Now) -> Facts {
+        Facts {
+            at: now.wall,
+            outage: self.pacer.in_outage(),
+            nothing_fresh: self.nothing_fresh(),
+            begun: self.tally.starts,
+            stopping: self.stopping.is_some(),
+        }
+    }
+
     /// Does what the triage has decided.
     fn act(&mut self, decision: Decision, now: Now) {
         match decision {
             Decision::Write(outcome) => {
                 self.intake.note_part(&outcome);
-                self.commits.pushed();
+                self.commits.dirty = true;
                 self.writer.push(outcome);
             }
             Decision::AskAgain(items, after) => {
@@ -258,28 +262,25 @@ impl Engine<'_> {
     /// Asks for a commit when it is time; returns when it will be.
     fn commit_if_due(&mut self, now: Now) -> Option<Instant> {
         let sends = !self.queue.is_empty() && self.stopping.is_none();
-        match self.commits.begin_if_due(now, &self.pacer, sends) {
-            Due::Now => {
-                self.writer.push_commit(Commit {
-                    note: self.pacer.note(now, uptime::read(), false),
-                    known_good: self.triage.known_good().map(str::to_owned),
-                    closing: Closing::No,
-                });
-                None
-            }
-            Due::At(due) => Some(due),
-            Due::Unknown => None,
+        if let Err(due) = self.commits.begin_if_due(now, &self.pacer, sends) {
+            return due;
         }
+        self.writer.push_commit(Commit {
+            note: self.pacer.note(now, uptime::read(), false),
+            known_good: self.triage.known_good().map(str::to_owned),
+            closing: Closing::No,
+        });
+        None
     }
 
     /// Whether only items are left that were asked for before.
     fn nothing_fresh(&self) -> bool {
-        self.intake.has_ended() && self.queue.fresh() == 0
+        self.intake.ended && self.queue.fresh() == 0
     }
 
     fn wants_items(&self) -> bool {
         self.stopping.is_none()
-            && !self.intake.has_ended()
+            && !self.intake.ended
             && self.queue.fresh() < self.triage.batches().size().unwrap_or(1)
             && self.queue.waiting() < MOST_WAITING
     }
@@ -287,7 +288,6 @@ impl Engine<'_> {
     /// Begins nothing new from here on.
     fn stop(&mut self, cause: Cause, now: Now) {
         if self.stopping.is_none() {
-            self.tokens.forget_waiting();
             self.stopping = Some((cause, now.instant + GRACE));
         }
     }
@@ -303,7 +303,7 @@ impl Engine<'_> {
             Some((_, deadline)) => self.in_flight.is_empty() || now.instant >= *deadline,
             None => {
                 let nothing_left = self.queue.is_empty() && !self.triage.holds_items();
-                self.intake.has_ended() && nothing_left && self.in_flight.is_empty()
+                self.intake.ended && nothing_left && self.in_flight.is_empty()
             }
         }
     }

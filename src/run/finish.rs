@@ -1,61 +1,33 @@
 //! A run's end: what is still held, the last commit, the update, the summary.
 
-use super::commits::Commits;
+use super::engine::{Engine, RunPlan};
 use super::error::{Cause, RunError};
-use super::intake::Intake;
-use super::options::{Ended, RunOptions, Stop};
-use super::stages::writer::{Commit, WriterStage};
-use super::tally::Tally;
-use super::triage::{Decision, Facts, Triage};
+use super::options::{Ended, Stop};
+use super::stages::writer::Commit;
+use super::triage::Decision;
 use super::{update, uptime};
-use crate::job::{Job, OutputTarget};
-use crate::pace::{Now, Pacer};
+use crate::job::OutputTarget;
+use crate::pace::Now;
 use crate::report::{End, Event, Reporter, Summary, UpdateNews};
-use crate::write::{Closing, Files, Update, Updated};
+use crate::write::{Closing, Files, Updated};
 use std::path::{Path, PathBuf};
-
-/// What a run is about.
-#[derive(Debug)]
-pub(super) struct RunPlan<'j> {
-    pub(super) job: &'j Job,
-    pub(super) options: RunOptions,
-    /// An earlier run had reached the list's end.
-    pub(super) finished_before: bool,
-    /// This run is an update: what it goes to until it has its end.
-    pub(super) update: Option<Update>,
-}
-
-/// What is left of a run when nothing is in flight any more.
-#[derive(Debug)]
-pub(super) struct Remains<'j> {
-    pub(super) plan: RunPlan<'j>,
-    pub(super) pacer: Pacer,
-    pub(super) triage: Triage,
-    pub(super) intake: Intake,
-    pub(super) writer: WriterStage,
-    pub(super) commits: Commits,
-    pub(super) tally: Tally,
-    pub(super) token_requests: u64,
-    /// Why it has stopped before the list's end.
-    pub(super) cause: Option<Cause>,
-}
 
 /// The account of what an update's base holds, should the update not come to its end.
 type Base = (u64, u64, u64);
 
-impl Remains<'_> {
+impl Engine<'_> {
     /// Ends the run. `broken`: the engine could not go on, so nothing may be
     /// committed any more.
     pub(super) async fn finish(
         mut self,
-        broken: Option<RunError>,
+        mut broken: Option<RunError>,
         reporter: &mut Reporter,
     ) -> Result<Ended, RunError> {
-        let mut broken = broken;
-        if broken.is_none() && self.cause.is_none() {
-            self.release();
+        let mut cause = self.stopping.take().map(|(cause, _)| cause);
+        if broken.is_none() && cause.is_none() {
+            cause = self.release();
         }
-        let complete = broken.is_none() && self.cause.is_none() && !self.intake.is_limited();
+        let complete = broken.is_none() && cause.is_none() && !self.intake.limited;
         let idle = self.tally.starts == 0;
         let retry = self.plan.options.retry.is_some();
         let update = self.plan.update.take();
@@ -80,7 +52,7 @@ impl Remains<'_> {
                 Err(error) => broken = Some(error),
             }
         }
-        let stopped = match self.cause.take() {
+        let stopped = match cause {
             Some(Cause::Signal(stop)) => Some(stop),
             Some(Cause::Broken(error)) => {
                 broken = broken.or(Some(error));
@@ -96,7 +68,7 @@ impl Remains<'_> {
             (None, None) if updated.is_some() => End::Updated,
             (None, None) if base.is_some() && complete => End::UpToDate,
             (None, None) if idle && complete => End::NothingToDo,
-            (None, None) if self.intake.is_limited() => End::Limit,
+            (None, None) if self.intake.limited => End::Limit,
             (None, None) if retry => End::Retried,
             (None, None) => End::Finished,
         };
@@ -108,28 +80,23 @@ impl Remains<'_> {
         }
     }
 
-    /// At the list's end, what is still held gets its fate.
-    fn release(&mut self) {
-        let now = Now::read();
-        let facts = Facts {
-            at: now.wall,
-            outage: self.pacer.in_outage(),
-            nothing_fresh: true,
-            begun: self.tally.starts,
-            stopping: false,
-        };
+    /// At the list's end, what is still held gets its fate; or the run stops, and why.
+    fn release(&mut self) -> Option<Cause> {
+        let facts = self.facts(Now::read());
+        let mut cause = None;
         for decision in self.triage.end(facts) {
             match decision {
                 Decision::Write(outcome) => self.writer.push(outcome),
-                Decision::Stop(reason) => self.cause = Some(Cause::Broken(reason.into())),
+                Decision::Stop(reason) => cause = Some(Cause::Broken(reason.into())),
                 // Nothing is asked for any more.
                 _ => {}
             }
         }
+        cause
     }
 
     async fn last_commit(&mut self, closing: Closing) -> Result<(), RunError> {
-        if self.commits.is_under_way() {
+        if self.commits.under_way {
             self.committed().await?;
             self.pacer.committed(Now::read());
         }
@@ -160,7 +127,7 @@ impl Remains<'_> {
         updated: Option<Updated>,
     ) -> Result<Ended, RunError> {
         let RunPlan { job, options, .. } = self.plan;
-        let limited = self.intake.is_limited();
+        let limited = self.intake.limited;
         let at_end = self.plan.finished_before || (complete && options.retry.is_none());
         let (output, failures) = match &job.output.target {
             OutputTarget::Stdout => (None, None),
@@ -196,7 +163,7 @@ impl Remains<'_> {
             repeats: self.intake.repeats,
             retries: self.tally.retries,
             starts: self.tally.starts,
-            token_requests: self.token_requests,
+            token_requests: self.tokens.requests(),
             bytes: self.tally.bytes,
             allowed: self.pacer.allowed_per_second(),
             found: self.pacer.found(),

@@ -35,8 +35,10 @@ pub(super) struct Intake {
     piped: bool,
     /// Items that may still be taken; `None`: all.
     left: Option<u64>,
-    limited: bool,
-    ended: bool,
+    /// The limit has ended it.
+    pub(super) limited: bool,
+    /// No more items come: the list's end, its error, or the limit.
+    pub(super) ended: bool,
     /// The list's entries, when they are counted; `u64::MAX`: nobody can know.
     listed: Option<u64>,
     /// Listed items that earlier runs did.
@@ -68,16 +70,6 @@ impl Intake {
             done_before: 0,
             repeats: 0,
         }
-    }
-
-    /// Whether no more items come: the list's end, its error, or the limit.
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended
-    }
-
-    /// Whether the limit has ended it.
-    pub(super) fn is_limited(&self) -> bool {
-        self.limited
     }
 
     /// Waits for what comes next, for [`take`](Intake::take); for items only

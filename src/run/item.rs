@@ -31,14 +31,6 @@ pub(super) struct Item {
     pub(super) single: bool,
 }
 
-/// What an item begins with when it has to begin again, beside its name.
-#[derive(Debug, Default)]
-pub(super) struct RetrySeed {
-    failed_before: Option<Reason>,
-    known: Option<Box<Validators>>,
-    single: bool,
-}
-
 impl Item {
     pub(super) fn new(id: String, occurrence: u32) -> Item {
         Item {
@@ -52,22 +44,13 @@ impl Item {
         }
     }
 
-    /// What it begins with, should it have to begin again.
-    pub(super) fn seed(&self) -> RetrySeed {
-        RetrySeed {
+    /// The same item before its first request, should it have to begin again.
+    pub(super) fn anew(&self) -> Item {
+        Item {
             failed_before: self.failed_before,
             known: self.known.clone(),
             single: self.single,
-        }
-    }
-
-    /// An item that begins again.
-    pub(super) fn from_seed(id: String, occurrence: u32, seed: RetrySeed) -> Item {
-        Item {
-            failed_before: seed.failed_before,
-            known: seed.known,
-            single: seed.single,
-            ..Item::new(id, occurrence)
+            ..Item::new(self.id.clone(), self.occurrence)
         }
     }
 

@@ -137,7 +137,7 @@ pub async fn run(
             resumed.resume_points,
             page_memory,
         ),
-        plan: finish::RunPlan {
+        plan: engine::RunPlan {
             job,
             options,
             finished_before: resumed.finished,

@@ -5,45 +5,19 @@
 use super::item::{Item, Request};
 use super::triage::Batches;
 use crate::checkpoint::ItemKey;
-use std::cmp::Ordering;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// A batch that is not full waits so long for more of the list.
 const FILL: Duration = Duration::from_millis(500);
 
-/// An item that may be asked for again from `due` on.
-#[derive(Debug)]
-struct Waiting {
-    due: Instant,
-    order: u64,
-    item: Item,
-}
-
-impl PartialEq for Waiting {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-impl Eq for Waiting {}
-impl PartialOrd for Waiting {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Waiting {
-    // Reversed: the heap's greatest is the one that is due first.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.due, other.order).cmp(&(self.due, self.order))
-    }
-}
-
 /// What is to be asked for.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     fresh: VecDeque<Item>,
-    waiting: BinaryHeap<Waiting>,
+    /// By when they are due, and the order in which they came.
+    waiting: BTreeMap<(Instant, u64), Item>,
     order: u64,
     /// Since when there has been less than a batch.
     short_since: Option<Instant>,
@@ -58,11 +32,7 @@ impl Queue {
     /// Adds an item that is to be asked for again, from `due` on.
     pub(super) fn push_at(&mut self, due: Instant, item: Item) {
         self.order += 1;
-        self.waiting.push(Waiting {
-            due,
-            order: self.order,
-            item,
-        });
+        self.waiting.insert((due, self.order), item);
     }
 
     /// The next request, of what may go now; its number is for the caller to
@@ -104,10 +74,11 @@ impl Queue {
         fresh_first: bool,
         fits: impl Fn(&Item) -> bool,
     ) -> Option<Item> {
-        let again = self.waiting.peek().filter(|waiting| waiting.due <= now);
+        let again = self.waiting.first_key_value();
+        let again = again.filter(|((due, _), _)| *due <= now);
         match (self.fresh.front(), again) {
             (Some(fresh), _) if fresh_first => fits(fresh).then(|| self.fresh.pop_front())?,
-            (_, Some(again)) => fits(&again.item).then(|| self.waiting.pop().map(|w| w.item))?,
+            (_, Some((_, item))) => fits(item).then(|| self.waiting.pop_first().map(|w| w.1))?,
             (Some(fresh), None) => fits(fresh).then(|| self.fresh.pop_front())?,
             (None, None) => None,
         }
@@ -134,16 +105,16 @@ impl Queue {
     /// Drops the item if it waits to be asked for again; whether it was there.
     pub(super) fn forget(&mut self, key: ItemKey) -> bool {
         let before = self.waiting.len();
-        self.waiting.retain(|waiting| waiting.item.key() != key);
+        self.waiting.retain(|_, item| item.key() != key);
         self.waiting.len() < before
     }
 
     pub(super) fn has_due(&self, now: Instant) -> bool {
-        !self.fresh.is_empty() || self.waiting.peek().is_some_and(|w| w.due <= now)
+        !self.fresh.is_empty() || self.next_due().is_some_and(|due| due <= now)
     }
 
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.waiting.peek().map(|w| w.due)
+        self.waiting.first_key_value().map(|((due, _), _)| *due)
     }
 
     pub(super) fn fresh(&self) -> usize {

@@ -17,7 +17,6 @@ impl Engine<'_> {
     /// Begins what may begin now; returns when to look again.
     pub(super) fn begin_due(&mut self, now: Now) -> Instant {
         let idle = now.instant + IDLE;
-        self.tokens.forget_waiting();
         loop {
             if self.triage.awaits_probe() {
                 return idle;
@@ -65,7 +64,7 @@ impl Engine<'_> {
             Turn::Wait(at, _) => Err(at),
             Turn::Full => Err(idle),
             Turn::NeedsLease => {
-                self.commits.wants_lease();
+                self.commits.wanted = true;
                 Err(idle)
             }
         }

@@ -46,21 +46,11 @@ impl TokenStage {
         presented
     }
 
-    /// Whether a request waits for [`changed`](TokenStage::changed).
-    pub(in crate::run) fn is_waited_for(&self) -> bool {
-        self.waiting
-    }
-
-    /// No request waits any more.
-    pub(in crate::run) fn forget_waiting(&mut self) {
-        self.waiting = false;
-    }
-
-    /// Waits for news of the token.
+    /// Waits for news of the token, if a request waits for that.
     pub(in crate::run) async fn changed(&mut self) {
         match &mut self.watch {
-            Some(token) => token.changed().await,
-            None => std::future::pending().await,
+            Some(token) if self.waiting => token.changed().await,
+            _ => std::future::pending().await,
         }
     }
 

@@ -33,15 +33,8 @@ pub(in crate::run) struct Commit {
     pub(in crate::run) closing: Closing,
 }
 
-#[derive(Debug)]
-enum Reply {
-    /// Outcomes were written.
-    Written(News),
-    /// A commit is durable.
-    Committed,
-    /// The writer can't go on.
-    Failed(WriteError),
-}
+/// What the writer answers: what it has written, or `None` when a commit is durable.
+type Reply = Result<Option<News>, WriteError>;
 
 /// What was written, and what that ended.
 #[derive(Debug, Default)]
@@ -105,16 +98,13 @@ pub(in crate::run) fn start(mut writer: Writer) -> Result<WriterStage, RunError>
         .spawn(move || {
             while let Some(message) = inbox.blocking_recv() {
                 let result = match message {
-                    Message::Outcomes(outcomes) => {
-                        append(&mut writer, &outcomes).map(Reply::Written)
-                    }
+                    Message::Outcomes(outcomes) => append(&mut writer, &outcomes).map(Some),
                     Message::Commit(commit) => writer
                         .commit(commit.note, commit.known_good.as_deref(), commit.closing)
-                        .map(|()| Reply::Committed),
+                        .map(|()| None),
                 };
                 let is_last = result.is_err();
-                let gone = reply.send(result.unwrap_or_else(Reply::Failed)).is_err();
-                if gone || is_last {
+                if reply.send(result).is_err() || is_last {
                     break;
                 }
             }
@@ -180,12 +170,8 @@ impl WriterStage {
 
     /// The next reply: what was written, or `None` when a commit is durable.
     pub(in crate::run) async fn reply(&mut self) -> Result<Option<News>, RunError> {
-        match self.replies.recv().await {
-            Some(Reply::Written(news)) => Ok(Some(news)),
-            Some(Reply::Committed) => Ok(None),
-            Some(Reply::Failed(error)) => Err(error.into()),
-            None => Err(RunError::StageGone("write")),
-        }
+        let reply = self.replies.recv().await;
+        Ok(reply.ok_or(RunError::StageGone("write"))??)
     }
 
     /// Ends the stage and closes the files.

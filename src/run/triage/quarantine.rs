@@ -14,7 +14,7 @@
 use crate::fetch::Trouble;
 use crate::job::Quarantine as Threshold;
 use crate::outcome::{Outcome, Reason};
-use crate::run::item::RetrySeed;
+use crate::run::item::Item;
 
 /// What failures have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl FailureKind {
 pub(super) struct Suspect {
     pub(super) outcome: Outcome,
     /// How the item begins again, when the server turns out to be at fault.
-    pub(super) seed: RetrySeed,
+    pub(super) anew: Item,
 }
 
 /// What an item's first trouble shows.
@@ -130,11 +130,11 @@ impl Quarantine {
         &mut self,
         kind: FailureKind,
         outcome: Outcome,
-        seed: RetrySeed,
+        anew: Item,
     ) -> Option<Outcome> {
         match &mut self.row {
             Some(row) if row.kind == kind => {
-                row.held.push(Suspect { outcome, seed });
+                row.held.push(Suspect { outcome, anew });
                 None
             }
             _ => Some(outcome),
@@ -202,7 +202,11 @@ mod tests {
         assert!(!quarantine.failure(FORBIDDEN));
         assert!(
             quarantine
-                .hold(FORBIDDEN, outcome(1, FORBIDDEN), RetrySeed::default())
+                .hold(
+                    FORBIDDEN,
+                    outcome(1, FORBIDDEN),
+                    Item::new(String::new(), 0)
+                )
                 .is_none()
         );
         assert!(quarantine.other(None).is_empty());
@@ -215,12 +219,16 @@ mod tests {
     fn a_broken_row_gives_back_what_it_held() {
         let mut quarantine = quarantine(3, 4);
         quarantine.failure(FORBIDDEN);
-        quarantine.hold(FORBIDDEN, outcome(1, FORBIDDEN), RetrySeed::default());
+        quarantine.hold(
+            FORBIDDEN,
+            outcome(1, FORBIDDEN),
+            Item::new(String::new(), 0),
+        );
         // Another kind is not held, and counts against the row.
         assert!(!quarantine.failure(PAGE));
         assert!(
             quarantine
-                .hold(PAGE, outcome(2, PAGE), RetrySeed::default())
+                .hold(PAGE, outcome(2, PAGE), Item::new(String::new(), 0))
                 .is_some()
         );
         assert!(quarantine.other(Some(PAGE)).is_empty());
@@ -237,7 +245,11 @@ mod tests {
             assert!(!quarantine.failure(FORBIDDEN));
             assert!(
                 quarantine
-                    .hold(FORBIDDEN, outcome(id, FORBIDDEN), RetrySeed::default())
+                    .hold(
+                        FORBIDDEN,
+                        outcome(id, FORBIDDEN),
+                        Item::new(String::new(), 0)
+                    )
                     .is_some()
             );
         }
@@ -264,7 +276,7 @@ mod tests {
                     if tripped {
                         return Ok(());
                     }
-                    out += usize::from(quarantine.hold(FORBIDDEN, outcome(id, FORBIDDEN), RetrySeed::default()).is_some());
+                    out += usize::from(quarantine.hold(FORBIDDEN, outcome(id, FORBIDDEN), Item::new(String::new(), 0)).is_some());
                 } else {
                     row = 0;
                     out += quarantine.other(None).len();

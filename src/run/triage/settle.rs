@@ -7,7 +7,7 @@ use super::state::Triage;
 use crate::fetch::{Answer, PageAnswer, Share, Trouble, Verdict};
 use crate::outcome::{Failure, Outcome, Pages, Reason, Record};
 use crate::pace::Signal;
-use crate::run::item::{Item, Request, RetrySeed};
+use crate::run::item::{Item, Request};
 use crate::run::page_progress::{PageProgress, PageStep};
 use std::time::{Duration, SystemTime};
 
@@ -210,9 +210,9 @@ impl Triage {
             return;
         }
         self.weigh(&item, weighed, &trouble, round);
-        let seed = item.seed();
+        let anew = item.anew();
         let outcome = outcome(item, Ok(record), pages);
-        self.hold(FailureKind::of(&trouble), outcome, seed, round);
+        self.hold(FailureKind::of(&trouble), outcome, anew, round);
     }
 
     /// The item has failed for good, unless nearly all items fail so.
@@ -230,9 +230,9 @@ impl Triage {
             return self.write(failed, round);
         }
         self.weigh(&item, memory.weighed, &trouble, round);
-        let seed = item.seed();
+        let anew = item.anew();
         let failed = self.failed(item, trouble, attempts, round.facts.at);
-        self.hold(kind, failed, seed, round);
+        self.hold(kind, failed, anew, round);
     }
 
     /// The item's failure, after so many attempts.
@@ -262,8 +262,8 @@ impl Triage {
     }
 
     /// Writes an outcome unless its row is under suspicion.
-    fn hold(&mut self, kind: FailureKind, outcome: Outcome, seed: RetrySeed, round: &mut Round) {
-        if let Some(outcome) = self.quarantine.hold(kind, outcome, seed) {
+    fn hold(&mut self, kind: FailureKind, outcome: Outcome, anew: Item, round: &mut Round) {
+        if let Some(outcome) = self.quarantine.hold(kind, outcome, anew) {
             self.write(outcome, round);
         }
     }

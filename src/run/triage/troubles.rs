@@ -155,9 +155,8 @@ impl Triage {
                     trouble.message
                 );
                 // The server may have failed nearly all of these.
-                for Suspect { outcome, seed } in suspects {
-                    let item = Item::from_seed(outcome.id, outcome.occurrence, seed);
-                    round.decisions.push(Decision::StartOver(item));
+                for Suspect { anew, .. } in suspects {
+                    round.decisions.push(Decision::StartOver(anew));
                 }
                 round.server_down();
             }

@@ -151,11 +151,11 @@ pub(super) fn encode(entry: &Entry<&Validators>, generation: u64, place: u64, ou
         out.extend_from_slice(value.get(..usize::from(length)).unwrap_or_default());
     }
     let payload = out.get(start + HEAD..).unwrap_or_default();
-    let length = payload.len() as u32;
     let check = check(payload, generation, place);
-    let head = length.to_le_bytes().into_iter().chain(check);
-    for (place, byte) in out.iter_mut().skip(start).zip(head) {
-        *place = byte;
+    let length = payload.len() as u32;
+    let head = u64::from(length) | u64::from(u32::from_le_bytes(check)) << 32;
+    if let Some(place) = out.get_mut(start..start + HEAD) {
+        place.copy_from_slice(&head.to_le_bytes());
     }
 }
 
