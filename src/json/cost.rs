@@ -57,7 +57,7 @@ impl Size {
 
 /// What of a path makes its cost grow faster than the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Shape {
+pub(super) struct PathShape {
     /// `..` that come across a value once for each level above it.
     again: u32,
     /// Filters that go through the whole body for each value (`$` in a filter).
@@ -67,8 +67,8 @@ pub(super) struct Shape {
     regex: bool,
 }
 
-impl Shape {
-    pub(super) fn of(path: &JsonPath) -> Shape {
+impl PathShape {
+    pub(super) fn of(path: &JsonPath) -> PathShape {
         // The crate hands out a path's parts in no other way; a name that looks
         // like one makes the estimate higher.
         let parts = format!("{path:?}");
@@ -77,7 +77,7 @@ impl Shape {
         // From the root or from values side by side, the first one comes across each value once.
         let once = first("kind: Descendant") < first("Filter(");
         let few = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        Shape {
+        PathShape {
             again: few(count("kind: Descendant") - usize::from(once)),
             whole: few(count("kind: Root").saturating_sub(1)),
             unions: 1 + path.to_string().matches(',').count() as u64,
@@ -106,8 +106,8 @@ impl Shape {
 mod tests {
     use super::*;
 
-    fn shape(path: &str) -> Shape {
-        Shape::of(&JsonPath::parse(path).unwrap())
+    fn shape(path: &str) -> PathShape {
+        PathShape::of(&JsonPath::parse(path).unwrap())
     }
 
     #[test]
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_path_s_shape_is_read_from_the_crate() {
-        let plain = Shape {
+        let plain = PathShape {
             again: 0,
             whole: 0,
             unions: 1,
@@ -134,14 +134,14 @@ mod tests {
         for path in ["$[-1]", "$..a", "$.a[*]..[?@.b=='x']", "$[?@.a==$.b]"] {
             assert_eq!(shape(path), plain, "{path}");
         }
-        let again = |again| Shape { again, ..plain };
+        let again = |again| PathShape { again, ..plain };
         assert_eq!(shape("$..a..b"), again(1));
         assert_eq!(shape("$[?@..a]"), again(1));
         assert_eq!(shape("$..[?count(@..a)>1]"), again(1));
-        let whole = |whole| Shape { whole, ..plain };
+        let whole = |whole| PathShape { whole, ..plain };
         assert_eq!(shape("$[?count($.a[*])>1]"), whole(1));
         assert_eq!(shape("$[?count($[?count($[*])>1])>1]"), whole(2));
-        assert_eq!(shape("$['a','b',1:]"), Shape { unions: 3, ..plain });
+        assert_eq!(shape("$['a','b',1:]"), PathShape { unions: 3, ..plain });
         for path in ["$[?match(@.a,'x')]", "$[?@.a=='y'||!search(@.a,'x')]"] {
             assert!(shape(path).regex, "{path}");
         }

@@ -4,7 +4,7 @@
 //! on a tree, whose nodes are then found in the text. Must never give a value
 //! that is not a slice of the body.
 
-use super::cost::{MOST, Shape, Size};
+use super::cost::{MOST, PathShape, Size};
 use super::path::shown;
 use super::paths::{Paths, Step, simple};
 use super::scan::Odd;
@@ -104,7 +104,7 @@ pub struct Queries {
 struct OnTree {
     number: usize,
     path: JsonPath,
-    shape: Shape,
+    shape: PathShape,
 }
 
 impl OnTree {
@@ -112,7 +112,7 @@ impl OnTree {
         OnTree {
             number,
             path: path.clone(),
-            shape: Shape::of(path),
+            shape: PathShape::of(path),
         }
     }
 }

@@ -83,7 +83,7 @@ impl Triage {
             }
             Verdict::Page(page) => {
                 self.let_through(number, round);
-                self.one(items, true, round, |triage, item, round| {
+                self.one(items, request.batch, round, |triage, item, round| {
                     triage.page(item, *page, round);
                 });
             }
